@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from workbench.data import byte_stream
+from workbench.data.byte_stream import open_plain_file, shown_path, text_blocks
+from workbench.errors import BadInput
+
+PROSE = "The quick brown fox jumps over the lazy dog.\n".encode() * 5000
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "a.txt": bytes,
+    "a.txt.gz": gzip.compress,
+    "a.txt.zst": zstandard.compress,
+}
+
+
+def written(tmp_path: Path, name: str, content: bytes) -> Path:
+    path = tmp_path / name
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("name", PACKERS)
+def test_content_comes_out_whole(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path, name, PACKERS[name](PROSE))
+    assert b"".join(text_blocks(path)) == PROSE
+
+
+@pytest.mark.parametrize("name", ["a.txt.gz", "a.txt.zst"])
+def test_two_members_are_one_content(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path, name, PACKERS[name](b"one\n" * 400) + PACKERS[name](b"two\n" * 400))
+    assert b"".join(text_blocks(path)) == b"one\n" * 400 + b"two\n" * 400
+
+
+@pytest.mark.parametrize("name", ["a.txt.gz", "a.txt.zst"])
+@pytest.mark.parametrize("damage", ["cut", "foreign"])
+def test_damaged_archives_are_refused_by_name(tmp_path: Path, name: str, damage: str) -> None:
+    content = (
+        PACKERS[name](os.urandom(3000).hex().encode())[:-20] if damage == "cut" else b"plain text\n" * 40
+    )
+    path = written(tmp_path, name, content)
+    with pytest.raises(BadInput, match=f"{name}: is cut off or damaged"):
+        list(text_blocks(path))
+
+
+def test_gzip_with_a_bad_checksum_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.txt.gz", gzip.compress(PROSE)[:-8] + bytes(8))
+    with pytest.raises(BadInput, match="CRC"):
+        list(text_blocks(path))
+
+
+@pytest.mark.parametrize("name", ["a.txt.gz", "a.txt.zst"])
+def test_a_bomb_is_stopped_before_it_is_unpacked(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(byte_stream, "RATIO_FREE_BYTES", 1_000_000)
+    path = written(tmp_path, name, PACKERS[name](b"a" * 30_000_000))
+    produced = 0
+    with pytest.raises(BadInput, match="200 times its size"):
+        for block in text_blocks(path):
+            produced += len(block)
+    assert produced < 30_000_000
+
+
+@pytest.mark.parametrize(
+    ("head", "what"),
+    [
+        ("hello".encode("utf-16"), "UTF-16"),
+        (b"\x7fELF" + bytes(100), "binary"),
+        (b"text and then\0more", "binary"),
+        (gzip.compress(b"hidden"), "gzip under another name"),
+        (b"%PDF-1.7\n", "PDF"),
+        (b"PK\x03\x04rest", "zip"),
+    ],
+)
+def test_what_is_not_text_is_refused_with_what_it_is(tmp_path: Path, head: bytes, what: str) -> None:
+    with pytest.raises(BadInput, match=what) as caught:
+        list(text_blocks(written(tmp_path, "a.txt", head)))
+    assert "a.txt" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_utf8_mark_goes(tmp_path: Path) -> None:
+    assert b"".join(text_blocks(written(tmp_path, "a.txt", b"\xef\xbb\xbfhello"))) == b"hello"
+
+
+def test_pipes_devices_folders_and_bad_links_are_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "loop", "dangling", "device", "folder"):
+        with pytest.raises(BadInput, match=name), open_plain_file(tmp_path / name):
+            raise AssertionError("never gets here")
+
+
+def test_a_file_that_grows_while_it_is_read_is_noticed(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.txt", PROSE)
+    blocks = text_blocks(path)
+    next(blocks)
+    with path.open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(BadInput, match="changed while it was read"):
+        list(blocks)
+
+
+def test_stopping_early_closes_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.txt", PROSE * 20)
+    blocks = text_blocks(path)
+    next(blocks)
+    blocks.close()  # type: ignore[attr-defined]
+    assert not [name for name in os.listdir("/proc/self/fd") if _target(name) == str(path)]
+
+
+def _target(descriptor: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return ""
+
+
+def test_shown_path_is_one_printable_line() -> None:
+    shown = shown_path(os.fsdecode(b"new\nline\x1b]0;t\x07 \xff.txt"))
+    assert shown.isprintable()
+    assert shown.encode()  # no lone surrogates
+    assert shown_path("plain ümlaut.txt") == "plain ümlaut.txt"

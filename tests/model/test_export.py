@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from workbench.errors import BadInput, Damaged, NotFound
+from workbench.model import export
+from workbench.model.export import export_hf
+from workbench.model.folder import load_model, save_model
+from workbench.model.transformer import Decoder
+
+
+@pytest.fixture
+def checkpoint(llama: Decoder, tmp_path: Path) -> Path:
+    folder = tmp_path / "step-000010"
+    (folder / "training").mkdir(parents=True)
+    save_model(llama, folder, stop_ids=[2])
+    for name in ("tokenizer.json", "chat_template.jinja", "manifest.json", "training/state.safetensors"):
+        (folder / name).write_text(name)
+    return folder
+
+
+def test_what_a_model_needs_goes_out_and_nothing_else(checkpoint: Path, tmp_path: Path) -> None:
+    exported = export_hf(checkpoint, tmp_path / "out" / "mine", check_with_transformers=False)
+    assert sorted(path.name for path in exported.folder.iterdir()) == [
+        "chat_template.jinja",
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+    ]
+    assert sorted(exported.files) == sorted(path.name for path in exported.folder.iterdir())
+    assert exported.checked_with == ("workbench",) and exported.max_difference == 0
+    assert exported.num_bytes == sum(path.stat().st_size for path in exported.folder.iterdir())
+    assert list((tmp_path / "out").iterdir()) == [exported.folder]
+    torch.testing.assert_close(load_model(exported.folder).norm.weight, load_model(checkpoint).norm.weight)
+
+
+def test_transformers_is_asked_too(checkpoint: Path, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    exported = export_hf(checkpoint, tmp_path / "mine")
+    assert exported.checked_with == ("workbench", "transformers")
+    assert 0 < exported.max_difference < 1e-4
+
+
+def test_an_existing_target_is_left_alone(checkpoint: Path, tmp_path: Path) -> None:
+    target = tmp_path / "mine"
+    target.mkdir()
+    (target / "dear.txt").write_text("dear")
+    with pytest.raises(BadInput, match="already there"):
+        export_hf(checkpoint, target)
+    assert [path.name for path in target.iterdir()] == ["dear.txt"]
+
+
+def test_what_is_no_model_is_not_exported(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NotFound, match=r"config\.json"):
+        export_hf(tmp_path / "empty", tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_copy_that_computes_something_else_never_appears(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(folder: Path) -> Decoder:
+        model = load_model(folder)
+        if folder != checkpoint:
+            with torch.no_grad():
+                model.embed_tokens.weight[0] += 1
+        return model
+
+    monkeypatch.setattr(export, "load_model", load)
+    with pytest.raises(Damaged, match="other logits"):
+        export_hf(checkpoint, tmp_path / "mine", check_with_transformers=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-000010"]

@@ -1,0 +1,196 @@
+"""The decoder against a float64 computation written with loops, and the promises of its cache."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from workbench.model.transformer import Decoder, KVCache, RMSNorm, Rotation, attend_short_rows
+from workbench.model_config import ModelConfig
+
+
+def norm64(x: np.ndarray, weight: np.ndarray, eps: float) -> np.ndarray:
+    return x / math.sqrt(float(np.mean(x * x)) + eps) * weight
+
+
+def rotate64(x: np.ndarray, position: int, theta: float) -> np.ndarray:
+    """One head: pair (p, p + E/2) as a complex number, times e^(i angle)."""
+    pairs = len(x) // 2
+    turned = (x[:pairs] + 1j * x[pairs:]) * np.exp(1j * position * theta ** (-np.arange(pairs) / pairs))
+    return np.concatenate((turned.real, turned.imag))
+
+
+def logits64(model: Decoder, ids: list[int]) -> np.ndarray:
+    """The same function of the same weights, in float64, one number at a time: [T, V]."""
+    config = model.config
+    weights = {name: tensor.detach().double().numpy() for name, tensor in model.state_dict().items()}
+    eps, E = config.rms_norm_eps, config.head_dim
+    x = weights["embed_tokens.weight"][ids]
+    for layer in range(config.num_hidden_layers):
+        own = {
+            n.removeprefix(f"layers.{layer}."): w
+            for n, w in weights.items()
+            if n.startswith(f"layers.{layer}.")
+        }
+
+        def heads(name: str, h: np.ndarray, own: dict[str, np.ndarray] = own) -> list[np.ndarray]:
+            return list((own[f"self_attn.{name}.weight"] @ h).reshape(-1, E))
+
+        keys, values, out = [], [], []
+        for t in range(len(ids)):
+            h = norm64(x[t], own["input_layernorm.weight"], eps)
+            q, k = heads("q_proj", h), heads("k_proj", h)
+            if config.qk_norm:
+                q = [norm64(head, own["self_attn.q_norm.weight"], eps) for head in q]
+                k = [norm64(head, own["self_attn.k_norm.weight"], eps) for head in k]
+            keys.append([rotate64(head, t, config.rope_theta) for head in k])
+            values.append(heads("v_proj", h))
+            mixed = []
+            for i, head in enumerate(q):
+                group = i * config.num_key_value_heads // config.num_attention_heads
+                query = rotate64(head, t, config.rope_theta)
+                weight = np.exp([query @ seen[group] / math.sqrt(E) for seen in keys])
+                mixed.append(sum(w * v[group] for w, v in zip(weight / weight.sum(), values, strict=True)))
+            out.append(own["self_attn.o_proj.weight"] @ np.concatenate(mixed))
+        x = x + np.stack(out)
+        for t in range(len(ids)):
+            h = norm64(x[t], own["post_attention_layernorm.weight"], eps)
+            gate = own["mlp.gate_proj.weight"] @ h
+            up = own["mlp.up_proj.weight"] @ h
+            x[t] += own["mlp.down_proj.weight"] @ (gate / (1 + np.exp(-gate)) * up)
+    head = weights["embed_tokens.weight"] if config.tie_word_embeddings else weights["lm_head.weight"]
+    return np.stack([head @ norm64(row, weights["norm.weight"], eps) for row in x])
+
+
+def test_logits_are_those_of_a_float64_computation(
+    model: Decoder, random_ids: Callable[..., torch.Tensor]
+) -> None:
+    ids_BT = random_ids(1, 9)
+    expected = logits64(model, ids_BT[0].tolist())
+    assert np.abs(expected).max() > 1  # the comparison has something to compare
+    np.testing.assert_allclose(model(ids_BT)[0].detach().numpy(), expected, atol=2e-5)
+
+
+def test_the_number_of_parameters_is_what_the_config_says(model: Decoder) -> None:
+    assert sum(p.numel() for p in model.parameters()) == model.config.num_parameters
+
+
+@torch.no_grad()
+def test_a_later_token_changes_no_earlier_logit(
+    model: Decoder, random_ids: Callable[..., torch.Tensor]
+) -> None:
+    ids_BT = random_ids(2, 12)
+    changed_BT = ids_BT.clone()
+    changed_BT[:, 7] = (changed_BT[:, 7] + 1) % 97
+    before, after = model(ids_BT), model(changed_BT)
+    assert torch.equal(before[:, :7], after[:, :7])
+    assert not torch.allclose(before[:, 7:], after[:, 7:])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("pieces", [[12], [5, 7], [1] * 12, [4, 1, 1, 6]])
+def test_reading_in_pieces_with_a_cache_gives_the_logits_of_reading_at_once(
+    model: Decoder, random_ids: Callable[..., torch.Tensor], pieces: list[int]
+) -> None:
+    ids_BT = random_ids(3, 12)
+    cache = KVCache(model.config, rows=3, capacity=12)
+    read = [model(piece, cache=cache) for piece in ids_BT.split(pieces, dim=1)]
+    torch.testing.assert_close(torch.cat(read, dim=1), model(ids_BT), atol=2e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_rows_of_different_length_are_as_if_alone(
+    model: Decoder, random_ids: Callable[..., torch.Tensor]
+) -> None:
+    ids_BT, lengths = random_ids(3, 10), [4, 10, 7]
+    cache = KVCache(model.config, rows=3, capacity=20)
+    model(ids_BT, cache=cache)
+    cache.trim(torch.tensor(lengths))
+    next_BT = random_ids(3, 5, seed=1)
+    together = torch.cat([model(column, cache=cache) for column in next_BT.split([1, 3, 1], dim=1)], dim=1)
+    for row, length in enumerate(lengths):
+        alone = model(torch.cat([ids_BT[row, :length], next_BT[row]])[None])[0, length:]
+        torch.testing.assert_close(together[row], alone, atol=2e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_kept_rows_go_on_as_before(llama: Decoder, random_ids: Callable[..., torch.Tensor]) -> None:
+    ids_BT = random_ids(3, 8)
+    cache = KVCache(llama.config, rows=3, capacity=9)
+    llama(ids_BT[:, :7], cache=cache)
+    cache.keep(torch.tensor([2, 0]))
+    torch.testing.assert_close(
+        llama(ids_BT[[2, 0], 7:], cache=cache)[:, 0], llama(ids_BT)[[2, 0], 7], atol=2e-5, rtol=1e-5
+    )
+
+
+def test_a_full_cache_is_a_programmers_error(llama: Decoder, random_ids: Callable[..., torch.Tensor]) -> None:
+    with pytest.raises(AssertionError, match="full"):
+        llama(random_ids(1, 5), cache=KVCache(llama.config, rows=1, capacity=4))
+
+
+@torch.no_grad()
+def test_rope_tells_distances_only() -> None:
+    q_BTHE, k_BTHE = torch.randn(1, 1, 1, 16), torch.randn(1, 1, 1, 16)
+
+    def product(q_at: int, k_at: int) -> float:
+        def turned(x: torch.Tensor, at: int) -> torch.Tensor:
+            return Rotation.at(torch.tensor([[at]]), head_dim=16, theta=100.0).turn(x)
+
+        return float((turned(q_BTHE, q_at) * turned(k_BTHE, k_at)).sum())
+
+    assert product(9, 4) == pytest.approx(product(105, 100), abs=1e-4)
+    assert product(9, 4) != pytest.approx(product(9, 5), abs=1e-4)
+
+
+def test_a_row_of_zeros_stays_finite_and_so_does_its_gradient() -> None:
+    norm = RMSNorm(8, eps=1e-6)
+    x = torch.zeros(2, 8, requires_grad=True)
+    norm(x).sum().backward()
+    assert torch.equal(norm(x), torch.zeros(2, 8))
+    assert x.grad is not None and torch.isfinite(x.grad).all()
+
+
+def test_short_rows_in_bfloat16_are_plain_attention() -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, heads, 40, 16, generator=generator) for heads in (4, 2, 2))
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    torch.testing.assert_close(attend_short_rows(q, k, v), expected, atol=1e-5, rtol=1e-5)
+    narrow = attend_short_rows(q.bfloat16(), k.bfloat16(), v.bfloat16())
+    torch.testing.assert_close(narrow.float(), expected, atol=0.05, rtol=0.05)
+
+
+def test_autocast_gives_nearly_the_same_gradients(
+    config: ModelConfig, make_tiny: Callable[..., Decoder]
+) -> None:
+    model = make_tiny(dataclasses.replace(config, initializer_range=0.05))
+    ids_BT = torch.arange(60).reshape(2, 30)
+
+    def gradient(*, narrow: bool) -> torch.Tensor:
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+            logits_BTV = model(ids_BT)
+        torch.nn.functional.cross_entropy(
+            logits_BTV.float()[:, :-1].flatten(0, 1), ids_BT[:, 1:].flatten()
+        ).backward()
+        return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    wide, narrow = gradient(narrow=False), gradient(narrow=True)
+    assert torch.nn.functional.cosine_similarity(wide, narrow, dim=0) > 0.99
+
+
+@torch.no_grad()
+def test_a_float32_cache_can_be_used_under_autocast(
+    llama: Decoder, random_ids: Callable[..., torch.Tensor]
+) -> None:
+    ids_BT = random_ids(2, 9)
+    cache = KVCache(llama.config, rows=2, capacity=9)
+    with torch.autocast("cpu", torch.bfloat16):
+        read = torch.cat([llama(piece, cache=cache) for piece in ids_BT.split([6, 2, 1], dim=1)], dim=1)
+    expected = llama(ids_BT)
+    assert (read.float() - expected).abs().mean() < 0.05 * expected.abs().mean()

@@ -1,0 +1,293 @@
+"""The pretrain stage end to end on a tiny corpus: what it says, leaves, survives, and its golden losses."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbench.data.corpus_folder import heldout_writer, train_writer, write_document
+from workbench.data.documents import Document
+from workbench.data.shards import write_shards
+from workbench.errors import Damaged, Stopped
+from workbench.events import EventWriter, read_events
+from workbench.files import digest_file
+from workbench.recipe import Model, Pretrain
+from workbench.runs import Run
+from workbench.stage_run import StageInputs, StageRun
+from workbench.stages import pretrain, training
+from workbench.tokenizer import Tokenizer, train_tokenizer
+from workbench.train.checkpoint_folder import finished_checkpoint, steps_in
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "pretrain_losses.json"
+WORDS = "the of a to in is it for on as with by from at or an be this that are not we you one all"
+NUM_STEPS = 24
+SETTINGS = {
+    "tokens": NUM_STEPS * 64,
+    "batch_tokens": 64,
+    "context_length": 16,
+    "warmup_steps": 4,
+    "weight_decay": 0.05,
+    "eval_every_steps": 8,
+    "eval_documents": 4,
+    "sample_every_steps": 12,
+    "dtype": "float32",
+    "seed": 7,
+}
+
+
+@pytest.fixture(autouse=True)
+def every_step_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "METRIC_SECONDS", 0.0)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """60 documents of random words, drawn from Python's own generator, which is the same in every version."""
+    folders = {kind: tmp_path_factory.mktemp(kind) for kind in ("documents", "tokenizer", "tokens")}
+    drawn, words = random.Random(0), WORDS.split()
+    texts = [" ".join(drawn.choices(words, weights=range(len(words), 0, -1), k=40)) + "." for _ in range(60)]
+    with train_writer(folders["documents"]) as writer:
+        for number, text in enumerate(texts[:54]):
+            write_document(writer, Document(f"t{number}", text, "test"))
+    with heldout_writer(folders["documents"]) as writer:
+        for number, text in enumerate(texts[54:]):
+            write_document(writer, Document(f"h{number}", text, "test"))
+    tokenizer = train_tokenizer(texts[:54], vocab_size=290, max_token_length=8)
+    tokenizer.save(folders["tokenizer"])
+    ids = [[tokenizer.bos_id, *tokenizer.encode(text)] for text in texts[:54]]
+    write_shards(folders["tokens"], ids, vocab_size=tokenizer.vocab_size, shard_tokens=1000)
+    return folders
+
+
+class Worker:
+    """Runs the stage in one folder as often as it takes; a script answers its looks at the controls."""
+
+    def __init__(self, base: Path, artifacts: dict[str, Path]) -> None:
+        self.run = Run(base / "run")
+        (self.run.path / "control").mkdir(parents=True)
+        self.folder = self.run.path / "building"
+        self.folder.mkdir()
+        self.inputs = StageInputs(
+            recipe_folder=base,
+            artifacts=artifacts,
+            model=Model(
+                size=None,
+                hidden_size=32,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                max_position_embeddings=32,
+            ),
+        )
+
+    def work(self, *, ask: dict[int, str] | None = None, kill_at: int | None = None, **changes: Any) -> Any:
+        """Work; at the n-th look at the controls find what `ask` says, at look `kill_at` die."""
+        handle = Handle(
+            self.run, stage="pretrain", folder=self.folder, events=EventWriter(self.run.events_path)
+        )
+        handle.script = iter(self._script(ask or {}, kill_at))
+        return pretrain.run(Pretrain(**(SETTINGS | changes)), self.inputs, handle)
+
+    @staticmethod
+    def _script(ask: dict[int, str], kill_at: int | None) -> Iterator[str | None]:
+        look = 0
+        while True:
+            look += 1
+            if look == kill_at:
+                raise Killed
+            yield ask.get(look)
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in read_events(self.run.events_path) if event["kind"] == kind]
+
+    def texts(self, kind: str) -> str:
+        return "\n".join(event["text"] for event in self.events(kind))
+
+    def losses(self) -> dict[int, float]:
+        return {event["step"]: event["loss"] for event in self.events("metric") if "loss" in event}
+
+    def digests(self) -> dict[str, str]:
+        """Of weights, optimizer and random numbers after the last step."""
+        last = finished_checkpoint(self.folder, "last")
+        return {
+            name: digest_file(last / name) for name in ("model.safetensors", "training/state.safetensors")
+        }
+
+
+class Handle(StageRun):
+    script: Iterator[str | None]
+
+    def request(self) -> str | None:
+        return next(self.script)
+
+
+class Killed(BaseException):
+    """No `except Exception` sees it, like a kill."""
+
+
+@pytest.fixture
+def worker(tmp_path: Path, artifacts: dict[str, Path]) -> Worker:
+    return Worker(tmp_path, artifacts)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, artifacts: dict[str, Path]) -> Worker:
+    """A training that nobody interrupted."""
+    whole = Worker(tmp_path_factory.mktemp("whole"), artifacts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "METRIC_SECONDS", 0.0)
+        patch.setenv("OMP_NUM_THREADS", "1")
+        whole.summary = whole.work()  # type: ignore[attr-defined]
+    return whole
+
+
+def test_losses_are_the_golden_ones(whole: Worker) -> None:
+    """A change of these numbers changes what every recipe gives: mean it, and say so in recipes/LOG.md.
+
+    To write them anew: delete the file, run this test twice.
+    """
+    losses = [whole.losses()[step] for step in range(1, NUM_STEPS + 1)]
+    if not GOLDEN.exists():
+        GOLDEN.write_text(json.dumps({"float32, 1 thread": losses}, indent=1) + "\n")
+        pytest.fail("there were no golden losses; they were written now")
+    golden = json.loads(GOLDEN.read_text())["float32, 1 thread"]
+    assert losses == pytest.approx(golden, abs=1e-4)
+
+
+def test_it_learns_and_says_so(whole: Worker) -> None:
+    losses = whole.losses()
+    assert losses[1] == pytest.approx(math.log(290), rel=0.02)
+    assert losses[NUM_STEPS] < 0.75 * losses[1]
+    metrics = whole.events("metric")
+    assert {
+        "step",
+        "loss",
+        "learning_rate",
+        "grad_norm",
+        "tokens",
+        "tokens_per_second",
+        "mfu",
+        "seconds",
+    } <= metrics[0].keys()
+    assert [event["step"] for event in metrics if "val_bpb" in event] == [8, 16, 24]
+    bits = [event["val_bpb"] for event in metrics if "val_bpb" in event]
+    assert bits[-1] < bits[0] < 8
+    assert [event["step"] for event in whole.events("sample")] == [12, 12, 24, 24]
+
+
+def test_what_it_leaves(whole: Worker) -> None:
+    best = whole.summary["best_step"]  # type: ignore[attr-defined]
+    assert json.loads((whole.folder / "summary.json").read_text()) == {"last": NUM_STEPS, "best": best}
+    assert whole.summary["steps"] == NUM_STEPS  # type: ignore[attr-defined]
+    assert NUM_STEPS in steps_in(whole.folder) and best in steps_in(whole.folder)
+    Tokenizer.load(finished_checkpoint(whole.folder))
+    (last,) = [event for event in whole.events("checkpoint") if event["step"] == NUM_STEPS]
+    assert (whole.folder / last["path"]).is_dir() and last["bytes"] > 0
+
+
+@pytest.mark.parametrize("kill_at", [1, 8, 9, 13, NUM_STEPS])
+def test_killed_and_started_again_gives_the_same_bits(worker: Worker, whole: Worker, kill_at: int) -> None:
+    """A checkpoint is there from step 8 on, when the held-out text was measured first."""
+    with pytest.raises(Killed):
+        worker.work(kill_at=kill_at)
+    worker.work()
+    assert worker.digests() == whole.digests()
+    assert worker.losses() == whole.losses()
+    if kill_at > 8:
+        assert "resuming at step 8: exact" in worker.texts("note") or "at step 16: exact" in worker.texts(
+            "note"
+        )
+
+
+def test_a_micro_batch_changes_the_loss_by_rounding_only(worker: Worker, whole: Worker) -> None:
+    worker.work(micro_batch_tokens=16)
+    for step, loss in worker.losses().items():
+        assert loss == pytest.approx(whole.losses()[step], abs=2e-4), step
+
+
+def test_stop_saves_first(worker: Worker, whole: Worker) -> None:
+    with pytest.raises(Stopped):
+        worker.work(ask={5: "stop"})
+    assert steps_in(worker.folder) == [5]
+    worker.work()
+    assert "resuming at step 5: exact" in worker.texts("note")
+    assert worker.digests() == whole.digests()
+
+
+def test_save_and_pause_save_and_go_on(
+    worker: Worker, whole: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.stage_run.PAUSE_POLL_SECONDS", 0)
+    worker.work(ask={3: "save", 5: "pause", 9: "resume", 11: "resume"})
+    assert [event["step"] for event in worker.events("checkpoint")][:2] == [3, 5]
+    assert "paused" in worker.texts("note")
+    assert worker.digests() == whole.digests()
+
+
+def test_stop_while_paused(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.stage_run.PAUSE_POLL_SECONDS", 0)
+    with pytest.raises(Stopped):
+        worker.work(ask={5: "pause", 6: "stop", 7: "stop"})
+    assert steps_in(worker.folder) == [5]
+
+
+def test_another_environment_is_said_to_be_not_exact(worker: Worker) -> None:
+    with pytest.raises(Stopped):
+        worker.work(ask={5: "stop"})
+    worker.work(micro_batch_tokens=32)
+    assert "not exact: micro_batch_tokens 64 -> 32" in worker.texts("warning")
+
+
+def test_a_damaged_newest_checkpoint_costs_the_way_from_the_one_before(worker: Worker, whole: Worker) -> None:
+    with pytest.raises(Stopped):
+        worker.work(ask={3: "save", 5: "stop"})
+    weights = worker.folder / "step-00000005" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-7])
+    worker.work()
+    assert "damaged checkpoint set aside: step-00000005: model.safetensors" in worker.texts("warning")
+    assert "resuming at step 3: exact" in worker.texts("note")
+    assert worker.digests() == whole.digests()
+
+
+def test_nothing_but_damaged_checkpoints_is_never_a_new_start(worker: Worker) -> None:
+    with pytest.raises(Stopped):
+        worker.work(ask={5: "stop"})
+    (worker.folder / "step-00000005" / "config.json").unlink()
+    with pytest.raises(Damaged, match="step-00000005"):
+        worker.work()
+
+
+def test_a_finished_training_is_not_trained_again(worker: Worker) -> None:
+    first = worker.work()
+    before = worker.digests()
+    assert worker.work() == first
+    assert worker.digests() == before
+
+
+def test_without_heldout_text_the_last_is_the_best(
+    worker: Worker, artifacts: dict[str, Path], tmp_path: Path, write_nothing: Callable[[Path], None]
+) -> None:
+    documents = tmp_path / "documents"
+    write_nothing(documents)
+    worker.inputs = StageInputs(
+        recipe_folder=tmp_path, artifacts={**artifacts, "documents": documents}, model=worker.inputs.model
+    )
+    summary = worker.work(sample_prompts=("the of",))
+    assert summary["best_step"] == NUM_STEPS and summary["best_val_bpb"] is None
+    assert {event["prompt"] for event in worker.events("sample")} == {"the of"}
+
+
+@pytest.fixture
+def write_nothing() -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        folder.mkdir()
+        with heldout_writer(folder):
+            pass
+
+    return write

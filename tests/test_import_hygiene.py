@@ -1,0 +1,56 @@
+"""Floors at run time: a static graph cannot see what a deferred import really pulls in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "numpy", "tokenizers", "datasets", "pandas", "textual", "plotext", "transformers")
+PAPER = ("recipe", "recipe_file", "budget", "artifacts", "plan", "events", "runs", "stage_run", "launch", "references", "audit", "chat_client")
+
+
+def modules_after(code: str) -> set[str]:
+    """What `sys.modules` holds after `code` in a fresh interpreter."""
+    script = f"import sys\n{code}\nprint('\\n'.join(sys.modules), file=sys.__stdout__)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_the_front_desk_is_free() -> None:
+    loaded = modules_after("import workbench")
+    assert not loaded & {*HEAVY, "pydantic", "typer", "rich"}
+
+
+def test_ground_needs_the_standard_library_only() -> None:
+    loaded = modules_after("import workbench.errors, workbench.files, workbench.model_config, workbench.safe_text, workbench.source_files")
+    assert not loaded & {*HEAVY, "pydantic", "typer", "rich"}
+
+
+@pytest.mark.parametrize("module", PAPER)
+def test_paper_never_loads_tensors(module: str) -> None:
+    assert not modules_after(f"import workbench.{module}") & set(HEAVY)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["runs"], ["plan", "quickstart"], ["recipes"], ["check", "quickstart"], ["run", "--help"]]
+)
+def test_paper_verbs_never_load_tensors(arguments: list[str], tmp_path: object) -> None:
+    code = f"""
+import contextlib, io, os
+os.environ["WORKBENCH_HOME"] = {str(tmp_path)!r}
+sys.argv = ["workbench", *{arguments!r}]
+from workbench.cli import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(SystemExit):
+    main()
+"""
+    assert not modules_after(code) & set(HEAVY)
+
+
+def test_the_screen_never_loads_tensors() -> None:
+    assert not modules_after("import tui.app, tui.screens, tui.widgets") & {"torch", "tokenizers", "datasets", "transformers", "pandas"}
+
+
+def test_the_library_never_loads_the_screen() -> None:
+    assert not any(name.startswith(("tui", "textual")) for name in modules_after("import workbench.worker, workbench.cli"))

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from workbench.budget import estimate
+from workbench.errors import BadInput
+from workbench.plan import Plan, difference, make_plan
+from workbench.recipe_file import load_recipe
+
+Write = Callable[[str], Path]
+RECIPE = """name = "x"
+[corpus]
+sources = ["text.txt"]
+[tokenizer]
+vocab_size = 300
+[pack]
+[model]
+size = "1m"
+[pretrain]
+tokens = "1M"
+[eval]
+tasks = ["heldout"]
+"""
+
+
+@pytest.fixture
+def planned(write_recipe: Write, tmp_path: Path, home: Path) -> Callable[..., Plan]:
+    (tmp_path / "text.txt").write_text("some text\n" * 100)
+
+    def plan(**overrides: object) -> Plan:
+        settings = {key.replace("__", "."): value for key, value in overrides.items()}
+        return make_plan(load_recipe(write_recipe(RECIPE), settings))
+
+    return plan
+
+
+def fingerprints(plan: Plan) -> dict[str, str]:
+    return {stage.name: stage.makes.fingerprint for stage in plan.stages}
+
+
+def changed(before: Plan, after: Plan) -> set[str]:
+    return {name for name, value in fingerprints(before).items() if fingerprints(after)[name] != value}
+
+
+def test_the_same_recipe_is_the_same_run(planned: Callable[..., Plan]) -> None:
+    assert planned().name == planned().name
+    assert planned().name.startswith("x-")
+
+
+def test_a_change_touches_only_what_follows(planned: Callable[..., Plan]) -> None:
+    before = planned()
+    assert changed(before, planned(pretrain__seed=1)) == {"pretrain", "eval"}
+    assert changed(before, planned(tokenizer__vocab_size=400)) == {"tokenizer", "pack", "pretrain", "eval"}
+    assert changed(before, planned(model__rope_theta=5000.0)) == {"pretrain", "eval"}
+    assert changed(before, planned(eval__limit=3)) == {"eval"}
+
+
+def test_cosmetic_keys_make_another_run_of_the_same_artifacts(planned: Callable[..., Plan]) -> None:
+    before, after = planned(), planned(pretrain__keep_last=5)
+    assert changed(before, after) == set()
+    assert before.name != after.name
+
+
+def test_a_changed_source_file_is_noticed(planned: Callable[..., Plan], tmp_path: Path) -> None:
+    before = planned()
+    os.utime(tmp_path / "text.txt", (1, 1))
+    assert changed(before, planned()) == {"corpus", "tokenizer", "pack", "pretrain", "eval"}
+
+
+def test_a_missing_source_is_named(planned: Callable[..., Plan], tmp_path: Path) -> None:
+    (tmp_path / "text.txt").unlink()
+    with pytest.raises(BadInput, match=r"text\.txt"):
+        planned()
+
+
+def test_a_plan_survives_its_json(planned: Callable[..., Plan], home: Path) -> None:
+    before = planned(pretrain__seed=7)
+    after = Plan.from_dict(json.loads(json.dumps(before.to_dict())), home=home, recipe_text=before.recipe_text)
+    assert after == before
+    assert after.stage("pretrain").table() == before.stage("pretrain").table()
+    assert after.stage("pretrain").settings["seed"].origin == "--set"
+
+
+@pytest.mark.parametrize("facts", [{}, {"version": 99}, {"version": 1}, {"version": 1, "stages": 3}])
+def test_plans_that_are_none(facts: dict[str, object], home: Path) -> None:
+    with pytest.raises(BadInput):
+        Plan.from_dict(facts, home=home)
+
+
+def test_differences_are_named(planned: Callable[..., Plan]) -> None:
+    assert difference(planned(), planned()) == []
+    assert difference(planned(), planned(pretrain__seed=1)) == ["pretrain.seed: 0 -> 1"]
+
+
+def test_reuse_says_why(planned: Callable[..., Plan]) -> None:
+    plan = planned()
+    corpus, tokenizer = plan.stages[:2]
+    assert plan.reuse(corpus) == (False, "not made yet with these settings")
+    assert plan.reuse(tokenizer) == (False, "waits for corpus")
+    plan.store.start(corpus.makes)
+    plan.store.publish(corpus.makes, stage="corpus", settings={}, inputs={}, summary={})
+    assert plan.reuse(corpus)[0]
+    with plan.store.lock(tokenizer.makes) or pytest.fail("the lock is free"):
+        assert "another run" in plan.reuse(tokenizer)[1]
+
+
+def test_the_budget_grows_with_what_is_asked(planned: Callable[..., Plan]) -> None:
+    small, large = estimate(planned()), estimate(planned(pretrain__tokens="10M", model__size="20m"))
+    assert large.parameters > small.parameters
+    assert large.flops > 20 * small.flops
+    assert large.seconds > small.seconds
+    assert large.peak_bytes > small.peak_bytes
+    assert small.problems == ()
+
+
+def test_what_cannot_fit_is_said_with_numbers(planned: Callable[..., Plan]) -> None:
+    (problem,) = [p for p in estimate(planned(model__size="7b")).problems if "memory" in p]
+    assert "GB" in problem
+    assert "[model] size" in problem

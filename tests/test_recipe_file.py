@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from workbench.errors import BadInput, NotFound, RecipeError
+from workbench.recipe import Recipe, Table, is_cosmetic
+from workbench.recipe_file import describe_key, load_recipe, parse_assignments, shipped_recipes, tables
+
+GOOD = """name = "x"
+[corpus]
+[tokenizer]
+[pack]
+[model]
+size = "1m"
+[pretrain]
+tokens = "1M"
+"""
+Write = Callable[[str], Path]
+
+
+def problems(path: Path, **overrides: object) -> list[str]:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path, overrides)
+    return [line.removeprefix(f"{path}:") for line in str(caught.value).splitlines()]
+
+
+def test_a_good_recipe_with_origins(write_recipe: Write) -> None:
+    loaded = load_recipe(write_recipe(GOOD), {"pretrain.seed": "3"})
+    assert loaded.recipe.pretrain is not None
+    assert loaded.recipe.pretrain.tokens == 1_000_000
+    assert loaded.recipe.pretrain.seed == 3
+    assert loaded.origin("pretrain", "tokens") == "recipe"
+    assert loaded.origin("pretrain", "seed") == "--set"
+    assert loaded.origin("pretrain", "dtype") == "default"
+
+
+def test_all_problems_at_once_each_with_its_line(write_recipe: Write) -> None:
+    text = GOOD + "learing_rate = 1\nlearning_rate = nan\nweight_decay = -1\nseed = true\n[sfft]\nx = 1\n"
+    assert problems(write_recipe(text)) == [
+        "9: [pretrain] learing_rate is not a key; did you mean learning_rate?",
+        "10: [pretrain] learning_rate = nan: input should be a finite number",
+        "11: [pretrain] weight_decay = -1: input should be greater than or equal to 0",
+        "12: [pretrain] seed = True: input should be a valid integer",
+        "13: [sfft] is not a table; did you mean sft?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("hidden_size = 100\nnum_attention_heads = 3", "num_attention_heads = 3 does not divide hidden_size = 100"),
+        ("num_attention_heads = 4\nnum_key_value_heads = 3\nhidden_size = 128", "is not a multiple of"),
+        ('size = "9z"', "choose one of 1m 5m"),
+        ("rms_norm_eps = 0", "greater than 0"),
+        ("max_position_embeddings = 64", "context_length = 256 is more than"),
+        ("qk_norm = 1", "boolean"),
+    ],
+)
+def test_shapes_that_cannot_be(write_recipe: Write, line: str, expected: str) -> None:
+    found = problems(write_recipe(GOOD.replace('size = "1m"', line)))
+    assert len(found) == 1
+    assert expected in found[0]
+
+
+def test_overrides_are_checked_like_the_file_and_named(write_recipe: Write) -> None:
+    path = write_recipe(GOOD)
+    assert problems(path, **{"pretrain.tokens": "many"})[0].startswith("--set: [pretrain] tokens = 'many'")
+    assert "the recipe has no [dpo]" in problems(path, **{"dpo.beta": "1"})[0]
+    assert "did you mean pretrain" in problems(path, **{"pretran.beta": "1"})[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "expected"),
+    [
+        (b"name = \n", 1, "is not TOML"),
+        (b'name = "a"\nname = "b"\n', 2, "is not TOML"),
+        (b'\xffname = "a"\n', 1, "is not UTF-8"),
+        (b"a" + b".a" * 100_000 + b" = 1\n", 1, "too many dots"),
+        (b"a = " + b"[" * 100_000 + b"\n", 1, "is not a recipe"),
+        (b"x" * 300_000, None, "larger than"),
+    ],
+)
+def test_files_that_are_no_recipes(tmp_path: Path, data: bytes, line: int | None, expected: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_bytes(data)
+    with pytest.raises(BadInput, match=expected) as caught:
+        load_recipe(path)
+    assert caught.value.line == line
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bom_and_crlf_are_fine(tmp_path: Path) -> None:
+    path = tmp_path / "windows.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+    assert load_recipe(path).recipe.name == "x"
+
+
+def test_hostile_names_are_refused(write_recipe: Write) -> None:
+    for name in ("../up", "", "a" * 65, "-rf", "{0.__class__}"):
+        assert "name" in problems(write_recipe(GOOD.replace('"x"', f'"{name}"')))[0]
+
+
+def test_many_problems_are_capped(write_recipe: Write) -> None:
+    found = problems(write_recipe(GOOD + "".join(f"k{i} = 1\n" for i in range(5000))))
+    assert len(found) == 21
+    assert found[-1].endswith("and 4980 more problems")
+
+
+def test_a_stage_without_what_it_needs(write_recipe: Write) -> None:
+    assert "[pretrain] needs [pack]" in problems(write_recipe(GOOD.replace("[pack]\n", "")))[0]
+
+
+def test_unknown_recipes_name_the_known() -> None:
+    with pytest.raises(NotFound, match="quickstart"):
+        load_recipe("quickstrat")
+
+
+def test_shipped_recipes_are_good() -> None:
+    for name, description in shipped_recipes():
+        assert description, name
+        assert load_recipe(name).recipe.name == name
+
+
+def test_assignments() -> None:
+    assert parse_assignments(["a.b=1", "name=x=y"]) == {"a.b": "1", "name": "x=y"}
+    for bad in ("a.b", "=1", "a.b.c=1", "a b=1"):
+        with pytest.raises(BadInput, match="TABLE.KEY=VALUE"):
+            parse_assignments([bad])
+
+
+def test_every_key_is_documented() -> None:
+    for name, table in tables().items():
+        for key in table.model_fields:
+            assert len(describe_key(table, key)) > 5, f"[{name}] {key} has no docstring"
+
+
+def test_the_vocabulary_is_frozen() -> None:
+    """A new key is a decision: add it to tests/golden/vocabulary.txt in the same commit."""
+    lines = []
+    for name, table in tables().items():
+        for key in table.model_fields:
+            lines.append(f"{name}.{key}{' cosmetic' if is_cosmetic(_instance(table), key) else ''}")
+    golden = Path(__file__).parent / "golden" / "vocabulary.txt"
+    assert golden.read_text().splitlines() == sorted(lines)
+
+
+def _instance(table: type[Table]) -> Table:
+    return table.model_construct()
+
+
+def test_recipe_tables_are_the_stage_table() -> None:
+    from workbench.plan import STAGE_NAMES
+
+    assert set(STAGE_NAMES) | {"model"} == set(tables())
+    assert Recipe.model_fields.keys() - tables().keys() == {"name", "description"}

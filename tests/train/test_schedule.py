@@ -1,0 +1,48 @@
+"""The learning rate as a pure function of the step."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workbench.train.schedule import cosine, linear, make_schedule
+
+
+def test_warmup_is_straight_and_ends_at_the_peak() -> None:
+    factor_at = make_schedule("linear", num_steps=100, warmup_steps=4)
+    assert [factor_at(step) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+
+
+def test_linear_decay_ends_one_step_above_its_floor() -> None:
+    factor_at = make_schedule("linear", num_steps=10, floor=0.1)
+    assert factor_at(0) == 1.0
+    assert factor_at(9) == pytest.approx(0.1 + 0.9 * 0.1)
+
+
+def test_cosine_is_half_way_down_in_the_middle() -> None:
+    assert cosine(0.5, floor=0.2) == pytest.approx(0.6)
+    assert cosine(0.25) == pytest.approx(0.5 * (1 + math.sqrt(0.5)))
+    assert cosine(1.0, floor=0.2) == linear(1.0, floor=0.2) == pytest.approx(0.2)
+
+
+@given(
+    shape=st.sampled_from(["linear", "cosine"]),
+    num_steps=st.integers(1, 500),
+    warmup_steps=st.integers(0, 600),
+    floor=st.floats(0, 1),
+)
+def test_every_step_learns_and_the_peak_is_reached(
+    shape: str, num_steps: int, warmup_steps: int, floor: float
+) -> None:
+    factor_at = make_schedule(shape, num_steps=num_steps, warmup_steps=warmup_steps, floor=floor)  # type: ignore[arg-type]
+    factors = [factor_at(step) for step in range(num_steps)]
+    assert all(0 < factor <= 1 for factor in factors)
+    assert max(factors) == 1.0
+    peak = factors.index(1.0)
+    assert factors[:peak] == sorted(factors[:peak])
+    assert all(
+        later <= earlier + 1e-12 for earlier, later in zip(factors[peak:], factors[peak + 1 :], strict=False)
+    )

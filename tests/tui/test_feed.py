@@ -1,0 +1,117 @@
+"""A feed folds what a run folder says, whatever it says, and whenever it is looked at."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tui.feed import RunFeed, read_log_tail, read_rows, seconds_left
+from workbench.runs import Run
+
+MakeRun = Any
+
+
+def test_a_run_is_told_by_its_events(make_run: MakeRun) -> None:
+    seen = RunFeed(make_run(state="stopped", steps=400)).look()
+    assert [(stage.name, stage.state) for stage in seen.stages[:5]] == [
+        ("corpus", "finished"),
+        ("tokenizer", "reused"),
+        ("pack", "finished"),
+        ("pretrain", "stopped"),
+        ("sft", "waiting"),
+    ]
+    assert seen.figures["pretrain"]["step"] == 400 and seen.figures["pretrain"]["val_bpb"] > 0
+    assert len(seen.curves["pretrain"].points) == 400
+    assert [step for step, _ in seen.curves["pretrain"].measured] == [100, 200, 300, 400]
+    assert seen.checkpoint_step == 400
+    assert seen.sample is not None and seen.sample.prompt == "os.listdir"
+    assert not seen.behind and not seen.is_live
+
+
+def test_a_torn_last_line_is_not_yet(make_run: MakeRun) -> None:
+    run: Run = make_run(steps=10)
+    whole = run.events_path.read_bytes()
+    torn = len(whole) - 20
+    run.events_path.write_bytes(whole[:torn])
+    feed = RunFeed(run)
+    feed.look()
+    with run.events_path.open("ab") as file:
+        file.write(whole[torn:])
+    assert feed.look() == RunFeed(run).look()
+
+
+def test_a_second_look_reads_only_what_is_new(make_run: MakeRun) -> None:
+    run: Run = make_run(steps=40)
+    feed = RunFeed(run)
+    feed.look()
+    metric = {"time": 1.0, "kind": "metric", "stage": "pretrain", "step": 41, "loss": 1.5}
+    with run.events_path.open("a") as file:
+        file.write(json.dumps(metric) + "\n")
+    assert feed.look().curves["pretrain"].points[-1].step == 41
+
+
+def test_curves_that_did_not_change_are_the_same_object(make_run: MakeRun) -> None:
+    feed = RunFeed(make_run())
+    assert feed.look().curves["pretrain"] is feed.look().curves["pretrain"]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"kind": "metric", "stage": "pretrain", "step": "x", "loss": "y"},
+        {"kind": "metric", "stage": 7, "step": 1, "loss": None},
+        {"kind": "stage_progress", "stage": "pretrain", "done": "all", "total": []},
+        {"kind": "stage_progress", "stage": "pretrain", "done": 5, "total": 0},
+        {"kind": "sample", "text": 17, "step": {}},
+        {"kind": "stage_finished", "seconds": "long"},
+        {"kind": "note", "text": {"a": 1}, "time": "yesterday"},
+        {"kind": "from the future", "stage": "pretrain"},
+        {"kind": "checkpoint", "step": None},
+    ],
+)
+def test_no_event_can_break_the_feed(make_run: MakeRun, event: dict[str, Any]) -> None:
+    run: Run = make_run(steps=4)
+    with run.events_path.open("a") as file:
+        file.write(json.dumps(event) + "\n")
+    assert RunFeed(run).look().curves["pretrain"].points[-1].step == 4
+
+
+def test_not_a_number_reaches_the_curve_as_a_gap(make_run: MakeRun) -> None:
+    run: Run = make_run(steps=4)
+    with run.events_path.open("a") as file:
+        file.write('{"kind": "metric", "stage": "pretrain", "step": 5, "loss": "nan"}\n')
+    assert RunFeed(run).look().curves["pretrain"].broken_at == 5
+
+
+def test_rows_of_a_home(make_run: MakeRun, tmp_path: Path) -> None:
+    assert read_rows(tmp_path) == ()
+    make_run("first", state="finished")
+    broken: Run = make_run("second")
+    (broken.path / "status.json").write_text('{"state": 7, "progress": "half", "step": [], "loss": "inf"}')
+    rows = {row.name: row for row in read_rows(tmp_path)}
+    assert rows["first"].state == "finished" and rows["first"].step == 400
+    assert rows["second"].state == "crashed" and rows["second"].progress is None
+
+
+def test_a_killed_run_is_crashed(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run(state="running")
+    assert read_rows(tmp_path)[0].state == "crashed"
+
+
+def test_the_log_tail_begins_with_a_whole_line_and_is_clean(make_run: MakeRun) -> None:
+    run: Run = make_run()
+    run.log_path.write_bytes(b"first line\n" + b"second \x1b[31m\xff line\n")
+    assert read_log_tail(run, most_bytes=24) == "second [31m\ufffd line\n"
+    run.log_path.unlink()
+    assert read_log_tail(run) == ""
+
+
+def test_the_time_left_follows_the_newest_pace() -> None:
+    assert seconds_left(deque([(0.0, 0.0), (10.0, 50.0)]), 100.0) == 10.0
+    assert seconds_left(deque([(0.0, 0.0)]), 100.0) is None
+    assert seconds_left(deque([(0.0, 0.0), (10.0, 50.0)]), None) is None
+    assert seconds_left(deque([(0.0, 5.0), (10.0, 5.0)]), 100.0) is None

@@ -1,0 +1,372 @@
+"""The screens, driven by keys over canned runs: what is shown, what is asked for, and that leaving stops nothing."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Button, Input, OptionList, Static
+
+from tui.app import WorkbenchApp, active_keys
+from tui.screens.chat import ChatScreen, Turn
+from tui.screens.help import HelpScreen
+from tui.screens.home import HomeScreen
+from tui.screens.log import LogScreen
+from tui.screens.run import RunScreen
+from tui.screens.start import StartScreen
+from tui.screens.stop import StopScreen
+from workbench.chat_client import ChatClient
+from workbench.files import lock_file
+from workbench.runs import Run
+
+MakeRun = Any
+CHILD = Path(__file__).parent.parent / "fixtures" / "fake_chat_child.py"
+HOSTILE = (
+    "[/b] [@click=app.bell]x[/] \x1b]52;c;Y2xp\x07 \x9b31m \u202eevil [link=file:///x]y \udce9\r\n{json: 1} "
+    + "é\u0301" * 40
+)
+
+
+def text_of(app: WorkbenchApp) -> str:
+    """What the terminal shows now."""
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
+    """Wait for something that a thread brings about; ten seconds are for a crowded machine."""
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline, text_of(pilot.app)  # type: ignore[arg-type]
+        await pilot.pause(0.02)
+    await pilot.pause()
+
+
+def running(app: WorkbenchApp, size: tuple[int, int] = (80, 24)) -> Any:
+    """The app in a pretended terminal, with the parts on that tests leave off by default."""
+    return app.run_test(size=size, notifications=True, tooltips=True)
+
+
+async def opened(pilot: Pilot[None], *, keys: str = "enter") -> None:
+    """From home into the first run."""
+    await until(pilot, lambda: bool(pilot.app.screen.query_one(OptionList).option_count))
+    await pilot.press(keys)
+    await until(pilot, lambda: "smooth" in text_of(pilot.app))  # type: ignore[arg-type]
+
+
+async def test_an_empty_home_says_what_to_do_first(tmp_path: Path) -> None:
+    app = WorkbenchApp(tmp_path)
+    async with running(app) as pilot:
+        await until(pilot, lambda: "There are no runs here yet" in text_of(app))
+        assert "quickstart" in text_of(app) and "n new run" in text_of(app)
+        await pilot.press("o", "t")
+        assert isinstance(app.screen, HomeScreen)
+
+
+async def test_the_list_shows_state_in_glyph_and_word(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("good", state="finished")
+    make_run("bad", state="failed")
+    make_run("killed", state="running")
+    app = WorkbenchApp(tmp_path)
+    async with running(app) as pilot:
+        await until(pilot, lambda: "good" in text_of(app))
+        for said in ("✓ finished", "✗ failed", "! crashed"):
+            assert said in text_of(app)
+
+
+async def test_a_run_shows_stages_figures_loss_and_sample(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run()
+    app = WorkbenchApp(tmp_path, "quickstart-7f3a12")
+    async with running(app) as pilot:
+        await until(pilot, lambda: "pretrain loss" in text_of(app))
+        shown = text_of(app)
+        for said in (
+            "■ stopped",
+            "✓ corpus",
+            "○ eval",
+            "8.19k tok/s",
+            "of 2.05M",
+            "sample @400",
+            "312 documents",
+        ):
+            assert said in shown
+        assert any("⠁" <= c <= "⣿" for c in shown) and "◆" in shown
+        assert shown.splitlines()[-1].strip().endswith("q quit")
+
+
+async def test_left_and_right_show_other_stages(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run()
+    app = WorkbenchApp(tmp_path)
+    async with running(app) as pilot:
+        await opened(pilot)
+        await pilot.press("left")
+        assert "pack has no loss" in text_of(app)
+        await pilot.press("left")
+        assert "tokenizer was made by an earlier run" in text_of(app)
+        await pilot.press(*["right"] * 6)
+        assert "pretrain loss" in text_of(app)
+
+
+@pytest.mark.parametrize(("key", "said"), [("s", "smooth 0.98"), ("a", "all"), ("l", "log")])
+async def test_the_chart_obeys_its_keys(make_run: MakeRun, tmp_path: Path, key: str, said: str) -> None:
+    make_run()
+    app = WorkbenchApp(tmp_path)
+    async with running(app) as pilot:
+        await opened(pilot)
+        await pilot.press(key)
+        title = next(line for line in text_of(app).splitlines() if "pretrain loss" in line)
+        assert said in title
+
+
+async def test_a_live_run_takes_requests_and_quitting_asks_nothing_of_it(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run: Run = make_run(state="running", now=time.time())
+    with lock_file(run.lock_path) or pytest.fail("the lock was not free"):
+        app = WorkbenchApp(tmp_path)
+        async with running(app) as pilot:
+            await opened(pilot)
+            assert (
+                "● running" in text_of(app) and "S stop…" in text_of(app) and "R resume" not in text_of(app)
+            )
+            await pilot.press("C")
+            await until(pilot, lambda: "save asked for" in text_of(app))
+            assert _requests(run) == ["save"]
+            await pilot.press("q")
+        assert app.return_code == 0
+        assert _requests(run) == ["save"]
+        assert f"{run.name} goes on" in capsys.readouterr().err
+
+
+async def test_stopping_asks_first_and_cancel_is_the_default(make_run: MakeRun, tmp_path: Path) -> None:
+    run: Run = make_run(state="running", now=time.time())
+    with lock_file(run.lock_path) or pytest.fail("the lock was not free"):
+        app = WorkbenchApp(tmp_path)
+        async with running(app) as pilot:
+            await opened(pilot)
+            await pilot.press("S")
+            await until(pilot, lambda: isinstance(app.screen, StopScreen))
+            assert "Last checkpoint" in text_of(app)
+            await pilot.press("enter")
+            await until(pilot, lambda: isinstance(app.screen, RunScreen))
+            assert _requests(run) == []
+            await pilot.press("S")
+            await until(pilot, lambda: isinstance(app.screen, StopScreen))
+            await pilot.press("right", "enter")
+            await until(pilot, lambda: "stop asked for" in text_of(app))
+            assert _requests(run) == ["stop"]
+
+
+async def test_a_run_that_is_over_offers_to_resume_and_nothing_else(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    make_run(state="failed", error="the loss is not a number")
+    app = WorkbenchApp(tmp_path)
+    async with running(app) as pilot:
+        await opened(pilot)
+        assert "R resume" in text_of(app) and "S stop…" not in text_of(app)
+        assert "error" in text_of(app) and "not a number" in text_of(app)
+        await pilot.press("S", "P", "C")
+        assert isinstance(app.screen, RunScreen)
+
+
+async def test_help_lists_exactly_the_keys_that_work(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run()
+    app = WorkbenchApp(tmp_path)
+    async with running(app, (80, 40)) as pilot:
+        await opened(pilot)
+        keys = active_keys(app)
+        await pilot.press("question_mark")
+        assert isinstance(app.screen, HelpScreen)
+        for key, said in keys:
+            assert f"{key}  {said}" in text_of(app)
+        assert not any("Pause" in said for _, said in keys)
+        await pilot.press("escape")
+        assert isinstance(app.screen, RunScreen)
+
+
+async def test_escape_leaves_every_screen_for_the_one_before(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run()
+    app = WorkbenchApp(tmp_path)
+    async with running(app) as pilot:
+        await opened(pilot)
+        for key, screen in (("8", LogScreen), ("question_mark", HelpScreen)):
+            await pilot.press(key)
+            await until(pilot, lambda screen=screen: isinstance(app.screen, screen))  # type: ignore[misc]
+            await pilot.press("escape")
+            await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+        await pilot.press("escape")
+        assert isinstance(app.screen, HomeScreen)
+
+
+async def test_the_log_is_shown_and_followed(make_run: MakeRun, tmp_path: Path) -> None:
+    run: Run = make_run()
+    app = WorkbenchApp(tmp_path)
+    async with running(app) as pilot:
+        await opened(pilot)
+        await pilot.press("8")
+        await until(pilot, lambda: "all is well" in text_of(app))
+        with run.log_path.open("a") as log:
+            log.write("Traceback: [/b]\n")
+        await until(pilot, lambda: "Traceback: [/b]" in text_of(app))
+
+
+async def test_starting_shows_the_plan_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    launched: list[str] = []
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.toml").write_text('name = "mine"\n[corpus]\nsources = ["python-docs"]\n')
+    (tmp_path / "wrong.toml").write_text('name = "wrong"\n[corpus]\nsorces = ["[/b]"]\n')
+
+    def launch(plan: Any) -> Any:
+        launched.append(plan.name)
+        return Run(tmp_path / "runs" / plan.name)
+
+    monkeypatch.setattr(importlib.import_module("workbench.launch"), "launch", launch)
+    app = WorkbenchApp(tmp_path)
+    async with running(app) as pilot:
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(app.screen, StartScreen) and "mine.toml" in text_of(app))
+        options = app.screen.query_one(OptionList)
+        options.highlighted = options.option_count - 2
+        await until(pilot, lambda: "○ corpus" in text_of(app))
+        options.highlighted = options.option_count - 1
+        await until(pilot, lambda: "did you mean sources?" in " ".join(text_of(app).split()))
+        await pilot.press("G", "enter")
+        assert launched == [] and app.screen.query_one("#start", Button).disabled
+        options.highlighted = options.option_count - 2
+        await until(pilot, lambda: "○ corpus" in text_of(app))
+        await pilot.press("enter")
+        assert launched == []
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        assert len(launched) == 1 and launched[0].startswith("mine-")
+
+
+def chat_app(tmp_path: Path) -> tuple[WorkbenchApp, ChatScreen]:
+    client = ChatClient([sys.executable, str(CHILD)])
+    return WorkbenchApp(tmp_path), ChatScreen(tmp_path, "quickstart", client=client)
+
+
+async def say(pilot: Pilot[None], text: str) -> None:
+    pilot.app.screen.query_one(Input).value = text
+    await pilot.press("enter")
+
+
+async def test_chat_shows_the_reply_and_its_speed(tmp_path: Path) -> None:
+    app, chat = chat_app(tmp_path)
+    async with running(app) as pilot:
+        app.push_screen(chat)
+        await until(pilot, lambda: "context 256 tokens" in text_of(app))
+        await say(pilot, "hello")
+        await until(pilot, lambda: "100 tok/s" in text_of(app))
+        assert "you said hello" in text_of(app)
+        await say(pilot, "/set temperature 0.1")
+        await until(pilot, lambda: "temperature 0.1" in text_of(app))
+        await say(pilot, "/fly")
+        await until(pilot, lambda: "not a command" in text_of(app))
+        chat.query_one(Input).clear()
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: not chat.query(Turn))
+
+
+async def test_escape_stops_the_reply_before_it_leaves(tmp_path: Path) -> None:
+    app, chat = chat_app(tmp_path)
+    async with running(app) as pilot:
+        app.push_screen(chat)
+        await until(pilot, lambda: "context 256" in text_of(app))
+        await say(pilot, "endless")
+        await until(pilot, lambda: "again again" in text_of(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "stopped" in text_of(app))
+        assert app.screen is chat
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+        assert chat._client is not None and chat._client.returncode is not None
+
+
+async def test_a_model_that_dies_is_explained(tmp_path: Path) -> None:
+    app, chat = chat_app(tmp_path)
+    async with running(app) as pilot:
+        app.push_screen(chat)
+        await until(pilot, lambda: "context 256" in text_of(app))
+        await say(pilot, "die")
+        await until(pilot, lambda: "no such checkpoint" in text_of(app))
+        assert chat.query_one(Input).disabled
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+
+
+async def test_hostile_text_is_inert_everywhere(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("[b]x[c] \x1b[31m\u202erun", "@click=app.quit]"):
+        make_run(name, state="failed", notes=(HOSTILE,), sample=HOSTILE, error=HOSTILE)
+    (tmp_path / "[b \x1b[31m.toml").write_text(f"name = {json.dumps(HOSTILE[:20])}\n[/b]")
+    app, chat = chat_app(tmp_path)
+    async with running(app, (100, 40)) as pilot:
+        await until(pilot, lambda: "[b]x[c]" in text_of(app))
+        await _inert(app, pilot)
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: "sample" in text_of(app))
+        await _inert(app, pilot)
+        await pilot.press("8")
+        await until(pilot, lambda: isinstance(app.screen, LogScreen))
+        await pilot.press("escape", "escape", "n")
+        await until(pilot, lambda: ".toml" in text_of(app))
+        app.screen.query_one(OptionList).highlighted = app.screen.query_one(OptionList).option_count - 1
+        await until(pilot, lambda: "✗" in text_of(app))
+        await _inert(app, pilot)
+        app.notify(HOSTILE, title=HOSTILE, markup=False)
+        app.push_screen(chat)
+        await until(pilot, lambda: "context 256" in text_of(app))
+        await say(pilot, "hostile")
+        await until(pilot, lambda: "MARK" in text_of(app))
+        await _inert(app, pilot)
+
+
+async def _inert(app: WorkbenchApp, pilot: Pilot[None]) -> None:
+    shown = text_of(app)
+    assert not [
+        c for c in shown if c != "\n" and (ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u202e\u2067\udce9")
+    ]
+
+
+SIZES = [(80, 24), (60, 15), (200, 50), (39, 9), (1, 1), (300, 80), (10, 3), (2, 40), (80, 24)]
+
+
+@pytest.mark.parametrize("keys", [[], ["enter"], ["enter", "S"], ["n"], ["question_mark"], ["enter", "8"]])
+async def test_no_size_can_break_a_screen(make_run: MakeRun, tmp_path: Path, keys: list[str]) -> None:
+    run: Run = make_run(state="running", now=time.time())
+    with lock_file(run.lock_path) or pytest.fail("the lock was not free"):
+        app = WorkbenchApp(tmp_path)
+        async with running(app) as pilot:
+            await until(pilot, lambda: run.name[:8] in text_of(app))
+            for key in keys:
+                await pilot.press(key)
+                await pilot.pause(0.1)
+            for size in SIZES:
+                await pilot.resize_terminal(*size)
+            await until(
+                pilot, lambda: "help" in text_of(app) or "Cancel" in text_of(app) or "Keys" in text_of(app)
+            )
+
+
+def _requests(run: Run) -> list[str]:
+    folder = run.path / "control"
+    return [json.loads(path.read_text())["request"] for path in sorted(folder.iterdir())]
+
+
+async def test_a_run_that_vanished_is_said_and_not_fatal(tmp_path: Path) -> None:
+    app = WorkbenchApp(tmp_path, "gone-[/b]")
+    async with running(app) as pilot:
+        await until(pilot, lambda: "no run is called" in text_of(app))
+        assert app.screen.query_one("#headline", Static)

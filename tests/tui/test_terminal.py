@@ -1,0 +1,212 @@
+"""The app in a real (pseudo) terminal: how it ends, what bytes it lets through, what input it survives."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MakeRun = Any
+ROOT = Path(__file__).parent.parent.parent
+LEFT_ALTERNATE_SCREEN = b"\x1b[?1049l"
+HOSTILE = (
+    "\x1b]52;c;Y2xpcA==\x07 \x1b]0;pwn\x07 \x1b[6;7n \x1b[?1003;9h \x9b31m \x9d0;x\x9c \x0e \x7f \u202e \u2067 \U000e0041"
+    " \x1bc \x1bP$q\x1b\\ \x1b_Ga\x1b\\ VISIBLE"
+)
+NEEDLES = (
+    "\x1b]52",
+    "\x1b]0;",
+    "\x1b[6;7n",
+    "\x1b[?1003;9h",
+    "\x1bP$q",
+    "\x1b_Ga",
+    "\x1bc",
+    "\x9b",
+    "\x9d",
+    "\x0e",
+    "\x7f",
+)
+
+
+class Terminal:
+    """A child in its own session with a pseudo-terminal of 100x30."""
+
+    def __init__(self, home: Path, *arguments: str, **environment: str) -> None:
+        self.output = b""
+        self._env = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **environment}
+        command = [sys.executable, "-m", "tui", "--home", str(home), *arguments]
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execve(sys.executable, command, self._env)
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+
+    def read_until(self, true: Callable[[bytes], bool], seconds: float = 20.0) -> bytes:
+        """Everything written so far, once `true` of it."""
+        deadline = time.monotonic() + seconds
+        while not true(self.output):
+            assert time.monotonic() < deadline, self.output[-2000:]
+            if select.select([self.fd], [], [], 0.1)[0]:
+                try:
+                    self.output += os.read(self.fd, 65536)
+                except OSError:
+                    break
+        return self.output
+
+    def type(self, keys: bytes) -> None:
+        """Send input."""
+        os.write(self.fd, keys)
+
+    def exit_code(self, seconds: float = 10.0) -> int:
+        """How the child ended; it must end in time."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.pid = 0
+                return os.waitstatus_to_exitcode(status)
+            with contextlib.suppress(OSError):
+                if self.fd >= 0 and select.select([self.fd], [], [], 0.05)[0]:
+                    self.output += os.read(self.fd, 65536)
+        raise AssertionError(f"still alive after {seconds} s")
+
+    def hang_up(self) -> None:
+        """Close the terminal, as sshd does when the line is gone."""
+        os.close(self.fd)
+        self.fd = -1
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        if self.fd >= 0:
+            os.close(self.fd)
+
+
+@pytest.fixture
+def open_terminal() -> Iterator[Callable[..., Terminal]]:
+    opened: list[Terminal] = []
+
+    def start(home: Path, *arguments: str, **environment: str) -> Terminal:
+        opened.append(Terminal(home, *arguments, **environment))
+        return opened[-1]
+
+    yield start
+    for terminal in opened:
+        terminal.close()
+
+
+def ready(output: bytes) -> bool:
+    return b"quit" in output
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_restores_the_terminal(tmp_path: Path, open_terminal: Any, number: signal.Signals) -> None:
+    terminal = open_terminal(tmp_path)
+    terminal.read_until(ready)
+    os.kill(terminal.pid, number)
+    assert terminal.exit_code(5) == 128 + number
+    for restored in (LEFT_ALTERNATE_SCREEN, b"\x1b[?1003l", b"\x1b[?25h", b"\x1b[?2004l"):
+        assert restored in terminal.output
+
+
+def test_a_closed_terminal_ends_the_screen(tmp_path: Path, open_terminal: Any) -> None:
+    terminal = open_terminal(tmp_path)
+    terminal.read_until(ready)
+    terminal.hang_up()
+    assert terminal.exit_code(5) in (128 + signal.SIGHUP, -signal.SIGHUP)
+
+
+def test_a_closed_terminal_ends_it_even_when_hangups_are_ignored(tmp_path: Path, open_terminal: Any) -> None:
+    ignoring = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        terminal = open_terminal(tmp_path)
+    finally:
+        signal.signal(signal.SIGHUP, ignoring)
+    terminal.read_until(ready)
+    terminal.hang_up()
+    assert terminal.exit_code(6) == 128 + signal.SIGHUP
+
+
+def test_q_leaves_and_bytes_that_are_not_utf8_do_no_harm(tmp_path: Path, open_terminal: Any) -> None:
+    terminal = open_terminal(tmp_path)
+    terminal.read_until(ready)
+    terminal.type(b"\xe9\x1b[M\x20\xff\xfe\x1b[200~caf\xe9 \x1b[201~")
+    time.sleep(0.3)
+    terminal.type(b"q")
+    assert terminal.exit_code() == 0
+    assert b"Traceback" not in terminal.output and LEFT_ALTERNATE_SCREEN in terminal.output
+
+
+def test_no_control_sequence_of_data_reaches_the_terminal(
+    make_run: MakeRun, tmp_path: Path, open_terminal: Any
+) -> None:
+    run = make_run("harmless", notes=("VISIBLE",), sample="VISIBLE", error="VISIBLE")
+    base = _bytes_of_a_visit(tmp_path, open_terminal)
+    run.path.rename(tmp_path / "elsewhere")
+    name = "run\x1b]0;pwn\x07\x9b31m"
+    run = make_run(name, notes=(HOSTILE,), sample=HOSTILE, error=HOSTILE)
+    run.log_path.write_text(HOSTILE)
+    shown = _bytes_of_a_visit(tmp_path, open_terminal)
+    for needle in NEEDLES:
+        assert shown.count(needle.encode()) <= base.count(needle.encode()), needle
+    assert b"Traceback" not in shown
+
+
+def _bytes_of_a_visit(home: Path, open_terminal: Any) -> bytes:
+    terminal = open_terminal(home)
+    terminal.read_until(ready)
+    terminal.read_until(lambda output: b"stopped" in output)
+    terminal.type(b"\r")
+    terminal.read_until(lambda output: b"VISIBLE" in output)
+    terminal.type(b"8")
+    time.sleep(0.5)
+    terminal.type(b"\x1b")
+    time.sleep(0.3)
+    terminal.type(b"q")
+    assert terminal.exit_code() == 0
+    return bytes(terminal.output)
+
+
+def test_no_color_has_no_color(tmp_path: Path, open_terminal: Any) -> None:
+    terminal = open_terminal(tmp_path, NO_COLOR="1", COLORTERM="truecolor")
+    terminal.read_until(ready)
+    terminal.type(b"q")
+    terminal.exit_code()
+    colors = {tuple(m) for m in re.findall(rb"38;2;(\d+);(\d+);(\d+)", terminal.output)}
+    assert colors and all(red == green == blue for red, green, blue in colors)
+
+
+@pytest.mark.parametrize(
+    ("term", "terminal", "said"), [("dumb", True, "TERM=dumb"), ("xterm", False, "needs a terminal")]
+)
+def test_where_no_screen_can_be_it_says_so_in_one_line(
+    tmp_path: Path, open_terminal: Any, term: str, terminal: bool, said: str
+) -> None:
+    if terminal:
+        opened = open_terminal(tmp_path, TERM=term)
+        assert opened.exit_code() == 2
+        output = opened.output.decode()
+    else:
+        done = subprocess.run(
+            [sys.executable, "-m", "tui", "--home", str(tmp_path)],
+            env={**os.environ, "TERM": term, "PYTHONPATH": str(ROOT)},
+            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode == 2 and done.stdout == ""
+        output = done.stderr
+    assert said in output and output.strip().count("\n") == 0 and "\x1b" not in output

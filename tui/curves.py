@@ -1,0 +1,142 @@
+"""One metric over steps, in bounded memory, and what a chart needs of it: smoothing, ranges, ticks.
+
+Pure functions and one small class; standard library only. Knows no event, no plot library and no widget.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+BUCKETS = 2048
+"""Twice the dots of the widest terminal; a run of any length is kept in at most this many."""
+
+SMOOTHINGS = (0.0, 0.6, 0.9, 0.98)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Some neighbouring steps: where they end, their extremes, their mean, and how many they are."""
+
+    step: int
+    low: float
+    high: float
+    mean: float
+    count: int
+
+
+class Curve:
+    """Values by step. When full, neighbours are merged: the picture stays, the detail halves."""
+
+    def __init__(self, capacity: int = BUCKETS) -> None:
+        assert capacity >= 4 and capacity % 2 == 0
+        self._capacity = capacity
+        self._points: list[Point] = []
+        self._per_point = 1
+        self.broken_at: int | None = None
+        """The last step whose value was not a finite number."""
+
+    def add(self, step: int, value: float) -> None:
+        """Append one value. A step seen before (a resume repeats some) replaces what came after it."""
+        while self._points and self._points[-1].step >= step:
+            self._points.pop()
+        if not math.isfinite(value):
+            self.broken_at = step
+            return
+        last = self._points[-1] if self._points else None
+        if last is not None and last.count < self._per_point:
+            count = last.count + 1
+            mean = last.mean + (value - last.mean) / count
+            self._points[-1] = Point(step, min(last.low, value), max(last.high, value), mean, count)
+        else:
+            self._points.append(Point(step, value, value, value, 1))
+        if len(self._points) >= self._capacity:
+            self._points = [_merged(a, b) for a, b in zip(self._points[::2], self._points[1::2], strict=True)]
+            self._per_point *= 2
+
+    def points(self) -> tuple[Point, ...]:
+        """All there is, in the order of steps."""
+        return tuple(self._points)
+
+
+def _merged(a: Point, b: Point) -> Point:
+    count = a.count + b.count
+    mean = (a.mean * a.count + b.mean * b.count) / count
+    return Point(b.step, min(a.low, b.low), max(a.high, b.high), mean, count)
+
+
+def smoothed(points: Sequence[Point], smoothing: float) -> list[float]:
+    """The exponential moving average of the means, one value per point, without a pull to zero at the start.
+
+    `smoothing` is the weight of the past per step, 0 for none: a point of n steps counts as n equal steps.
+    """
+    total = weight = 0.0
+    averages = []
+    for point in points:
+        keep = smoothing**point.count
+        total = keep * total + (1 - keep) * point.mean
+        weight = keep * weight + (1 - keep)
+        averages.append(total / weight)
+    return averages
+
+
+def decimated(points: Sequence[Point], columns: int) -> list[Point]:
+    """At most `columns` points that keep every extreme."""
+    if len(points) <= columns:
+        return list(points)
+    edges = [len(points) * i // columns for i in range(columns + 1)]
+    groups = (points[a:b] for a, b in itertools.pairwise(edges))
+    return [_all_merged(group) for group in groups]
+
+
+def _all_merged(group: Sequence[Point]) -> Point:
+    merged = group[0]
+    for point in group[1:]:
+        merged = _merged(merged, point)
+    return merged
+
+
+def full_range(values: Sequence[float]) -> tuple[float, float]:
+    """From the smallest to the largest value, never empty."""
+    low, high = min(values), max(values)
+    if low == high:
+        room = abs(low) * 0.05 or 1.0
+        return low - room, high + room
+    return low, high
+
+
+def focus_range(values: Sequence[float]) -> tuple[float, float]:
+    """A range that gives the later half of a curve at least 60 % of the height.
+
+    A loss falls from 9 to 3 in its first hundred steps and from 3.0 to 2.6 in the rest: on a linear axis of
+    all of it, what a person wants to see lies in the lowest tenth.
+    """
+    low, high = full_range(values)
+    late_low, late_high = full_range(values[len(values) // 2 :])
+    room = (late_high - late_low) / 0.6
+    return max(low, late_low - 0.1 * room), min(high, late_low + 0.9 * room)
+
+
+def ticks(low: float, high: float, most: int) -> list[float]:
+    """Round numbers within [low, high], at most `most`: steps of 1, 2 or 5 times a power of ten."""
+    if not (high > low and most > 0):
+        return []
+    raw = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(raw))
+    for factor in (1, 2, 5, 10, 20):
+        step = factor * power
+        first = math.ceil(low / step - 1e-9)
+        last = math.floor(high / step + 1e-9)
+        if last - first + 1 <= most:
+            return [i * step for i in range(first, last + 1)]
+    return []
+
+
+def round_up(step: int) -> int:
+    """The next round step number (1, 1.5, 2, 2.5 … times a power of ten): an axis that rarely changes."""
+    if step <= 10:
+        return 10
+    unit: int = 10 ** (len(str(step)) - 1) // 2
+    return -(-step // unit) * unit

@@ -1,0 +1,68 @@
+"""What the workers of screens post when they have read something: past tense, frozen data, no widgets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.message import Message
+
+from tui.feed import RunRow, RunSeen
+from workbench.chat_client import ChatEvent
+
+
+@dataclass
+class RunsRead(Message):
+    """The runs of the home were listed."""
+
+    rows: tuple[RunRow, ...]
+
+
+@dataclass
+class RunRead(Message):
+    """A run folder was looked at."""
+
+    seen: RunSeen
+
+
+@dataclass
+class LogRead(Message):
+    """The end of a run's log was read."""
+
+    text: str
+
+
+@dataclass
+class RecipesFound(Message):
+    """The recipes to choose from: (name or path, description)."""
+
+    recipes: tuple[tuple[str, str], ...]
+
+
+@dataclass
+class RecipePlanned(Message):
+    """A recipe was planned, or could not be: then `problems` says why."""
+
+    recipe: str
+    summary: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+
+
+@dataclass
+class RunLaunched(Message):
+    """A run works in a process of its own."""
+
+    name: str
+
+
+@dataclass
+class ActionFailed(Message):
+    """What a person asked for could not be done; `reason` is one line."""
+
+    reason: str
+
+
+@dataclass
+class ChatHeard(Message):
+    """The model's process said something; neighbouring tokens are one."""
+
+    events: tuple[ChatEvent, ...]

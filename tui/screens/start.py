@@ -1,0 +1,196 @@
+"""Start a recipe: choose one, read what it would do, start it in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Button, OptionList, Static
+from textual.widgets.option_list import Option
+from textual.worker import get_current_worker
+
+from tui.messages import ActionFailed, RecipePlanned, RecipesFound, RunLaunched
+from tui.widgets.key_bar import KeyBar
+from workbench.errors import RecipeError, WorkbenchError
+from workbench.files import human_bytes, human_count, human_duration
+from workbench.safe_text import one_line, safe_text
+
+_MOST_RECIPES = 500
+
+
+class StartScreen(Screen[None]):
+    """Recipes on the left, the plan of the one under the cursor on the right."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("G", "start", "start", tooltip="Start the recipe under the cursor"),
+        Binding(
+            "escape", "app.pop_screen", "back", key_display="esc", tooltip="Back without starting anything"
+        ),
+    ]
+    AUTO_FOCUS = "OptionList"
+
+    def __init__(self, home: Path) -> None:
+        super().__init__()
+        self._home = home
+        self._recipes: tuple[tuple[str, str], ...] = ()
+        self._planned: str | None = None  # the recipe whose plan is shown and can be started
+        self._starting = False
+
+    def compose(self) -> ComposeResult:
+        """List, plan, button."""
+        yield Static(
+            Content.assemble(("new run", "bold $primary"), ("  a recipe says what you want", "$dim")),
+            id="title",
+        )
+        with Horizontal(id="choice"):
+            yield OptionList(id="recipes", markup=False)
+            with VerticalScroll(id="plan", can_focus=False):
+                yield Static("", id="description", markup=False)
+                yield Static("", id="problems", markup=False)
+                yield Static("", id="summary", markup=False)
+                yield Button("Start", id="start", variant="primary", compact=True, disabled=True)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Find the recipes."""
+        self._find()
+
+    @work(thread=True, group="find", exit_on_error=False)
+    def _find(self) -> None:
+        from workbench.recipe_file import shipped_recipes
+
+        try:
+            shipped = shipped_recipes()
+        except (WorkbenchError, OSError, ValueError) as error:
+            shipped = []
+            self.post_message(ActionFailed(f"the shipped recipes cannot be read: {error}"))
+        found = sorted(path.name for path in Path.cwd().glob("*.toml") if path.name != "pyproject.toml")
+        own = [(name, f"in {Path.cwd()}") for name in found[:_MOST_RECIPES]]
+        self.post_message(RecipesFound((*shipped, *own)))
+
+    @on(RecipesFound)
+    def _list(self, message: RecipesFound) -> None:
+        self._recipes = message.recipes
+        options = self.query_one(OptionList)
+        options.clear_options()
+        options.add_options([Option(one_line(name, 60)) for name, _ in message.recipes])
+        if message.recipes:
+            options.highlighted = 0
+        else:
+            self._show("No recipe here. `workbench new NAME` writes one.")
+
+    @on(OptionList.OptionHighlighted)
+    def _look_at(self, event: OptionList.OptionHighlighted) -> None:
+        name, description = self._recipes[event.option_index]
+        self._planned = None
+        self.query_one("#start", Button).disabled = True
+        self.query_one("#description", Static).update(Content.styled(one_line(description, 400), "$dim"))
+        self._show("…")
+        self._plan(name)
+
+    @work(thread=True, exclusive=True, group="plan", exit_on_error=False)
+    def _plan(self, recipe: str) -> None:
+        worker = get_current_worker()
+        try:
+            message = RecipePlanned(recipe, tuple(plan_lines(recipe, home=self._home)))
+        except RecipeError as error:
+            message = RecipePlanned(recipe, (), tuple(_at_line(problem) for problem in error.problems))
+        except (WorkbenchError, OSError) as error:
+            message = RecipePlanned(recipe, (), (str(error),))
+        if not worker.is_cancelled:
+            self.post_message(message)
+
+    @on(RecipePlanned)
+    def _show_plan(self, message: RecipePlanned) -> None:
+        problems = [Content.assemble(("✗ ", "$error"), one_line(line, 400)) for line in message.problems]
+        self._show("\n".join(safe_text(line) for line in message.summary), problems)
+        self._planned = None if message.problems else message.recipe
+        self.query_one("#start", Button).disabled = bool(message.problems)
+        self.refresh_bindings()
+
+    def _show(self, summary: str, problems: Sequence[Content] = ()) -> None:
+        for name, said in (("#summary", Content(summary)), ("#problems", Content("\n").join(problems))):
+            place = self.query_one(name, Static)
+            place.display = bool(said.plain)
+            place.update(said)
+
+    @on(OptionList.OptionSelected)
+    def _to_the_button(self) -> None:
+        """Enter on a recipe goes to the button: starting takes a second, deliberate key."""
+        if self._planned is not None:
+            self.query_one("#start", Button).focus()
+
+    @on(Button.Pressed, "#start")
+    def action_start(self) -> None:
+        """Start what is shown."""
+        if self._planned is not None and not self._starting:
+            self._starting = True
+            self.query_one("#start", Button).label = Content("Starting…")
+            self._launch(self._planned)
+
+    @work(thread=True, group="launch", exit_on_error=False)
+    def _launch(self, recipe: str) -> None:
+        from workbench.launch import launch
+        from workbench.plan import make_plan
+        from workbench.recipe_file import load_recipe
+
+        try:
+            run = launch(make_plan(load_recipe(recipe), home=self._home))
+            self.post_message(RunLaunched(run.name))
+        except (WorkbenchError, OSError) as error:
+            self.post_message(ActionFailed(str(error)))
+        finally:
+            self._starting = False
+
+    @on(RunLaunched)
+    def _open(self, message: RunLaunched) -> None:
+        from tui.screens.run import RunScreen
+
+        self.app.switch_screen(RunScreen(self._home, message.name))
+
+    @on(ActionFailed)
+    def _failed(self) -> None:
+        self.query_one("#start", Button).label = Content("Start")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only a planned recipe can be started."""
+        return None if action == "start" and self._planned is None else True
+
+
+def _at_line(problem: WorkbenchError) -> str:
+    fix = f"; {problem.fix}" if problem.fix else ""
+    return f"line {problem.line}: {problem.message}{fix}" if problem.line else problem.one_line()
+
+
+def plan_lines(recipe: str, *, home: Path) -> list[str]:
+    """What starting `recipe` would do and cost, a line a stage. Raises what loading and planning raise."""
+    from workbench.budget import estimate
+    from workbench.plan import make_plan
+    from workbench.recipe_file import load_recipe
+
+    plan = make_plan(load_recipe(recipe), home=home)
+    budget = estimate(plan)
+    model = f"{human_count(budget.parameters)} parameters, " if budget.parameters else ""
+    lines = [
+        f"{model}about {human_duration(budget.seconds)} on {budget.device}",
+        f"memory {human_bytes(budget.peak_bytes)}, disk {human_bytes(budget.disk_bytes)}",
+        *(f"! {problem}" for problem in budget.problems),
+        "",
+    ]
+    for stage in plan.stages:
+        reused, _ = plan.reuse(stage)
+        cost = budget.stages[stage.name]
+        said = (
+            "reused: made before"
+            if reused
+            else f"{human_duration(cost.seconds):>7}  {one_line(cost.summary, 28)}"
+        )
+        lines.append(f"{'✓' if reused else '○'} {stage.name:<10} {said}")
+    return [*lines, "", f"run {plan.name}"]

@@ -1,0 +1,70 @@
+"""The last line: the keys that work here, as many as fit. Help and the way out are never left off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from textual import events
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+_GAP = "  "
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One entry: what is on the key, what it does, and whether it can be done now."""
+
+    shown: str
+    does: str
+    enabled: bool
+    kept: bool
+
+
+class KeyBar(Static):
+    """Follows the bindings of its screen."""
+
+    DEFAULT_CSS = "KeyBar { dock: bottom; height: 1; background: $panel; padding: 0 1; text-wrap: nowrap; }"
+
+    def on_mount(self) -> None:
+        """Follow the bindings."""
+        self.screen.bindings_updated_signal.subscribe(self, self._changed)
+
+    def on_resize(self, _: events.Resize) -> None:
+        """Fit again."""
+        self._changed(self.screen)
+
+    def _changed(self, screen: Screen[object]) -> None:
+        if self.is_attached:
+            self.update(key_line(self._keys(screen), width=self.size.width), layout=False)
+
+    def _keys(self, screen: Screen[object]) -> Sequence[Key]:
+        keys: dict[str, Key] = {}
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if binding.show and binding.description:
+                shown = binding.key_display or self.app.get_key_display(binding)
+                kept = active.node is self.app
+                keys.setdefault(binding.action, Key(shown, binding.description, active.enabled, kept))
+        return sorted(keys.values(), key=lambda key: key.kept)
+
+
+def key_line(keys: Sequence[Key], *, width: int) -> Content:
+    """The keys that fit into `width` cells, in order; those `kept` go last and before all others."""
+    shown = list(keys)
+    while shown and _length(shown) > width:
+        dispensable = [key for key in shown if not key.kept] or shown
+        shown.remove(dispensable[-1])
+    parts = []
+    for key in shown:
+        color = "$primary bold" if key.enabled else "$faint"
+        parts.append(
+            Content.assemble((key.shown, color), (f" {key.does}", "$dim" if key.enabled else "$faint"))
+        )
+    return Content(_GAP).join(parts)
+
+
+def _length(keys: Sequence[Key]) -> int:
+    return sum(len(key.shown) + 1 + len(key.does) for key in keys) + len(_GAP) * (len(keys) - 1)

@@ -1,0 +1,53 @@
+"""The first line of a run: its name, its state in a glyph and a word, and how old what is shown is."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.widgets import Static
+
+from tui import words
+from tui.feed import RunSeen
+
+STALE_SECONDS = 10.0
+"""The worker's heart beats every second; ten missed beats of a live run are worth a look."""
+
+
+class RunHeader(Static):
+    """Name, state, times."""
+
+    DEFAULT_CSS = "RunHeader { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }"
+
+    def show(self, seen: RunSeen, *, now: float, asked: str = "") -> None:
+        """Show the run; `asked` is what was requested of it and not yet done."""
+        self.update(headline(seen, now=now, asked=asked), layout=False)
+
+
+def headline(seen: RunSeen, *, now: float, asked: str = "") -> Content:
+    """The line itself."""
+    sign = words.run_sign(seen.state)
+    parts: list[Content | str | tuple[str, str]] = [
+        (seen.name, "bold"),
+        "  ",
+        (str(sign), f"{sign.color} bold"),
+    ]
+    if asked and seen.is_live:
+        parts.append((f"  {asked} asked for…", "$warning"))
+    if seen.started_at is not None:
+        until = now if seen.is_live else seen.ended_at or seen.heard_at or seen.started_at
+        parts.append((f"  {words.span(until - seen.started_at)}", "$dim"))
+    if seen.checkpoint_at is not None and seen.is_live:
+        parts.append((f"  saved {words.age(now - seen.checkpoint_at)}", "$dim"))
+    if seen.behind:
+        parts.append(("  reading…", "$dim"))
+    elif seen.heard_at is not None:
+        silent = now - seen.heard_at
+        stale = seen.is_live and silent > STALE_SECONDS
+        verb = (
+            "! silent, heard"
+            if stale
+            else "ended"
+            if seen.ended_at is not None and not seen.is_live
+            else "heard"
+        )
+        parts.append((f"  {verb} {words.age(silent)}", "$warning" if stale else "$dim"))
+    return Content.assemble(*parts)

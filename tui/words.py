@@ -1,0 +1,88 @@
+"""States and figures in few words: what the widgets write. Knows no widget and no colour value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from workbench.files import human_count, human_duration
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """A state to see: a glyph, a word, and the theme variable that colours both."""
+
+    glyph: str
+    word: str
+    color: str
+
+    def __str__(self) -> str:
+        return f"{self.glyph} {self.word}"
+
+
+RUN_SIGNS = {
+    "pending": Sign("○", "starting", "$dim"),
+    "running": Sign("●", "running", "$primary"),
+    "paused": Sign("◐", "paused", "$warning"),
+    "finished": Sign("✓", "finished", "$success"),
+    "failed": Sign("✗", "failed", "$error"),
+    "stopped": Sign("■", "stopped", "$warning"),
+    "crashed": Sign("!", "crashed", "$error"),
+}
+
+STAGE_SIGNS = {
+    "waiting": Sign("○", "waiting", "$dim"),
+    "running": Sign("●", "running", "$primary"),
+    "paused": Sign("◐", "paused", "$warning"),
+    "finished": Sign("✓", "done", "$success"),
+    "reused": Sign("✓", "reused", "$dim"),
+    "failed": Sign("✗", "failed", "$error"),
+    "stopped": Sign("■", "stopped", "$warning"),
+    "crashed": Sign("!", "crashed", "$error"),
+}
+
+_UNKNOWN = Sign("?", "unknown", "$warning")
+
+
+def run_sign(state: str) -> Sign:
+    """How a run's state is shown."""
+    return RUN_SIGNS.get(state, _UNKNOWN)
+
+
+def stage_sign(state: str) -> Sign:
+    """How a stage's state is shown."""
+    return STAGE_SIGNS.get(state, _UNKNOWN)
+
+
+def figure(value: object, digits: int = 3) -> str:
+    """A number to `digits` places, a dash where there is none; what is not a number (`"nan"`) as it is."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.{digits}f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def rate(value: object) -> str:
+    """Tokens per second: 401000 -> "401k tok/s"."""
+    return f"{human_count(value)} tok/s" if isinstance(value, int | float) and value > 0 else "–"
+
+
+def share(done: float | None, total: float | None) -> str:
+    """38 % done as "38 %"; empty when the total is unknown."""
+    if done is None or not total:
+        return ""
+    return f"{min(done / total, 1.0) * 100:.0f} %"
+
+
+def span(seconds: float | None) -> str:
+    """A duration in whole seconds, "2h 46m" from an hour on; a dash where there is none."""
+    if seconds is None:
+        return "–"
+    return f"{max(seconds, 0.0):.0f}s" if seconds < 59.5 else human_duration(seconds)
+
+
+def age(seconds: float | None) -> str:
+    """How long ago: "now" below two seconds, "42s ago", "3h 05m ago"."""
+    if seconds is None:
+        return "–"
+    return "now" if seconds < 2 else f"{span(seconds)} ago"

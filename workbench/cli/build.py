@@ -1,0 +1,166 @@
+"""Verbs that make: new, recipes, check, plan, run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from workbench.cli.output import Home, Json, figure, print_json, print_table, result, say
+from workbench.errors import BadInput, ExitCode
+
+Recipe = Annotated[str, typer.Argument(metavar="RECIPE", help="A .toml file, or the name of a shipped recipe.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Replace one value of the recipe. Repeatable."),
+]
+Name = Annotated[str | None, typer.Option("--name", help="Name the run yourself.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the verbs."""
+    for verb in (run, new, recipes, check, plan):
+        app.command()(verb)
+
+
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Writes NAME.toml here.")],
+    source: Annotated[str, typer.Option("--from", metavar="RECIPE", help="The recipe to start from.")] = "quickstart",
+) -> None:
+    """Write NAME.toml from a shipped recipe, comments kept.
+
+    Example: workbench new mymodel --from quickstart
+    """
+    import re
+
+    from workbench.files import write_atomic
+    from workbench.recipe_file import find_recipe
+
+    stem = name.removesuffix(".toml")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", stem):
+        raise BadInput(f"{name!r} is not a recipe name", fix="use letters, digits, dot, dash and underscore")
+    target = Path(f"{stem}.toml")
+    if target.exists():
+        raise BadInput("is there already", file=target, fix="choose another name or delete it first")
+    text = find_recipe(source).read_text(encoding="utf-8")
+    named, count = re.subn(r'(?m)^name\s*=\s*".*"', f'name = "{stem}"', text, count=1)
+    write_atomic(target, named if count else f'name = "{stem}"\n{text}')
+    say(f"next: edit {target}, then `workbench check {target}` and `workbench run {target}`")
+    result(str(target))
+
+
+def recipes(json: Json = False) -> None:
+    """List the shipped recipes.
+
+    Example: workbench recipes
+    """
+    from workbench.recipe_file import shipped_recipes
+
+    found = shipped_recipes()
+    if json:
+        print_json([{"name": name, "description": description} for name, description in found])
+    else:
+        print_table(("recipe", "what it makes"), found)
+
+
+def check(recipe: Recipe, assignments: Set = None, json: Json = False) -> None:
+    """Validate a recipe without running it: every problem at once, as FILE:LINE: message.
+
+    Example: workbench check mymodel.toml
+    """
+    from workbench.plan import make_plan
+    from workbench.recipe_file import load_recipe, parse_assignments
+
+    loaded = load_recipe(recipe, parse_assignments(assignments or []))
+    planned = make_plan(loaded)
+    if json:
+        print_json({"recipe": str(loaded.path), "ok": True, "stages": [stage.name for stage in planned.stages]})
+    else:
+        say(f"{loaded.path}: fine; stages: {', '.join(stage.name for stage in planned.stages)}")
+
+
+def plan(recipe: Recipe, assignments: Set = None, name: Name = None, home: Home = None, json: Json = False) -> None:
+    """Say what a run will do and cost before it starts: stages, reuse, parameters, FLOPs, memory, disk, time.
+
+    Example: workbench plan quickstart --set pretrain.tokens=4M
+    """
+    from workbench.budget import estimate
+    from workbench.files import human_bytes, human_count, human_duration
+    from workbench.plan import make_plan
+    from workbench.recipe_file import load_recipe, parse_assignments
+
+    planned = make_plan(load_recipe(recipe, parse_assignments(assignments or [])), home=home, name=name)
+    budget = estimate(planned)
+    if json:
+        print_json({**planned.to_dict(), "home": str(planned.home), "budget": budget.to_dict(), "reuse": _reuse(planned)})
+        return
+    rows = []
+    for stage in planned.stages:
+        done, why = planned.reuse(stage)
+        cost = budget.stages[stage.name]
+        rows.append(
+            (stage.name, "reuse" if done else "run", "" if done else f"~{human_duration(cost.seconds)}", figure(cost.summary), why)
+        )
+    print_table(("stage", "", "time", "size", "why"), rows, right=(2,))
+    result("")
+    result(f"run        {planned.name}   in {planned.home}")
+    result(f"model      {human_count(budget.parameters)} parameters, {human_count(budget.tokens)} tokens, {budget.flops:.2g} FLOPs")
+    result(f"memory     ~{human_bytes(budget.peak_bytes)} of {human_bytes(budget.memory_bytes)} in this machine")
+    result(f"disk       ~{human_bytes(budget.disk_bytes)} of {human_bytes(budget.free_bytes)} free")
+    result(f"time       ~{human_duration(budget.seconds)} on {budget.device}, estimated from its kind, not measured")
+    for problem in budget.problems:
+        say(f"will not fit: {problem}")
+    for table, settings in ((s.name, {**s.settings, **(s.model or {})}) for s in planned.stages):
+        changed = {key: setting for key, setting in settings.items() if setting.origin != "default"}
+        if changed:
+            say(f"[{table}] " + ", ".join(f"{key} = {setting.value} ({setting.origin})" for key, setting in changed.items()))
+    if budget.problems:
+        raise typer.Exit(int(ExitCode.BAD_INPUT))
+
+
+def _reuse(planned: Any) -> dict[str, Any]:
+    return {stage.name: dict(zip(("reuse", "why"), planned.reuse(stage), strict=True)) for stage in planned.stages}
+
+
+def run(
+    recipe: Recipe,
+    assignments: Set = None,
+    name: Name = None,
+    until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
+    only: Annotated[str | None, typer.Option(help="Run this stage alone.")] = None,
+    force: Annotated[list[str] | None, typer.Option(help="Make this stage again even if it is there. Repeatable.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Start it and return at once.")] = False,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Do what a recipe says, from where it is; the last line on stdout is the run's name.
+
+    The same recipe with the same settings is the same run: run it again and it goes on where it was cut off,
+    follows it while it lives, or returns at once when it is finished. Ctrl-C asks whether to stop or detach;
+    closing the terminal never stops a run.
+
+    Example: workbench run quickstart --set pretrain.tokens=4M
+    """
+    from workbench.budget import estimate
+    from workbench.cli.foreground import watch_run
+    from workbench.launch import launch
+    from workbench.plan import make_plan
+    from workbench.recipe_file import load_recipe, parse_assignments
+
+    planned = make_plan(load_recipe(recipe, parse_assignments(assignments or [])), home=home, name=name)
+    problems = estimate(planned).problems
+    if problems:
+        raise BadInput(f"this will not fit: {problems[0]}", fix="make it smaller, or see `workbench plan`")
+    started = launch(planned, until=until, only=only, force=force or [])
+    if detach:
+        say(f"started; `workbench follow {started.name}` shows it, `workbench stop {started.name}` ends it")
+        code = 0
+    else:
+        code = watch_run(started, json=json)
+    if json:
+        print_json({"run": started.name, "home": str(started.home), "state": started.state()})
+    else:
+        result(started.name)
+    if code:
+        raise typer.Exit(code)

@@ -1,0 +1,294 @@
+"""A model in a process of its own: JSON lines in, JSON lines out (the protocol is in `workbench.chat_client`).
+
+    python -m workbench.cli.chat_server REF --home HOME
+
+Holds the model, the conversation and the sampling settings. The REPL, the chat screen and
+`workbench chat --json` are views of it. Knows no terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from workbench.errors import BadInput, ExitCode, WorkbenchError
+from workbench.runs import find_home
+
+DEFAULTS: dict[str, Any] = {
+    "temperature": 0.0,
+    "top_k": 0,
+    "top_p": 1.0,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "max_new_tokens": 200,
+    "seed": 0,
+    "stop": [],
+}
+LONGEST_LINE = 1_000_000
+ROLES = ("system", "user", "assistant")
+
+
+@dataclasses.dataclass(frozen=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Spoken:
+    """How a reply ended."""
+
+    text: str
+    stopped_by: str
+    new_tokens: int
+    tokens_per_second: float
+    context_tokens: int
+
+
+class Speaker(Protocol):
+    """What makes replies: the pieces of one as they come, then how it ended."""
+
+    context_length: int
+
+    def reply(self, messages: Sequence[Message], settings: Mapping[str, Any], stop: Callable[[], bool]) -> Iterator[str | Spoken]:
+        """Pieces of text, and a `Spoken` last."""
+        ...
+
+
+class ModelSpeaker:
+    """A trained model and its tokenizer as a speaker."""
+
+    def __init__(self, folder: Path) -> None:
+        from workbench.model import load_model
+        from workbench.tokenizer import Tokenizer
+
+        self._model = load_model(folder)
+        self._tokenizer = Tokenizer.load(folder)
+        self.context_length = self._model.config.max_position_embeddings
+
+    def reply(self, messages: Sequence[Message], settings: Mapping[str, Any], stop: Callable[[], bool]) -> Iterator[str | Spoken]:
+        """Stream the reply; when the conversation is longer than the context, its oldest turns are left out."""
+        from workbench.model import stream_text
+        from workbench.model.generate import generate
+        from workbench.tokenizer import stop_ids
+
+        room = min(int(settings["max_new_tokens"]), self.context_length // 2)
+        prompt = self._prompt(messages, room)
+        generation = generate(
+            self._model,
+            prompt,
+            max_new_tokens=min(int(settings["max_new_tokens"]), self.context_length - len(prompt)),
+            sampling=sampling_of(settings),
+            stop_ids=stop_ids(self._tokenizer),
+        )
+        text, stopped = "", False
+        for piece in stream_text(generation, self._tokenizer, stop_texts=settings["stop"]):
+            text += piece
+            yield piece
+            if stop():
+                stopped = True
+                break
+        new_tokens = len(generation.reply.ids)
+        yield Spoken(
+            text=text,
+            stopped_by="stopped" if stopped else str(generation.reply.stopped_by),
+            new_tokens=new_tokens,
+            tokens_per_second=round(generation.tokens_per_second, 1),
+            context_tokens=len(prompt) + new_tokens,
+        )
+
+    def _prompt(self, messages: Sequence[Message], room: int) -> list[int]:
+        from workbench.tokenizer import render
+
+        kept = list(messages)
+        while True:
+            ids = render(self._tokenizer, kept, add_generation_prompt=True).ids
+            if len(ids) <= self.context_length - room:
+                return ids
+            oldest = next((i for i, message in enumerate(kept[:-1]) if message.role != "system"), None)
+            if oldest is None:
+                raise BadInput(
+                    f"the message is too long: {len(ids)} tokens, and the model reads {self.context_length - room}",
+                    fix="shorten it, or /set max_new_tokens to less",
+                )
+            del kept[oldest]
+
+
+def sampling_of(settings: Mapping[str, Any]) -> Any:
+    """The sampling that settings ask for. Raises BadInput for a value out of range."""
+    from workbench.model import Sampling
+
+    keys = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
+    return Sampling(**{key: settings[key] for key in keys})
+
+
+class ChatSession:
+    """One conversation: takes requests, yields answers. Knows the protocol, not where the lines come from."""
+
+    def __init__(self, speaker: Speaker, *, name: str, system: str | None = None) -> None:
+        self._speaker = speaker
+        self._name = name
+        self._settings: dict[str, Any] = dict(DEFAULTS)
+        self._messages: list[Message] = [Message("system", system)] if system else []
+
+    def ready(self) -> dict[str, Any]:
+        """The first line the other side gets."""
+        return {"type": "ready", "model": self._name, "context_length": self._speaker.context_length, "settings": self._settings}
+
+    def answer(self, request: Mapping[str, Any], stop: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+        """The lines that answer one request. A bad one is answered by `error` and changes nothing."""
+        try:
+            yield from self._answer(request, stop)
+        except WorkbenchError as error:
+            yield {"type": "error", "message": str(error)}
+
+    def _answer(self, request: Mapping[str, Any], stop: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+        kind = request.get("type")
+        if kind == "user":
+            yield from self._speak([*self._messages, Message("user", _text(request))], stop)
+        elif kind == "regenerate":
+            messages = list(self._messages)
+            if not messages or messages[-1].role != "assistant":
+                raise BadInput("there is no reply to make again", fix="say something first")
+            yield from self._speak(messages[:-1], stop)
+        elif kind == "set":
+            self._set(str(request.get("key")), request.get("value"))
+            yield {"type": "settings", "settings": self._settings}
+        elif kind == "system":
+            text = _text(request)
+            self._messages = [Message("system", text)] if text else []
+            yield self._conversation()
+        elif kind == "reset":
+            self._messages = [message for message in self._messages[:1] if message.role == "system"]
+            yield self._conversation()
+        elif kind == "load":
+            self._messages = _messages(request.get("messages"))
+            yield self._conversation()
+        elif kind == "messages":
+            yield self._conversation()
+
+    def _conversation(self) -> dict[str, Any]:
+        return {"type": "messages", "messages": [dataclasses.asdict(message) for message in self._messages]}
+
+    def _speak(self, messages: list[Message], stop: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+        for part in self._speaker.reply(messages, self._settings, stop):
+            if isinstance(part, str):
+                yield {"type": "token", "text": part}
+            else:
+                self._messages = [*messages, Message("assistant", part.text)]
+                facts = dataclasses.asdict(part)
+                del facts["text"]
+                yield {"type": "done", **facts}
+
+    def _set(self, key: str, value: Any) -> None:
+        if key not in DEFAULTS:
+            raise BadInput(f"{key!r} is not a setting", fix=f"there are {', '.join(DEFAULTS)}")
+        if key == "stop":
+            value = [value] if isinstance(value, str) else value
+            if not isinstance(value, list) or not all(isinstance(text, str) and text for text in value):
+                raise BadInput("stop takes a text or a list of texts")
+        elif key == "max_new_tokens":
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1_000_000:
+                raise BadInput(f"max_new_tokens = {value!r} is not a whole number from 1 to 1,000,000")
+        settings = {**self._settings, key: value}
+        sampling_of(settings)
+        self._settings = settings
+
+
+def serve(session: ChatSession, lines: Iterator[str], write: Callable[[str], None]) -> None:
+    """Answer requests in order until the lines end; a `stop` is heard while a reply is being made."""
+    waiting: queue.Queue[dict[str, Any] | None] = queue.Queue()
+    stopping = threading.Event()
+
+    def listen() -> None:
+        for line in lines:
+            request = _request(line)
+            if request is not None and request.get("type") == "stop":
+                stopping.set()
+            elif request is not None:
+                waiting.put(request)
+        waiting.put(None)
+
+    threading.Thread(target=listen, name="chat-listener", daemon=True).start()
+    write(json.dumps(session.ready()))
+    while (request := waiting.get()) is not None:
+        stopping.clear()
+        for answer in session.answer(request, stopping.is_set):
+            write(json.dumps(answer))
+
+
+def _request(line: str) -> dict[str, Any] | None:
+    if len(line) > LONGEST_LINE:
+        return {"type": "user", "text": None}
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return request if isinstance(request, dict) else None
+
+
+def _text(request: Mapping[str, Any]) -> str:
+    text = request.get("text")
+    if not isinstance(text, str) or len(text) > LONGEST_LINE:
+        raise BadInput("the message is not a text of reasonable length")
+    return text.encode(errors="replace").decode()
+
+
+def _messages(value: Any) -> list[Message]:
+    if not isinstance(value, list):
+        raise BadInput("a conversation is a list of {role, content}")
+    messages = []
+    for entry in value:
+        role, content = (entry.get("role"), entry.get("content")) if isinstance(entry, dict) else (None, None)
+        if role not in ROLES or not isinstance(content, str):
+            raise BadInput("a message needs a role (system, user, assistant) and a text as content")
+        messages.append(Message(str(role), content))
+    return messages
+
+
+def open_session(reference: str, *, home: Path | None, system: str | None = None) -> ChatSession:
+    """A conversation with the model that `reference` means. Raises NotFound, BadInput or Damaged."""
+    from workbench.references import find_checkpoint
+
+    return ChatSession(ModelSpeaker(find_checkpoint(reference, home=home)), name=reference, system=system)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry of the child process."""
+    parser = argparse.ArgumentParser(prog="python -m workbench.cli.chat_server")
+    parser.add_argument("reference")
+    parser.add_argument("--home", type=Path)
+    parser.add_argument("--system")
+    options = parser.parse_args(arguments)
+    try:
+        session = open_session(options.reference, home=find_home(options.home), system=options.system)
+        serve_stdio(session)
+    except WorkbenchError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        return ExitCode.FINE
+    return ExitCode.FINE
+
+
+def serve_stdio(session: ChatSession) -> None:
+    """Serve over this process's stdin and stdout."""
+
+    def write(line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    serve(session, iter(sys.stdin.readline, ""), write)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""Look inside what a person names: a run, one of its stages, a folder or a file of examples.
+
+Decides what it is; what is said of each kind is said in inspect_folders.py and inspect_file.py. Every answer
+is plain facts for `--json` and lines for a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from workbench.cli.inspected import Inspected, joined
+from workbench.errors import BadInput, NotFound
+from workbench.launch import frozen_plan
+from workbench.plan import Plan, StagePlan
+from workbench.references import find_checkpoint
+from workbench.runs import find_home, open_run
+
+
+def inspected(what: str, *, home: Path | None, samples: int, tokenizer: str | None = None) -> Inspected:
+    """What `what` holds: a path if there is one, else RUN, RUN/STAGE or RUN/STAGE@STEP.
+
+    `samples`: rejected documents shown per reason. `tokenizer`: a reference to the one that cuts the example of a
+    file. Raises NotFound, BadInput or Damaged, one line each.
+    """
+    path = Path(what)
+    if path.is_dir():
+        return _folder(path, samples)
+    if path.exists() or path.suffix in (".json", ".jsonl", ".parquet", ".gz", ".zst"):
+        from workbench.cli.inspect_file import example_file
+        from workbench.cli.tokenizers import find_tokenizer
+
+        return example_file(path, find_tokenizer(tokenizer, home=home) if tokenizer is not None else None)
+    name, _, stage = what.partition("/")
+    if "@" in name:
+        return _folder(find_checkpoint(what, home=home), samples)
+    plan = frozen_plan(open_run(find_home(home), name))
+    return _stage_of(plan, what, stage, home, samples) if stage else _run(plan, samples)
+
+
+def _run(plan: Plan, samples: int) -> Inspected:
+    """All a run has made that can be looked into, the newest model last."""
+    parts = []
+    models = [stage for stage in plan.stages if stage.makes.kind == "checkpoint"]
+    for stage in plan.stages:
+        if plan.store.exists(stage.makes) and stage not in models:
+            parts.append(_folder(plan.store.folder(stage.makes), samples))
+    if any(plan.store.exists(stage.makes) for stage in models):
+        parts.append(_folder(find_checkpoint(plan.name, home=plan.home), samples))
+    if not parts:
+        raise NotFound(
+            f"run {plan.name} has made nothing yet", fix=f"`workbench follow {plan.name}` shows how far it is"
+        )
+    return joined("run", parts, name=plan.name)
+
+
+def _stage_of(plan: Plan, reference: str, stage: str, home: Path | None, samples: int) -> Inspected:
+    planned: StagePlan = plan.stage(stage.partition("@")[0])
+    if planned.makes.kind == "checkpoint":
+        return _folder(find_checkpoint(reference, home=home), samples)
+    if "@" in stage:
+        raise BadInput(f"{planned.name} has no steps", fix=f"write {plan.name}/{planned.name}")
+    if not plan.store.exists(planned.makes):
+        raise NotFound(
+            f"{plan.name}/{planned.name} is not finished",
+            fix=f"`workbench follow {plan.name}` shows how far it is",
+        )
+    return _folder(plan.store.folder(planned.makes), samples)
+
+
+def _folder(folder: Path, samples: int) -> Inspected:
+    from workbench.cli import inspect_folders
+
+    looks: Mapping[str, Callable[[], Inspected]] = {
+        "config.json": lambda: inspect_folders.checkpoint(folder),
+        "rejected.jsonl.zst": lambda: inspect_folders.corpus(folder, samples),
+        "tokenizer.json": lambda: inspect_folders.tokenizer(folder),
+        "index.json": lambda: inspect_folders.tokens(folder),
+        "scorecard.json": lambda: inspect_folders.scorecard(folder),
+    }
+    for file, look in looks.items():
+        if (folder / file).is_file():
+            return look()
+    steps = sorted(entry for entry in folder.glob("step-*") if (entry / "config.json").is_file())
+    if steps:
+        return _folder(steps[-1], samples)
+    raise BadInput(
+        "is no model, tokenizer, corpus or token folder",
+        file=folder,
+        fix="give one of those, an example file, or RUN/STAGE",
+    )
+
+
+__all__ = ["Inspected", "inspected"]

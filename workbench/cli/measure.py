@@ -1,0 +1,121 @@
+"""Verbs that measure and hand out: eval, tasks, inspect, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from workbench.cli.output import Home, Json, Reference, figure, print_json, print_table, result, say
+from workbench.errors import BadInput
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the verbs."""
+    app.command(name="eval")(evaluate)
+    for verb in (tasks, inspect, export):
+        app.command()(verb)
+
+
+def tasks(json: Json = False) -> None:
+    """List what a model can be measured by.
+
+    Example: workbench tasks
+    """
+    from workbench.evals.tasks import list_tasks
+
+    if json:
+        print_json([{"name": task.name, "description": task.description, "needs": sorted(task.needs)} for task in list_tasks()])
+    else:
+        print_table(("task", "what it measures"), [(task.name, task.description) for task in list_tasks()])
+
+
+def evaluate(
+    reference: Reference,
+    names: Annotated[str, typer.Option("--tasks", metavar="A,B", help="Task names or .jsonl files, comma-separated.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many items per task.")] = None,
+    batch_size: Annotated[str, typer.Option(help="Items at once, or auto; the score does not depend on it.")] = "auto",
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Measure a model: a scorecard with standard errors.
+
+    Example: workbench eval quickstart/sft --tasks heldout,python-names
+    """
+    from workbench.cli.measuring import score_reference
+
+    if batch_size != "auto" and not (batch_size.isdecimal() and int(batch_size) > 0):
+        raise BadInput(f"--batch-size {batch_size!r} is neither a number nor auto")
+    scorecard = score_reference(
+        reference,
+        [name.strip() for name in names.split(",") if name.strip()],
+        home=home,
+        limit=limit,
+        batch_size=None if batch_size == "auto" else int(batch_size),
+        say=say if not json else (lambda _: None),
+    )
+    if json:
+        print_json(scorecard)
+        return
+    rows = [
+        (task, metric, figure(facts["value"]), f"± {figure(facts['stderr'])}" if facts["stderr"] is not None else "", figure(facts["n"] or ""))
+        for task, metrics in scorecard["tasks"].items()
+        for metric, facts in metrics.items()
+    ]
+    print_table(("task", "metric", "value", "", "n"), rows, right=(2, 4))
+
+
+def inspect(
+    what: Annotated[str, typer.Argument(metavar="PATH|REF", help="An example file, a run, a checkpoint or a tokenizer folder.")],
+    samples: Annotated[int, typer.Option(min=0, max=100, help="How many rejected documents to show per reason.")] = 1,
+    tokenizer: Annotated[
+        str | None, typer.Option("--with", metavar="REF", help="Show an example file's tokens as this model's tokenizer cuts it.")
+    ] = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Look inside: a corpus (kept, rejected and why), an example file (format, loss mask), a checkpoint, a tokenizer.
+
+    Example: workbench inspect chats.jsonl --with quickstart
+    """
+    from workbench.cli.inspecting import inspected
+
+    report = inspected(what, home=home, samples=samples, tokenizer=tokenizer)
+    if json:
+        print_json(report.facts)
+    else:
+        for line in report.lines:
+            result(line)
+
+
+def export(
+    reference: Reference,
+    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="A new folder.")],
+    to: Annotated[str, typer.Option("--to", help="hf: a Hugging Face folder (safetensors, tokenizer, chat template).")] = "hf",
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Write a model as a folder that others load; its logits are checked before it appears.
+
+    Example: workbench export quickstart --to hf --output my-model
+    """
+    from workbench.files import human_bytes
+    from workbench.model import export_hf
+    from workbench.references import find_checkpoint
+
+    if to != "hf":
+        raise BadInput(f"--to {to!r} is not known", fix="write --to hf")
+    done = export_hf(find_checkpoint(reference, home=home), output)
+    facts: dict[str, Any] = {
+        "folder": str(done.folder),
+        "files": list(done.files),
+        "bytes": done.num_bytes,
+        "checked_with": list(done.checked_with),
+        "max_difference": done.max_difference,
+    }
+    if json:
+        print_json(facts)
+    else:
+        say(f"{human_bytes(done.num_bytes)}; logits checked with {', '.join(done.checked_with)}, largest difference {done.max_difference:.1e}")
+        result(str(done.folder))

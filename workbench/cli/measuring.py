@@ -1,0 +1,85 @@
+"""Score one model on tasks: what `workbench eval` does. Finds what tasks draw on; the measuring is `workbench.evals`'.
+
+A model of a run is measured on that run's own held-out documents, and one that preference training made is
+compared with the model it started from. A folder from elsewhere has neither.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from workbench.cli.origins import Origin, origin_of
+from workbench.data.corpus_folder import read_artifact_documents
+from workbench.errors import BadInput
+from workbench.evals.measures import Material, Metrics, measure_baseline
+from workbench.evals.scorecard import Scorecard, metrics_to_json, score
+from workbench.evals.subject import Subject
+from workbench.evals.tasks import Task, find_task
+from workbench.model import load_model
+from workbench.references import find_checkpoint
+from workbench.tokenizer import Tokenizer
+
+
+def score_reference(
+    reference: str,
+    names: Sequence[str],
+    *,
+    home: Path | None,
+    limit: int | None,
+    batch_size: int | None,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """{"model", "tasks": {NAME: {METRIC: {"value", "stderr", "n"}}}, "baselines"} of the model `reference` means.
+
+    `baselines` has the same form: what can be had on a task's items without a model, where that is worth telling.
+    Raises NotFound, Damaged, and BadInput for a task that does not exist or needs what the model has not.
+    """
+    tasks = [find_task(name, base=Path()) for name in dict.fromkeys(names)]
+    if not tasks:
+        raise BadInput("--tasks names no task", fix="`workbench tasks` lists them")
+    folder = find_checkpoint(reference, home=home)
+    origin = origin_of(reference, folder, home=home)
+    material = _material(origin, tasks, limit=limit, batch_size=batch_size)
+    subject = _subject(folder, origin, batch_size=batch_size)
+    measured: dict[str, Metrics] = {}
+    for found in score(subject, tasks, material):
+        measured[found.task] = found.metrics
+        say(f"{found.task}: done")
+    baselines = {task.name: metrics for task in tasks if (metrics := measure_baseline(task, material))}
+    return {**Scorecard(reference, measured).to_json(), "baselines": metrics_to_json(baselines)}
+
+
+def _subject(folder: Path, origin: Origin | None, *, batch_size: int | None) -> Subject:
+    model = load_model(folder)
+    trained_on = origin.longest_context() if origin is not None else None
+    longest = model.config.max_position_embeddings
+    return Subject(
+        model,
+        Tokenizer.load(folder),
+        context_length=min(trained_on or longest, longest),
+        chats=origin is None or origin.chats(),
+        batch_size=batch_size,
+    )
+
+
+def _material(
+    origin: Origin | None, tasks: Sequence[Task], *, limit: int | None, batch_size: int | None
+) -> Material:
+    material = Material(limit=limit)
+    if origin is None:
+        return material
+    needs = set[str]().union(*(task.needs for task in tasks))
+    documents = origin.artifact("documents")
+    if "documents" in needs and documents is not None:
+        texts = [document.text for document in read_artifact_documents(documents, "heldout")]
+        material = dataclasses.replace(material, heldout_texts=texts)
+    before = origin.started_from()
+    if origin.stage.name == "dpo" and before is not None and any(task.name in _COMPARED for task in tasks):
+        material = dataclasses.replace(material, reference=_subject(before, origin, batch_size=batch_size))
+    return material
+
+
+_COMPARED: Mapping[str, str] = {"python-preferences": "margin over the reference"}

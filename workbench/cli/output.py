@@ -1,0 +1,71 @@
+"""What every verb prints with: results on stdout, talk on stderr, all of it through the guard for hostile text."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from workbench.safe_text import one_line, safe_text
+
+Home = Annotated[
+    Path | None,
+    typer.Option("--home", help="Where runs/ and store/ live [default: $WORKBENCH_HOME, else the XDG data directory]"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name or a unique prefix of it.")]
+Reference = Annotated[
+    str, typer.Argument(metavar="REF", help="RUN, RUN/STAGE, RUN/STAGE@STEP|best|latest, or a Hugging Face folder.")
+]
+
+
+def say(text: str) -> None:
+    """Talk: one line on stderr."""
+    print(safe_text(text), file=sys.stderr, flush=True)
+
+
+def result(text: str) -> None:
+    """The result: on stdout."""
+    print(safe_text(text), flush=True)
+
+
+def print_json(value: Any) -> None:
+    """The result as one JSON document on one line. NaN and infinities become null: JSON has neither."""
+    print(json.dumps(_json_safe(value), ensure_ascii=True), flush=True)
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
+    """Aligned columns on stdout; columns in `right` are right-aligned."""
+    cells = [[one_line(cell, 200) for cell in row] for row in [header, *rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    for row in cells:
+        parts = [
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  ".join(parts).rstrip())
+    sys.stdout.flush()
+
+
+def figure(value: Any) -> str:
+    """A number as a person reads it; anything else as text."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}"
+
+
+def _json_safe(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): _json_safe(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_safe(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

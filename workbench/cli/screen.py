@@ -1,0 +1,58 @@
+"""Opening the screen: `workbench` alone, and `workbench open`. The only place where the CLI meets the TUI."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workbench.cli.output import Home
+from workbench.errors import BadInput, ExitCode
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the verbs and what happens when there is none."""
+    app.callback(invoke_without_command=True)(default)
+    app.command(name="open")(open_screen)
+
+
+def default(context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Build a language model from scratch on this machine: raw text in, a model you can talk to out.
+
+    Start here: workbench run quickstart
+    """
+    if version:
+        import workbench
+
+        print(workbench.__version__)
+        raise typer.Exit()
+    if context.invoked_subcommand is not None:
+        return
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
+        print(context.get_help())
+        raise typer.Exit(int(ExitCode.BAD_INPUT))
+    _start(None, None)
+
+
+def open_screen(run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Open on this run.")] = None, home: Home = None) -> None:
+    """Open the terminal app, on a run or on the list of runs.
+
+    Example: workbench open quickstart
+    """
+    from workbench.runs import find_home, open_run
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise BadInput("the screen needs a terminal", fix="use `workbench follow RUN` in scripts, or `ssh -t`")
+    _start(open_run(find_home(home), run).name if run is not None else None, home)
+
+
+def _start(run: str | None, home: Path | None) -> None:
+    from workbench.runs import find_home
+
+    # By name: `workbench` does not import `tui`, the command that opens the screen starts it.
+    code = importlib.import_module("tui.app").run_app(home=find_home(home), run=run)
+    raise typer.Exit(int(code or 0))

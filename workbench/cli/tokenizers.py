@@ -1,0 +1,30 @@
+"""The tokenizer that a reference means: a model's, or that of a run which has no model yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workbench.errors import NotFound
+
+if TYPE_CHECKING:
+    from workbench.tokenizer import Tokenizer
+
+
+def find_tokenizer(reference: str, *, home: Path | None) -> Tokenizer:
+    """The tokenizer of a model, of a run, or of a folder with a tokenizer.json. Raises NotFound or BadInput."""
+    from workbench.launch import frozen_plan
+    from workbench.references import find_checkpoint
+    from workbench.runs import find_home, open_run
+    from workbench.tokenizer import Tokenizer
+
+    if (Path(reference) / "tokenizer.json").is_file():
+        return Tokenizer.load(Path(reference))
+    try:
+        return Tokenizer.load(find_checkpoint(reference, home=home))
+    except NotFound:
+        plan = frozen_plan(open_run(find_home(home), reference.split("/")[0].split("@")[0]))
+        for stage in plan.stages:
+            if stage.makes.kind == "tokenizer" and plan.store.exists(stage.makes):
+                return Tokenizer.load(plan.store.folder(stage.makes))
+        raise

@@ -1,0 +1,229 @@
+"""Verbs that look: runs, show, follow, log, status, metrics, plot, verify, digest."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from workbench.cli.output import Home, Json, RunName, figure, print_json, print_table, result, say
+from workbench.errors import BadInput, ExitCode
+
+STATE_GLYPHS = {
+    "pending": "○", "running": "●", "paused": "◐", "finished": "✓", "failed": "✗", "stopped": "◌", "crashed": "?",
+}  # fmt: skip
+Stage = Annotated[str | None, typer.Argument(metavar="[STAGE]", help="Only this stage.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the verbs."""
+    for verb in (runs, show, follow, log, status, metrics, plot, verify, digest):
+        app.command()(verb)
+
+
+def runs(home: Home = None, json: Json = False) -> None:
+    """List the runs of this home, the newest first.
+
+    Example: workbench runs
+    """
+    from workbench.runs import find_home, list_runs
+
+    found = list_runs(find_home(home))
+    facts = [{"name": run.name, "state": run.state(), **_pick(run.status(), "stage", "step", "loss", "heartbeat")} for run in found]
+    if json:
+        print_json(facts)
+        return
+    if not facts:
+        say(f"no runs in {find_home(home)} yet; `workbench run quickstart` makes one")
+        return
+    rows = [
+        (f"{STATE_GLYPHS[fact['state']]} {fact['state']}", fact["name"], str(fact.get("stage") or ""), figure(fact.get("step") or ""), figure(fact.get("loss") or ""), _age(fact.get("heartbeat")))
+        for fact in facts
+    ]
+    print_table(("state", "run", "stage", "step", "loss", "last seen"), rows, right=(3, 4))
+
+
+def show(name: RunName, home: Home = None, json: Json = False) -> None:
+    """Show one run: its stages, what each made, and the figures each ended with.
+
+    Example: workbench show quickstart
+    """
+    from workbench.cli.facts import run_facts
+    from workbench.files import human_duration
+    from workbench.runs import find_home, open_run
+
+    facts = run_facts(open_run(find_home(home), name))
+    if json:
+        print_json(facts)
+        return
+    result(f"{facts['name']}   {STATE_GLYPHS[facts['state']]} {facts['state']}   {human_duration(facts['seconds'])}   {facts['home']}")
+    if facts["error"]:
+        say(facts["error"])
+    for stage in facts["stages"]:
+        spent = "reused" if stage["reused"] else human_duration(stage["seconds"]) if stage["seconds"] is not None else ""
+        result(f"\n{stage['name']:<10} {stage['state']:<9} {spent:<9} {stage['artifact']}")
+        for key, value in stage["summary"].items():
+            if isinstance(value, dict):
+                value = ", ".join(f"{name} {figure(item)}" for name, item in value.items())
+            result(f"    {key:<28} {figure(value)}")
+
+
+def follow(name: RunName, home: Home = None, json: Json = False) -> None:
+    """Follow a run's events live until it is over. Ctrl-C stops following, not the run.
+
+    Example: workbench follow quickstart
+    """
+    from workbench.cli.foreground import exit_code_of, plain_line
+    from workbench.runs import find_home, open_run
+
+    followed = open_run(find_home(home), name)
+    for event in followed.follow():
+        if json:
+            print_json(event)
+        elif (line := plain_line(event)) is not None:
+            result(line)
+    raise typer.Exit(exit_code_of(followed))
+
+
+def log(name: RunName, home: Home = None, lines: Annotated[int, typer.Option(help="Only the last so many lines.")] = 200) -> None:
+    """Print the worker's log.
+
+    Example: workbench log quickstart --lines 50
+    """
+    from collections import deque
+
+    from workbench.runs import find_home, open_run
+
+    path = open_run(find_home(home), name).log_path
+    if not path.exists():
+        say(f"{path}: the worker has written nothing yet")
+        return
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in deque(file, maxlen=max(1, lines)):
+            result(line.rstrip("\n"))
+
+
+def status(
+    name: RunName,
+    field: Annotated[str | None, typer.Option(help="One figure, bare: state, stage, step, loss, pid, …")] = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Show where a run is now, or one figure of it bare on stdout.
+
+    Example: workbench status quickstart --field step
+    """
+    from workbench.runs import find_home, open_run
+
+    run = open_run(find_home(home), name)
+    facts: dict[str, Any] = {"name": run.name, **run.status(), "state": run.state()}
+    if field is not None:
+        if field not in facts:
+            raise BadInput(f"{field!r} is not a field of {run.name}", fix=f"there are {', '.join(sorted(facts))}")
+        result("" if facts[field] is None else str(facts[field]))
+    elif json:
+        print_json(facts)
+    else:
+        for key, value in facts.items():
+            if value is not None:
+                result(f"{key:<18} {figure(value) if key not in ('pid', 'started_at', 'heartbeat', 'finished_at') else value}")
+
+
+def metrics(
+    name: RunName,
+    stage: Stage = None,
+    csv: Annotated[bool, typer.Option("--csv", help="CSV instead of JSON lines.")] = False,
+    home: Home = None,
+) -> None:
+    """Print every figure that training logged, as JSON lines or CSV.
+
+    Example: workbench metrics quickstart pretrain --csv > loss.csv
+    """
+    import csv as csv_writer
+    import sys
+
+    from workbench.runs import find_home, open_run
+
+    events = open_run(find_home(home), name).metrics(stage)
+    rows = [{key: value for key, value in event.items() if key not in ("kind", "seq")} for event in events]
+    if csv:
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        writer = csv_writer.DictWriter(sys.stdout, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    else:
+        for row in rows:
+            print_json(row)
+
+
+def plot(
+    names: Annotated[list[str], typer.Argument(metavar="RUN…", help="One run or several to lay over each other.")],
+    stage: Annotated[str | None, typer.Option(help="The stage to plot [default: the newest that trains]")] = None,
+    metric: Annotated[str, typer.Option(help="loss, val_loss, val_bpb, grad_norm, learning_rate, tokens_per_second, …")] = "loss",
+    home: Home = None,
+) -> None:
+    """Plot a training curve in the terminal.
+
+    Example: workbench plot quickstart --stage pretrain
+    """
+    from workbench.cli.plots import draw_curves
+    from workbench.runs import find_home, open_run
+
+    curves: dict[str, tuple[list[float], list[float]]] = {}
+    for name in names:
+        run = open_run(find_home(home), name)
+        events = [event for event in run.metrics() if isinstance(event.get(metric), int | float)]
+        if not events:
+            raise BadInput(f"{run.name} has logged no {metric} yet", fix=f"`workbench metrics {run.name}` prints what there is")
+        chosen = stage or str(events[-1 if len(names) == 1 and stage else 0]["stage"])
+        mine = [event for event in events if event["stage"] == chosen]
+        curves[f"{run.name}/{chosen}"] = ([float(event["step"]) for event in mine], [float(event[metric]) for event in mine])
+    result(draw_curves(curves, metric))
+
+
+def verify(name: RunName, home: Home = None, json: Json = False) -> None:
+    """Check every artifact and checkpoint of a run against its manifest; exit 1 and say what is wrong.
+
+    Example: workbench verify quickstart
+    """
+    from workbench.audit import problems_of_run
+    from workbench.runs import find_home, open_run
+
+    run = open_run(find_home(home), name)
+    problems = list(problems_of_run(run))
+    if json:
+        print_json({"run": run.name, "ok": not problems, "problems": problems})
+    else:
+        for problem in problems:
+            say(problem)
+        if not problems:
+            result(f"{run.name}: every file is what its manifest says")
+    if problems:
+        raise typer.Exit(int(ExitCode.FAILED))
+
+
+def digest(name: RunName, home: Home = None, json: Json = False) -> None:
+    """Print one hash over all weights and training state of a finished run: equal for equal training.
+
+    Example: workbench digest quickstart
+    """
+    from workbench.audit import digest_of_run
+    from workbench.runs import find_home, open_run
+
+    run = open_run(find_home(home), name)
+    value = digest_of_run(run)
+    if json:
+        print_json({"run": run.name, "digest": value})
+    else:
+        result(value)
+
+
+def _pick(facts: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: facts.get(key) for key in keys}
+
+
+def _age(heartbeat: Any) -> str:
+    from workbench.files import human_duration
+
+    return f"{human_duration(max(0.0, time.time() - heartbeat))} ago" if isinstance(heartbeat, int | float) else ""

@@ -1,0 +1,256 @@
+"""Examples as token ids, and the batches they are learned in.
+
+A lesson is a conversation in ids with a mask of what is learned. Every lesson has a row of its own, so that
+nothing is read across conversations; rows of like length go together, so that little of a batch is padding:
+
+    a step's lessons, shuffled   ->   sorted by length, cut into micro-batches, padded to the longest of each
+    ▇▇▇ ▇ ▇▇▇▇▇▇ ▇▇ ▇▇▇▇▇             [▇▇▇▇▇▇ ▇▇▇▇▇░]  [▇▇▇ ▇▇░ ▇░░]
+
+Which lessons a step holds is a pure function of (seed, step): resuming needs one integer. Knows no loss.
+
+Shapes: B rows, T positions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from workbench.data.conversations import Conversation, Message
+from workbench.data.loader import NOT_LEARNED, Batch, shuffled
+from workbench.data.preferences import Preference
+from workbench.tokenizer import Rendered, Tokenizer, render
+
+# A micro-batch of fewer tokens than this spends its time on overhead: padding is then the lesser waste.
+SMALL_GROUP_TOKENS = 512
+# Rows shorter than this share of the longest start a group of their own, once the group is not small.
+LIKE_LENGTH = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """Token ids, and for each whether the model is taught to produce it."""
+
+    ids: NDArray[np.int32]
+    learned: NDArray[np.bool_]
+
+    @property
+    def num_inputs(self) -> int:
+        """Positions the model reads: all ids but the last, which is only predicted."""
+        return len(self.ids) - 1
+
+    @property
+    def num_learned(self) -> int:
+        """Tokens the model learns from."""
+        return int(self.learned[1:].sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The same prompt with the better and with the worse reply; only the replies are learned."""
+
+    chosen: Lesson
+    rejected: Lesson
+
+    @property
+    def sides(self) -> tuple[Lesson, Lesson]:
+        """Both lessons, the chosen first."""
+        return self.chosen, self.rejected
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedConversations:
+    """Lessons in order. `cut`: how many lost their end; `skipped`: those with nothing left to learn."""
+
+    lessons: tuple[Lesson, ...]
+    cut: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPreferences:
+    """Pairs in order. `skipped`: how many did not fit into `context_length` whole."""
+
+    pairs: tuple[Pair, ...]
+    skipped: int
+
+
+def encode_conversations(
+    tokenizer: Tokenizer, conversations: Sequence[Conversation], *, context_length: int
+) -> EncodedConversations:
+    """Each conversation in the chat format, cut to `context_length` inputs.
+
+    Learned is what the assistant says, its stop token included, and nothing else.
+    """
+    known: dict[tuple[Message, ...], Rendered] = {}  # examples that are repeated are encoded once
+    lessons: list[Lesson] = []
+    cut = skipped = 0
+    for conversation in conversations:
+        messages = conversation.messages
+        rendered = known.get(messages) or known.setdefault(messages, render(tokenizer, messages))
+        whole = _lesson(rendered)
+        fitting = _lesson(rendered, limit=context_length + 1)
+        cut += fitting.num_learned < whole.num_learned
+        if fitting.num_learned:
+            lessons.append(fitting)
+        else:
+            skipped += 1
+    return EncodedConversations(tuple(lessons), cut, skipped)
+
+
+def encode_preferences(
+    tokenizer: Tokenizer, preferences: Sequence[Preference], *, context_length: int
+) -> EncodedPreferences:
+    """Each pair in the chat format, only the last reply and its stop token learned.
+
+    A pair of which either side does not fit whole is skipped, never cut: with one reply short of its stop
+    token, the model would learn that replies are better or worse for stopping.
+    """
+    pairs: list[Pair] = []
+    for preference in preferences:
+        start = len(render(tokenizer, preference.prompt, add_generation_prompt=True).ids)
+        sides = [
+            _lesson(render(tokenizer, (*preference.prompt, Message("assistant", reply))), learn_from=start)
+            for reply in (preference.chosen, preference.rejected)
+        ]
+        if all(side.num_inputs <= context_length for side in sides):
+            pairs.append(Pair(*sides))
+    return EncodedPreferences(tuple(pairs), len(preferences) - len(pairs))
+
+
+def _lesson(rendered: Rendered, *, limit: int | None = None, learn_from: int = 0) -> Lesson:
+    """The first `limit` ids, ending with the last one that is learned: what follows it teaches nothing."""
+    ids = np.asarray(rendered.ids[:limit], dtype=np.int32)
+    learned = np.asarray(rendered.learned[:limit], dtype=np.bool_)
+    learned[:learn_from] = False
+    (places,) = learned.nonzero()
+    end = int(places[-1]) + 1 if len(places) else len(ids)
+    return Lesson(ids[:end], learned[:end])
+
+
+# -- which items a step holds ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StepOrder:
+    """`num_items` shuffled anew in every epoch and dealt evenly over the epoch's steps."""
+
+    num_items: int
+    steps_per_epoch: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        assert 1 <= self.steps_per_epoch <= self.num_items
+
+    def num_steps(self, epochs: float) -> int:
+        """Optimizer steps of that many epochs, at least one."""
+        return max(1, round(epochs * self.steps_per_epoch))
+
+    def from_step(self, step: int) -> Iterator[NDArray[np.int64]]:
+        """The items of `step` and of every step after it, without end."""
+        epoch, step_of_epoch = divmod(step, self.steps_per_epoch)
+        while True:
+            items = shuffled(self.num_items, key=(self.seed, epoch))
+            yield from np.array_split(items, self.steps_per_epoch)[step_of_epoch:]
+            epoch, step_of_epoch = epoch + 1, 0
+
+
+def order_conversations(lessons: Sequence[Lesson], *, batch_tokens: int, seed: int) -> StepOrder:
+    """An order in which a step holds about `batch_tokens` input tokens."""
+    steps = math.ceil(sum(lesson.num_inputs for lesson in lessons) / batch_tokens)
+    return StepOrder(len(lessons), min(max(steps, 1), len(lessons)), seed)
+
+
+def order_pairs(pairs: Sequence[Pair], *, batch_pairs: int, seed: int) -> StepOrder:
+    """An order in which a step holds at most `batch_pairs` pairs."""
+    return StepOrder(len(pairs), math.ceil(len(pairs) / batch_pairs), seed)
+
+
+# -- micro-batches -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PairBatch:
+    """P pairs as 2P rows: the chosen in the first half, the rejected, in the same order, in the second.
+
+    `places` says which pairs these are, for looking up what the reference model thinks of them.
+    """
+
+    rows: Batch
+    places: NDArray[np.int64]
+
+
+def conversation_batches(
+    lessons: Sequence[Lesson], steps: Iterable[NDArray[np.int64]], *, max_tokens: int, pad_id: int
+) -> Iterator[list[Batch]]:
+    """For each step the micro-batches of at most `max_tokens` positions that hold its lessons."""
+    for items in steps:
+        yield lessons_in_rows([lessons[item] for item in items], max_tokens=max_tokens, pad_id=pad_id)
+
+
+def lessons_in_rows(lessons: Sequence[Lesson], *, max_tokens: int, pad_id: int) -> list[Batch]:
+    """All `lessons` in batches of like length of at most `max_tokens` positions."""
+    groups = group_by_length([lesson.num_inputs for lesson in lessons], max_tokens=max_tokens)
+    return [pad([lessons[place] for place in group], pad_id=pad_id) for group in groups]
+
+
+def pair_batches(
+    pairs: Sequence[Pair], steps: Iterable[NDArray[np.int64]], *, max_tokens: int, pad_id: int
+) -> Iterator[list[PairBatch]]:
+    """For each step the micro-batches of at most `max_tokens` positions, both sides counted, of its pairs."""
+    for items in steps:
+        lengths = [max(side.num_inputs for side in pairs[item].sides) for item in items]
+        groups = group_by_length(lengths, max_tokens=max_tokens // 2)
+        yield [_pair_batch(pairs, items[group], pad_id=pad_id) for group in groups]
+
+
+def _pair_batch(pairs: Sequence[Pair], places: NDArray[np.int64], *, pad_id: int) -> PairBatch:
+    chosen = [pairs[place].chosen for place in places]
+    rejected = [pairs[place].rejected for place in places]
+    return PairBatch(pad([*chosen, *rejected], pad_id=pad_id), places)
+
+
+def group_by_length(lengths: Sequence[int], *, max_tokens: int) -> list[list[int]]:
+    """Places 0..n-1 in groups of like length, the longest first; rows x longest is at most `max_tokens`.
+
+    A single row longer than that is a group of its own.
+    """
+    groups: list[list[int]] = []
+    longest = 0
+    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
+        rows = len(groups[-1]) + 1 if groups else 0
+        full = rows * longest > max_tokens
+        unlike = lengths[place] < LIKE_LENGTH * longest and (rows - 1) * longest >= SMALL_GROUP_TOKENS
+        if not groups or full or unlike:
+            groups.append([])
+            longest = max(lengths[place], 1)
+        groups[-1].append(place)
+    return groups
+
+
+def pad(lessons: Sequence[Lesson], *, pad_id: int) -> Batch:
+    """Lessons as the rows of one batch. Padding stands behind the end, where causal attention never looks."""
+    width = max(lesson.num_inputs for lesson in lessons)
+    inputs_BT = np.full((len(lessons), width), pad_id, dtype=np.int64)
+    targets_BT = np.full((len(lessons), width), NOT_LEARNED, dtype=np.int64)
+    for row, lesson in enumerate(lessons):
+        inputs_BT[row, : lesson.num_inputs] = lesson.ids[:-1]
+        targets_BT[row, : lesson.num_inputs] = np.where(lesson.learned[1:], lesson.ids[1:], NOT_LEARNED)
+    return Batch(inputs_BT=torch.from_numpy(inputs_BT), targets_BT=torch.from_numpy(targets_BT))
+
+
+def padding_share(lessons: Sequence[Lesson], order: StepOrder, *, max_tokens: int) -> float:
+    """Share of the positions of the first epoch that are padding."""
+    steps = order.from_step(0)
+    read = computed = 0
+    for _ in range(order.steps_per_epoch):
+        lengths = [lessons[item].num_inputs for item in next(steps)]
+        read += sum(lengths)
+        for group in group_by_length(lengths, max_tokens=max_tokens):
+            computed += len(group) * lengths[group[0]]
+    return 1 - read / computed

@@ -1,0 +1,147 @@
+"""How each task is measured, and what needs no model beside it.
+
+A measure is a function from a subject, a task and the material to metrics. Which items a limit leaves is
+decided by hash, so they are the same ones always. Knows no recipe and no run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from workbench.data import python_docs
+from workbench.data.conversations import Message
+from workbench.data.questions import Question
+from workbench.evals.bits_per_byte import bits_per_byte
+from workbench.evals.metric import Metric, mean, share
+from workbench.evals.multiple_choice import answer_questions
+from workbench.evals.preferences import preference_accuracy
+from workbench.evals.replies import Reply, greedy_replies, looks_like_an_answer, word_f1
+from workbench.evals.subject import Subject
+from workbench.evals.tasks import Task
+
+Metrics = dict[str, Metric]
+Item = TypeVar("Item")
+
+MAX_QUESTIONS = 300
+MAX_PROMPTS = 200
+MAX_PAIRS = 300
+# A reply with this F1 shares most of its words with the reference.
+MOSTLY_RIGHT = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What tasks may draw on besides the model.
+
+    heldout_texts: the documents kept out of training. reference: the model before preference training, if
+    that is what is measured. limit: at most so many items per task; None is each task's own.
+    """
+
+    heldout_texts: Sequence[str] = ()
+    reference: Subject | None = None
+    limit: int | None = None
+
+
+def measure(subject: Subject, task: Task, material: Material) -> Metrics:
+    """The metrics of one task. What the task needs must be there (see `scorecard.score`)."""
+    return _MEASURES.get(task.name, _file)(subject, task, material)
+
+
+def measure_baseline(task: Task, material: Material) -> Metrics:
+    """What can be had on a task's items without a model; empty where there is nothing worth telling."""
+    if task.name not in _HARD:
+        return {}
+    questions = _names(task, material)
+    right = [python_docs.lexical_overlap_choice(question) == question.gold for question in questions]
+    return {"lexical-overlap": share(right)}
+
+
+def chosen(items: Sequence[Item], limit: int, *, key: Callable[[Item], str]) -> list[Item]:
+    """At most `limit` items, those with the lowest hashes of their keys, in the order they had."""
+    if len(items) <= limit:
+        return list(items)
+    digests = [hashlib.blake2b(key(item).encode(), digest_size=8).digest() for item in items]
+    taken = sorted(range(len(items)), key=lambda number: digests[number])[:limit]
+    return [items[number] for number in sorted(taken)]
+
+
+def _heldout(subject: Subject, task: Task, material: Material) -> Metrics:
+    found = bits_per_byte(
+        subject.model,
+        subject.tokenizer,
+        material.heldout_texts[: material.limit],  # they lie in order of hash: the first are a fair sample
+        context_length=subject.context_length,
+        batch_tokens=subject.batch_tokens,
+        batch_size=subject.batch_size,
+        dtype=subject.dtype,
+    )
+    # Perplexity is exp(loss): an error e of the loss is one of perplexity * e (the delta method).
+    loss_stderr = found.stderr * found.loss_per_token / found.bits_per_byte
+    return {
+        "bits_per_byte": Metric(found.bits_per_byte, found.stderr, found.num_documents),
+        "perplexity": Metric(found.perplexity, found.perplexity * loss_stderr, found.num_documents),
+    }
+
+
+def _name_questions(subject: Subject, task: Task, material: Material) -> Metrics:
+    # The candidates differ in the name asked about, not in the reply: there is no length to normalise by.
+    return {"acc": answer_questions(subject, _names(task, material)).acc}
+
+
+def _names(task: Task, material: Material) -> Sequence[Question]:
+    questions = python_docs.name_questions(hard=_HARD[task.name])
+    return chosen(questions, material.limit or MAX_QUESTIONS, key=lambda question: question.id)
+
+
+def _everyday(subject: Subject, task: Task, material: Material) -> Metrics:
+    asked = python_docs.everyday_questions()
+    asked = chosen(asked, material.limit or len(asked), key=lambda question: question.prompt)
+    replies = _ask(subject, [question.prompt for question in asked])
+    overlaps = [word_f1(reply.text, each.reference) for reply, each in zip(replies, asked, strict=True)]
+    return {
+        "mostly_right": share([overlap >= MOSTLY_RIGHT for overlap in overlaps]),
+        "word_f1": mean(overlaps),
+        "stopped": share([reply.stopped for reply in replies]),
+    }
+
+
+def _replies(subject: Subject, task: Task, material: Material) -> Metrics:
+    prompts = chosen(python_docs.heldout_prompts(), material.limit or MAX_PROMPTS, key=str)
+    replies = _ask(subject, prompts)
+    return {
+        "stopped": share([reply.stopped for reply in replies]),
+        "right_form": share([looks_like_an_answer(reply) for reply in replies]),
+    }
+
+
+def _ask(subject: Subject, prompts: Sequence[str]) -> list[Reply]:
+    return greedy_replies(subject, [[Message("user", prompt)] for prompt in prompts])
+
+
+def _preferences(subject: Subject, task: Task, material: Material) -> Metrics:
+    pairs = [pair for pair in python_docs.preferences() if pair.heldout]
+    pairs = chosen(pairs, material.limit or MAX_PAIRS, key=lambda pair: pair.id)
+    found = preference_accuracy(subject, pairs, reference=material.reference)
+    margin = {} if found.margin_acc is None else {"margin_acc": found.margin_acc}
+    return {"likelihood_acc": found.likelihood_acc, **margin}
+
+
+def _file(subject: Subject, task: Task, material: Material) -> Metrics:
+    limit = material.limit or len(task.questions)
+    answers = answer_questions(subject, chosen(task.questions, limit, key=lambda question: question.id))
+    return {"acc": answers.acc, "acc_norm": answers.acc_norm}
+
+
+_HARD = {"python-names": False, "python-names-hard": True}
+
+_MEASURES: Mapping[str, Callable[[Subject, Task, Material], Metrics]] = {
+    "heldout": _heldout,
+    "python-names": _name_questions,
+    "python-names-hard": _name_questions,
+    "python-everyday": _everyday,
+    "python-replies": _replies,
+    "python-preferences": _preferences,
+}

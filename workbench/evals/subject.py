@@ -1,0 +1,43 @@
+"""The model being measured, its tokenizer, and how much of it runs at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from workbench.evals.likelihood import Passage, token_log_likelihoods
+from workbench.model.transformer import Decoder
+from workbench.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Who sits the exam. `batch_size` and `batch_tokens` bound memory and change no score.
+
+    `context_length` is the longest window the model reads (at most what it was trained for); `chats` whether
+    it has learned the chat format; `dtype` that of the matrix products, None leaving the weights' own.
+    """
+
+    model: Decoder
+    tokenizer: Tokenizer
+    context_length: int
+    chats: bool = True
+    batch_size: int | None = None
+    batch_tokens: int | None = None
+    dtype: torch.dtype | None = None
+
+    def log_likelihoods(self, passages: Sequence[Passage]) -> NDArray[np.float64]:
+        """ln p of the scored tokens of each passage, summed: one figure per passage."""
+        scores = token_log_likelihoods(
+            self.model,
+            passages,
+            context_length=self.context_length,
+            batch_tokens=self.batch_tokens,
+            batch_size=self.batch_size,
+            dtype=self.dtype,
+        )
+        return np.array([part.sum() for part in scores])

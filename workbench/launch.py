@@ -1,0 +1,91 @@
+"""Start a run: make its folder and a detached worker, or find that it is running or finished already.
+
+The worker is a process of its own session with no terminal: closing the view, the terminal or the connection
+never reaches it. Knows nothing of what the worker does.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from workbench.errors import BadInput, WorkbenchError
+from workbench.plan import Plan, difference
+from workbench.runs import Run, create_run
+
+# Paper imports and the lock come first in a worker: this is long even on a crowded machine.
+READY_SECONDS = 60.0
+
+
+def launch(plan: Plan, *, until: str | None = None, only: str | None = None, force: Sequence[str] = ()) -> Run:
+    """The run of `plan`, with a worker on it unless it is finished or has one; returns once the worker holds it.
+
+    Raises BadInput when a run of that name has another plan, NoSpace or BadInput when the home cannot be
+    written, and WorkbenchError with the end of the worker's log when the worker does not start.
+    """
+    for stage in (until, only, *force):
+        if stage is not None:
+            plan.stage(stage)
+    run = create_run(plan.home, plan.name, recipe_text=plan.recipe_text, plan=plan.to_dict())
+    changes = difference(frozen_plan(run), plan)
+    if changes:
+        raise BadInput(
+            f"run {run.name} exists with another plan ({'; '.join(changes[:3])}{'; …' if len(changes) > 3 else ''})",
+            fix="give another --name, or leave --name out",
+        )
+    if run.is_alive() or (plan.is_complete() and not force and run.state() == "finished"):
+        return run
+    return start_worker(run, until=until, only=only, force=force)
+
+
+def relaunch(run: Run) -> Run:
+    """Put a worker on a run that has none, with its frozen plan. A living or finished run is returned as it is."""
+    if run.is_alive() or (run.state() == "finished" and frozen_plan(run).is_complete()):
+        return run
+    return start_worker(run)
+
+
+def frozen_plan(run: Run) -> Plan:
+    """The plan a run was started with."""
+    try:
+        text = (run.path / "recipe.toml").read_text(encoding="utf-8")
+    except OSError:
+        text = ""
+    return Plan.from_dict(run.plan(), home=run.home, recipe_text=text)
+
+
+def start_worker(run: Run, *, until: str | None = None, only: str | None = None, force: Sequence[str] = ()) -> Run:
+    """Start the worker and wait until it holds the run."""
+    command = [sys.executable, "-m", "workbench.worker", str(run.path)]
+    command += ["--until", until] if until else []
+    command += ["--only", only] if only else []
+    for stage in force:
+        command += ["--force", stage]
+    log_start = run.log_path.stat().st_size if run.log_path.exists() else 0
+    with open(run.log_path, "ab") as log:
+        worker = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            close_fds=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if run.is_alive():
+            return run
+        if worker.poll() is not None:
+            # It may have been quick, or another worker may have been quicker.
+            if worker.returncode in (0, 4) or run.state() in ("finished", "stopped", "failed"):
+                return run
+            with open(run.log_path, "rb") as log:
+                log.seek(log_start)
+                last = log.read().decode(errors="replace").strip().splitlines()[-1:]
+            raise WorkbenchError(f"the worker of {run.name} did not start: {''.join(last)[:300]}", file=run.log_path)
+        time.sleep(0.02)
+    raise WorkbenchError(f"the worker of {run.name} took more than {READY_SECONDS:.0f} s to start", file=run.log_path)

@@ -1,0 +1,118 @@
+"""A checkpoint as a folder to give away: what transformers, vLLM and llama.cpp need, and nothing else.
+
+Optimizer moments, data positions and manifests stay at home. The folder appears under its name only after the
+copy was loaded again and gave the source's logits.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from workbench.errors import BadInput, Damaged
+from workbench.files import TEMPORARY_PREFIX, disk_errors_named, publish_folder
+from workbench.model.folder import load_model
+from workbench.model.transformer import Decoder
+
+REQUIRED = ("config.json", "generation_config.json", "model.safetensors")
+TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer_config.json"),
+    *("special_tokens_map.json", "chat_template.jinja"),
+)
+TOLERANCE = 1e-4
+"""Largest difference of a float32 logit that counts as the same model, as a share of the largest logit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What went out."""
+
+    folder: Path
+    files: tuple[str, ...]
+    num_bytes: int
+    checked_with: tuple[str, ...]
+    """Who loaded the copy and gave the same logits: "workbench", and "transformers" where it is installed."""
+    max_difference: float
+    """The largest difference of any logit, over all checks."""
+
+
+def export_hf(
+    source: str | Path, output: str | Path, *, check_with_transformers: bool | None = None
+) -> Exported:
+    """Copy the model in `source` to the new folder `output`; it appears whole or not at all.
+
+    `check_with_transformers`: None does so if transformers is installed (takes seconds to import).
+    Raises BadInput if `output` exists or `source` is no model, Damaged if the copy computes something else,
+    NoSpace if the disk refuses.
+    """
+    source, output = Path(source), Path(output)
+    if output.exists():
+        raise BadInput("is already there", file=output, fix="name a new folder, or remove this one first")
+    original = load_model(source)
+    building = output.with_name(f"{TEMPORARY_PREFIX}{output.name}-{secrets.token_hex(4)}")
+    try:
+        with disk_errors_named(output):
+            building.mkdir(parents=True)
+            files = [name for name in (*REQUIRED, *TOKENIZER_FILES) if (source / name).is_file()]
+            for name in files:
+                shutil.copyfile(source / name, building / name)
+        ids_BT = _random_ids(original)
+        wanted_BTV = _logits(original, ids_BT)
+        checks = {"workbench": _difference(_logits(load_model(building), ids_BT), wanted_BTV, building)}
+        if check_with_transformers or (
+            check_with_transformers is None and importlib.util.find_spec("transformers")
+        ):
+            checks["transformers"] = _difference(_transformers_logits(building, ids_BT), wanted_BTV, building)
+        publish_folder(building, output)
+    except FileExistsError:
+        raise BadInput("has appeared meanwhile", file=output, fix="name a new folder") from None
+    finally:
+        shutil.rmtree(building, ignore_errors=True)  # gone already when it was published
+    return Exported(
+        folder=output,
+        files=tuple(files),
+        num_bytes=sum((output / name).stat().st_size for name in files),
+        checked_with=tuple(checks),
+        max_difference=max(checks.values()),
+    )
+
+
+def _random_ids(model: Decoder) -> Tensor:
+    """Two rows of 32 ids, always the same ones."""
+    length = min(32, model.config.max_position_embeddings)
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(model.config.vocab_size, (2, length), generator=generator)
+
+
+@torch.inference_mode()
+def _logits(model: Decoder, ids_BT: Tensor) -> Tensor:
+    logits_BTV: Tensor = model(ids_BT)
+    return logits_BTV
+
+
+@torch.inference_mode()
+def _transformers_logits(folder: Path, ids_BT: Tensor) -> Tensor:
+    """The logits of an independent implementation."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    logits_BTV: Tensor = model(ids_BT).logits
+    return logits_BTV
+
+
+def _difference(logits_BTV: Tensor, wanted_BTV: Tensor, folder: Path) -> float:
+    """The largest difference of two sets of logits; Damaged when they are not the same model's."""
+    difference = float((logits_BTV - wanted_BTV).abs().max())
+    if not difference <= TOLERANCE * max(1.0, float(wanted_BTV.abs().max())):
+        raise Damaged(
+            f"the copy gives other logits than the checkpoint (largest difference {difference:.2g})",
+            file=folder,
+            fix="nothing was exported; check the disk and try again",
+        )
+    return difference

@@ -1,0 +1,110 @@
+"""A model as a folder in Hugging Face's format: `config.json`, `generation_config.json`, `model.safetensors`.
+
+    save_model(model, folder, stop_ids=[...])      ->  loadable by transformers, vLLM, llama.cpp
+    load_model(folder)                             ->  a Decoder, from our folder or anybody's Llama or Qwen3
+
+The tokenizer's files lie in the same folder and are the tokenizer's business.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from workbench.errors import BadInput, NotFound
+from workbench.files import disk_errors_named
+from workbench.model.hf_config import config_json, generation_config_json, read_config
+from workbench.model.transformer import Decoder
+from workbench.model.weights import StoredTensor, read_tensors, stored_tensors, write_weights
+
+# Tensors that others store and nobody needs: RoPE's table (old Llama files), and the head of a tied model.
+_REDUNDANT = re.compile(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
+_FLOATS = ("F64", "F32", "F16", "BF16")
+
+
+def hf_name(name: str) -> str:
+    """Our parameter's name in a Hugging Face file: all but the head live under `model.`."""
+    return name if name == "lm_head.weight" else f"model.{name}"
+
+
+def save_model(
+    model: Decoder,
+    folder: Path,
+    *,
+    bos_id: int | None = None,
+    stop_ids: Sequence[int] = (),
+    pad_id: int | None = None,
+) -> None:
+    """Write the model's three files into the existing `folder`, which is being built (see `publish_folder`).
+
+    Weights keep their dtype. A tied head is not written: it *is* the embedding. Raises NoSpace.
+    """
+    state = model.state_dict()
+    dtype = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
+    write_weights(folder / "model.safetensors", {hf_name(name): tensor for name, tensor in state.items()})
+    config = config_json(model.config, dtype=dtype, bos_id=bos_id, stop_ids=stop_ids, pad_id=pad_id)
+    generation_config = generation_config_json(bos_id=bos_id, stop_ids=stop_ids, pad_id=pad_id)
+    with disk_errors_named(folder):
+        for name, content in (("config.json", config), ("generation_config.json", generation_config)):
+            (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def load_model(
+    folder: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> Decoder:
+    """The model in `folder`, in eval mode.
+
+    Nothing is allocated before the header of the weights was compared with the model that config.json
+    describes: the same names, the same shapes. Raises NotFound, BadInput or Damaged, one line each.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise NotFound(
+            "is no folder", file=folder, fix="name one with config.json and model.safetensors in it"
+        )
+    with torch.device("meta"):  # shapes without memory
+        model = Decoder(read_config(folder).model)
+    wanted = {hf_name(name): tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    stored = _matching(folder, stored_tensors(folder), wanted, tied=model.lm_head is None)
+    tensors = read_tensors(stored, device=device, dtype=dtype)
+    model.load_state_dict({name: tensors[hf_name(name)] for name in model.state_dict()}, assign=True)
+    return model.eval()
+
+
+def _matching(
+    folder: Path, stored: dict[str, StoredTensor], wanted: dict[str, tuple[int, ...]], *, tied: bool
+) -> dict[str, StoredTensor]:
+    """Exactly the wanted tensors; BadInput if one is missing, too many, or of another shape or kind."""
+    useful = {
+        name: tensor
+        for name, tensor in stored.items()
+        if not _REDUNDANT.fullmatch(name) and not (tied and name == "lm_head.weight")
+    }
+    a_file = next((tensor.file for tensor in stored.values()), folder / "model.safetensors")
+    for name in sorted(wanted.keys() | useful.keys()):
+        if name not in useful:
+            raise BadInput(f"{name} is missing", file=a_file, fix="config.json describes another model")
+        file = useful[name].file
+        if name not in wanted:
+            raise BadInput(f"{_printable(name)} is not part of the model in config.json", file=file)
+        if useful[name].shape != wanted[name]:
+            raise BadInput(
+                f"{name} has shape {list(useful[name].shape)}, config.json says {list(wanted[name])}",
+                file=file,
+            )
+        if useful[name].dtype not in _FLOATS:
+            raise BadInput(
+                f"{name} is {useful[name].dtype}",
+                file=file,
+                fix=f"supported: {' '.join(_FLOATS)} (not quantised)",
+            )
+    return useful
+
+
+def _printable(name: str) -> str:
+    """A tensor name from a foreign file, short and without control characters."""
+    return ascii(name[:80])

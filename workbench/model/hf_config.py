@@ -1,0 +1,237 @@
+"""`config.json` and `generation_config.json`: our numbers in Hugging Face's words, and theirs in ours.
+
+A file from elsewhere is data, not instructions: only the keys named here are read, each with its type and a
+range; `auto_map`, `trust_remote_code` and the like are never looked at. A feature that our decoder does not
+compute (attention bias, scaled RoPE, sliding windows, quantised weights) is an error, never silently dropped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from workbench.errors import BadInput, Damaged, NotFound
+from workbench.model_config import ModelConfig
+
+MAX_CONFIG_BYTES = 1_000_000
+# The largest value of each count: far above any real model, low enough that a hostile file costs nothing.
+COUNTS = {
+    "vocab_size": 2**22,
+    "hidden_size": 2**17,
+    "num_hidden_layers": 2**10,
+    "num_attention_heads": 2**11,
+    "num_key_value_heads": 2**11,
+    "intermediate_size": 2**19,
+    "max_position_embeddings": 2**25,
+    "head_dim": 2**12,
+}
+# Keys whose other values mean a computation we do not do -> the values that mean what we do.
+ONLY: dict[str, tuple[Any, ...]] = {
+    "hidden_act": ("silu",),
+    "attention_bias": (False, None),
+    "mlp_bias": (False, None),
+    "use_sliding_window": (False, None),
+    "rope_scaling": (None,),
+    "quantization_config": (None,),
+    "pretraining_tp": (1, None),
+    "partial_rotary_factor": (1.0, 1, None),
+}
+# Read and understood, or known to change nothing that we compute.
+HARMLESS = {
+    *("architectures", "model_type", "dtype", "torch_dtype", "transformers_version", "use_cache"),
+    *("bos_token_id", "eos_token_id", "pad_token_id", "rope_theta", "rope_parameters", "rms_norm_eps"),
+    *("tie_word_embeddings", "initializer_range", "attention_dropout", "sliding_window", "max_window_layers"),
+    *("layer_types", "_name_or_path"),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FolderConfig:
+    """What a model folder says about its model."""
+
+    model: ModelConfig
+    bos_id: int | None
+    stop_ids: tuple[int, ...]
+    pad_id: int | None
+    ignored: tuple[str, ...]
+    """Keys of config.json that were not read, so that a view can say so."""
+
+
+def config_json(
+    config: ModelConfig, *, dtype: str, bos_id: int | None, stop_ids: Sequence[int], pad_id: int | None
+) -> dict[str, Any]:
+    """The content of `config.json`: Qwen3 where QK-norm is on, else Llama; both are known to every loader.
+
+    The rotary base and the dtype are said twice, under the names of transformers 5 and of older readers.
+    """
+    numbers = config.to_dict()
+    qk_norm = numbers.pop("qk_norm")
+    specific: dict[str, Any] = (
+        {"use_sliding_window": False, "sliding_window": None, "max_window_layers": config.num_hidden_layers}
+        if qk_norm
+        else {"mlp_bias": False}
+    )
+    return {
+        "architectures": ["Qwen3ForCausalLM" if qk_norm else "LlamaForCausalLM"],
+        "model_type": "qwen3" if qk_norm else "llama",
+        **numbers,
+        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        **specific,
+        "use_cache": True,
+        "dtype": dtype,
+        "torch_dtype": dtype,
+        "bos_token_id": bos_id,
+        "eos_token_id": stop_ids[0] if stop_ids else None,
+        "pad_token_id": pad_id,
+    }
+
+
+def generation_config_json(
+    *, bos_id: int | None, stop_ids: Sequence[int], pad_id: int | None
+) -> dict[str, Any]:
+    """The content of `generation_config.json`: every id that ends a reply."""
+    return {"bos_token_id": bos_id, "eos_token_id": list(stop_ids) or None, "pad_token_id": pad_id}
+
+
+def read_config(folder: Path) -> FolderConfig:
+    """The model that `folder/config.json` describes.
+
+    Raises NotFound without the file, Damaged when it is no JSON object, BadInput for anything but a plain
+    Llama or Qwen3 with sane numbers.
+    """
+    file = folder / "config.json"
+    raw = read_json_object(file)
+    kind = _architecture(raw, file)
+    for key, allowed in ONLY.items():
+        if key in raw and raw[key] not in allowed:
+            _refuse(file, f"{key} = {_short(raw[key])} is not supported", f"supported: {_short(allowed[0])}")
+    numbers: dict[str, Any] = {}
+    for key, most in COUNTS.items():
+        value = raw.get(key)
+        if value is None:  # what transformers takes when the key is not there
+            value = _default(key, numbers, kind, file)
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            _refuse(file, f"{key} = {_short(value)} is not a whole number from 1 to {most}", "correct it")
+        numbers[key] = value
+    numbers["rope_theta"] = _rope_theta(raw, file)
+    numbers["rms_norm_eps"] = _number(raw, "rms_norm_eps", 1e-6, 1e-12, 1e-2, file)
+    numbers["initializer_range"] = _number(raw, "initializer_range", 0.02, 0.0, 10.0, file)
+    tied = raw.get("tie_word_embeddings", False)
+    if not isinstance(tied, bool):
+        _refuse(file, f"tie_word_embeddings = {_short(tied)} is not true or false", "correct it")
+    try:
+        model = ModelConfig(**numbers, tie_word_embeddings=tied, qk_norm=kind == "qwen3")
+    except BadInput as error:
+        raise BadInput(error.message, file=file, fix=error.fix) from None
+    return FolderConfig(
+        model=model,
+        bos_id=next(iter(_ids(raw, "bos_token_id", file)), None),
+        stop_ids=_stop_ids(folder, raw, file),
+        pad_id=next(iter(_ids(raw, "pad_token_id", file)), None),
+        ignored=tuple(sorted(raw.keys() - COUNTS.keys() - ONLY.keys() - HARMLESS)),
+    )
+
+
+def read_json_object(file: Path, *, most_bytes: int = MAX_CONFIG_BYTES) -> dict[str, Any]:
+    """The JSON object in `file`: strict (no NaN, no key twice), bounded in size, anything else is Damaged."""
+    if not file.is_file():
+        raise NotFound(
+            "there is no such file", file=file, fix="a model folder has config.json and model.safetensors"
+        )
+    if file.stat().st_size > most_bytes:
+        raise Damaged(f"is larger than {most_bytes} bytes", file=file, fix="this is no such file of a model")
+    return parse_json_object(file.read_bytes(), file)
+
+
+def parse_json_object(text: bytes, file: Path) -> dict[str, Any]:
+    """`text` as a strict JSON object; Damaged, naming `file`, if it is not one."""
+    try:
+        value = json.loads(text.decode("utf-8"), object_pairs_hook=_no_key_twice, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise Damaged(
+            f"is not valid JSON ({str(error)[:80]})", file=file, fix="get the folder again"
+        ) from None
+    if not isinstance(value, dict):
+        raise Damaged("is not a JSON object", file=file, fix="get the folder again")
+    return value
+
+
+def _architecture(raw: dict[str, Any], file: Path) -> str:
+    """ "llama" or "qwen3"; `architectures` and `model_type` must not contradict each other."""
+    kind = raw.get("model_type")
+    classes = raw.get("architectures")
+    if kind not in ("llama", "qwen3"):
+        _refuse(file, f"model_type = {_short(kind)} is not supported", "supported: llama and qwen3")
+    wanted = {"llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}[kind]
+    if classes is not None and classes != [wanted]:
+        _refuse(file, f"architectures = {_short(classes)} is not supported", f'supported: ["{wanted}"]')
+    return str(kind)
+
+
+def _default(key: str, numbers: dict[str, Any], kind: str, file: Path) -> Any:
+    if key == "num_key_value_heads":
+        return numbers["num_attention_heads"]
+    if key == "head_dim":
+        return 128 if kind == "qwen3" else numbers["hidden_size"] // numbers["num_attention_heads"]
+    _refuse(file, f"{key} is missing", "get the folder again")
+
+
+def _rope_theta(raw: dict[str, Any], file: Path) -> float:
+    """The rotary base under its new name (rope_parameters) or its old one."""
+    parameters = raw.get("rope_parameters") or {}
+    if not isinstance(parameters, dict) or parameters.get("rope_type", "default") != "default":
+        _refuse(file, f"rope_parameters = {_short(parameters)} is not supported", "only plain RoPE is")
+    source = parameters if "rope_theta" in parameters else raw
+    return _number(source, "rope_theta", 10_000.0, 1.0, 1e12, file)
+
+
+def _number(raw: dict[str, Any], key: str, default: float, low: float, high: float, file: Path) -> float:
+    value = raw.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        _refuse(file, f"{key} = {_short(value)} is not a number from {low:g} to {high:g}", "correct it")
+    return float(value)
+
+
+def _stop_ids(folder: Path, raw: dict[str, Any], file: Path) -> tuple[int, ...]:
+    """Every id that ends a reply: those of generation_config.json if it says, else of config.json."""
+    generation_file = folder / "generation_config.json"
+    if generation_file.is_file():
+        found = _ids(read_json_object(generation_file), "eos_token_id", generation_file)
+        if found:
+            return found
+    return _ids(raw, "eos_token_id", file)
+
+
+def _ids(raw: dict[str, Any], key: str, file: Path) -> tuple[int, ...]:
+    value = raw.get(key)
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    if len(values) > 1000 or not all(type(item) is int and item >= 0 for item in values):
+        _refuse(file, f"{key} = {_short(value)} is not a token id", "correct it")
+    return tuple(values)
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is there twice")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _refuse(file: Path, message: str, fix: str) -> NoReturn:
+    raise BadInput(message, file=file, fix=fix)
+
+
+def _short(value: Any) -> str:
+    """A value from a foreign file, printable and short."""
+    text = json.dumps(value, default=str)  # escapes control characters and everything beyond ASCII
+    return text if len(text) <= 60 else text[:57] + "..."

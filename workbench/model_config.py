@@ -1,0 +1,109 @@
+"""The numbers that define a model, and named sizes as a table. Arithmetic only: no tensors here.
+
+Names are Hugging Face's, so that a `config.json`, a recipe and this class say the same words.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from workbench.errors import BadInput
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """A Llama-style decoder: RoPE, RMSNorm, SwiGLU, grouped-query attention (Llama, Touvron et al. 2023).
+
+    With `qk_norm` queries and keys are RMS-normalised per head before RoPE, which is Qwen3's block
+    (Qwen Team 2025); without it the model is a plain Llama.
+
+    Raises BadInput when the numbers cannot make a model.
+    """
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    intermediate_size: int
+    max_position_embeddings: int
+    head_dim: int
+    rope_theta: float = 10_000.0
+    rms_norm_eps: float = 1e-6
+    tie_word_embeddings: bool = True
+    qk_norm: bool = True
+    initializer_range: float = 0.02
+
+    def __post_init__(self) -> None:
+        for name in (
+            "vocab_size",
+            "hidden_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "num_key_value_heads",
+            "intermediate_size",
+            "max_position_embeddings",
+            "head_dim",
+        ):
+            if getattr(self, name) < 1:
+                raise BadInput(f"{name} = {getattr(self, name)} must be at least 1")
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise BadInput(
+                f"num_attention_heads = {self.num_attention_heads} is not a multiple of "
+                f"num_key_value_heads = {self.num_key_value_heads}",
+                fix="each key/value head serves an equal number of query heads",
+            )
+        if self.head_dim % 2:
+            raise BadInput(
+                f"head_dim = {self.head_dim} is odd", fix="RoPE rotates pairs; choose an even head_dim"
+            )
+
+    @property
+    def embedding_parameters(self) -> int:
+        """Parameters of the token embedding and, when untied, of the head."""
+        return self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
+
+    @property
+    def block_parameters(self) -> int:
+        """Parameters of one decoder block."""
+        queries = self.hidden_size * self.num_attention_heads * self.head_dim
+        keys_values = 2 * self.hidden_size * self.num_key_value_heads * self.head_dim
+        attention = 2 * queries + keys_values  # q and o; k and v
+        feed_forward = 3 * self.hidden_size * self.intermediate_size
+        norms = 2 * self.hidden_size + (2 * self.head_dim if self.qk_norm else 0)
+        return attention + feed_forward + norms
+
+    @property
+    def num_parameters(self) -> int:
+        """All trainable parameters, tied ones counted once."""
+        return (
+            self.embedding_parameters + self.num_hidden_layers * self.block_parameters + self.hidden_size
+        )
+
+    def flops_per_token(self, context_length: int) -> float:
+        """Training FLOPs per token, forward and backward: 6 N + 6 L H E T (PaLM, appendix B, causal).
+
+        N counts the matrices a token is multiplied with: the blocks and the head, not the embedding look-up.
+        """
+        matrices = self.num_hidden_layers * self.block_parameters + self.vocab_size * self.hidden_size
+        attention = self.num_hidden_layers * self.num_attention_heads * self.head_dim * context_length
+        return 6.0 * matrices + 6.0 * attention
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values, in declaration order."""
+        return dataclasses.asdict(self)
+
+
+# Shapes without a vocabulary (the tokenizer decides that). Parameter counts are for 4,096 tokens up to
+# 20m and 32,768 above. Width is a multiple of 64 so that every head is 64 wide and matrices fill vector units.
+SIZES: dict[str, dict[str, int]] = {
+    "1m": {"hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 384},
+    "5m": {"hidden_size": 256, "num_hidden_layers": 5, "num_attention_heads": 4, "intermediate_size": 704},
+    "20m": {"hidden_size": 448, "num_hidden_layers": 8, "num_attention_heads": 7, "intermediate_size": 1216},
+    "100m": {"hidden_size": 640, "num_hidden_layers": 15, "num_attention_heads": 10, "intermediate_size": 1728},
+    "350m": {"hidden_size": 1024, "num_hidden_layers": 26, "num_attention_heads": 16, "intermediate_size": 2752},
+    "1b": {"hidden_size": 1792, "num_hidden_layers": 24, "num_attention_heads": 28, "intermediate_size": 4864},
+    "3b": {"hidden_size": 2560, "num_hidden_layers": 36, "num_attention_heads": 40, "intermediate_size": 6912},
+    "7b": {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "intermediate_size": 11008},
+}

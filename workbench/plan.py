@@ -1,0 +1,310 @@
+"""Recipe -> Plan: which stages run in which order, what each makes, and whether it is there already.
+
+A plan is arithmetic over text: no tensors, no work. It freezes every value with its origin, so that a run can
+be taken up again from `plan.json` alone, whatever happened to the recipe meanwhile.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from workbench.artifacts import ArtifactName, Store, fingerprint_of, read_manifest
+from workbench.errors import BadInput, NotFound, WorkbenchError
+from workbench.recipe import Model, Recipe, Table, is_cosmetic
+from workbench.recipe_file import LoadedRecipe, tables
+from workbench.runs import find_home
+from workbench.source_files import BUILT_IN, DOCUMENT_SUFFIXES, EXAMPLE_SUFFIXES, HUB_PREFIX, files_of
+
+PLAN_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class StageKind:
+    """What the stage table says of a stage. `checkpoint` means what the nearest training stage before it made."""
+
+    name: str
+    needs: tuple[str, ...]
+    makes: str
+    version: int
+
+
+STAGES = (
+    StageKind("corpus", needs=(), makes="documents", version=1),
+    StageKind("tokenizer", needs=("documents",), makes="tokenizer", version=1),
+    StageKind("pack", needs=("documents", "tokenizer"), makes="tokens", version=1),
+    StageKind("pretrain", needs=("model", "documents", "tokenizer", "tokens"), makes="checkpoint", version=1),
+    StageKind("sft", needs=("checkpoint",), makes="checkpoint", version=1),
+    StageKind("dpo", needs=("checkpoint",), makes="checkpoint", version=1),
+    StageKind("eval", needs=("documents", "tokenizer", "tokens", "checkpoints"), makes="scorecard", version=1),
+)
+STAGE_NAMES = tuple(kind.name for kind in STAGES)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A value and where it came from: `recipe`, `--set` or `default`."""
+
+    value: Any
+    origin: str
+
+
+@dataclasses.dataclass(frozen=True)
+class StagePlan:
+    """One stage as it will run: its settings, what it makes, and what of earlier stages it reads."""
+
+    name: str
+    settings: Mapping[str, Setting]
+    model: Mapping[str, Setting] | None
+    makes: ArtifactName
+    inputs: Mapping[str, ArtifactName]
+    checkpoints: Mapping[str, ArtifactName]
+
+    def table(self) -> Table:
+        """The settings as the stage's own recipe table."""
+        return tables()[self.name].model_validate({key: setting.value for key, setting in self.settings.items()})
+
+    def model_table(self) -> Model | None:
+        """The model's shape table, for the stage that builds one."""
+        if self.model is None:
+            return None
+        return Model.model_validate({key: setting.value for key, setting in self.model.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for plan.json."""
+        facts: dict[str, Any] = {
+            "name": self.name,
+            "settings": {key: dataclasses.asdict(setting) for key, setting in self.settings.items()},
+            "makes": dataclasses.asdict(self.makes),
+            "inputs": {kind: dataclasses.asdict(name) for kind, name in self.inputs.items()},
+            "checkpoints": {stage: dataclasses.asdict(name) for stage, name in self.checkpoints.items()},
+        }
+        if self.model is not None:
+            facts["model"] = {key: dataclasses.asdict(setting) for key, setting in self.model.items()}
+        return facts
+
+    @staticmethod
+    def from_dict(facts: Mapping[str, Any]) -> StagePlan:
+        """The stage plan that `to_dict` described."""
+        model = facts.get("model")
+        return StagePlan(
+            name=facts["name"],
+            settings={key: Setting(**setting) for key, setting in facts["settings"].items()},
+            model=None if model is None else {key: Setting(**setting) for key, setting in model.items()},
+            makes=ArtifactName(**facts["makes"]),
+            inputs={kind: ArtifactName(**name) for kind, name in facts["inputs"].items()},
+            checkpoints={stage: ArtifactName(**name) for stage, name in facts["checkpoints"].items()},
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What will happen: the stages in order, in one home, under one run name."""
+
+    name: str
+    recipe: str
+    home: Path
+    recipe_folder: Path
+    recipe_text: str
+    stages: tuple[StagePlan, ...]
+
+    @property
+    def store(self) -> Store:
+        """Where the artifacts of this home live."""
+        return Store(self.home / "store")
+
+    def stage(self, name: str) -> StagePlan:
+        """The stage of that name. Raises NotFound."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise NotFound(f"the recipe has no stage {name!r}", fix=f"its stages are {', '.join(s.name for s in self.stages)}")
+
+    def reuse(self, stage: StagePlan) -> tuple[bool, str]:
+        """Whether `stage` is finished already, and why or why not, in words."""
+        if self.store.exists(stage.makes):
+            return True, f"made before as {stage.makes}"
+        if self.store.is_being_made(stage.makes):
+            return False, "another run is making it now; this run will wait for it"
+        for before in self.stages:
+            if before.makes in stage.inputs.values() and not self.store.exists(before.makes):
+                return False, f"waits for {before.name}"
+        if any(self.store.building(stage.makes).glob("step-*")):
+            return False, "begun and cut off; goes on from its last checkpoint"
+        return False, "not made yet with these settings"
+
+    def is_complete(self) -> bool:
+        """Whether every stage is finished."""
+        return all(self.store.exists(stage.makes) for stage in self.stages)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for plan.json."""
+        return {
+            "version": PLAN_VERSION,
+            "name": self.name,
+            "recipe": self.recipe,
+            "recipe_folder": str(self.recipe_folder),
+            "stages": [stage.to_dict() for stage in self.stages],
+        }
+
+    @staticmethod
+    def from_dict(facts: Mapping[str, Any], *, home: Path, recipe_text: str = "") -> Plan:
+        """The plan that `to_dict` described. Raises BadInput for a plan of a newer Workbench or none at all."""
+        if facts.get("version") != PLAN_VERSION:
+            raise BadInput(f"plan version {facts.get('version')!r} is not {PLAN_VERSION}", fix="start a new run from its recipe.toml")
+        try:
+            return Plan(
+                name=facts["name"],
+                recipe=facts["recipe"],
+                home=home,
+                recipe_folder=Path(facts["recipe_folder"]),
+                recipe_text=recipe_text,
+                stages=tuple(StagePlan.from_dict(stage) for stage in facts["stages"]),
+            )
+        except (KeyError, TypeError, AssertionError) as error:
+            raise BadInput(f"the plan is not whole ({error})", fix="start a new run from its recipe.toml") from None
+
+
+def make_plan(loaded: LoadedRecipe, *, home: Path | None = None, name: str | None = None) -> Plan:
+    """The plan of a checked recipe in a home. Raises BadInput when a source it names is not there.
+
+    Without `name` the run is called by the recipe's name and six characters of the plan's fingerprint: the same
+    recipe with the same settings is the same run.
+    """
+    stages: list[StagePlan] = []
+    made: dict[str, ArtifactName] = {}
+    checkpoints: dict[str, ArtifactName] = {}
+    for kind in STAGES:
+        table = getattr(loaded.recipe, kind.name)
+        if table is None:
+            continue
+        model = (loaded.recipe.model or Model()) if "model" in kind.needs else None
+        inputs = {need: made[need] for need in kind.needs if need in made}
+        measured = dict(checkpoints) if "checkpoints" in kind.needs else {}
+        if getattr(table, "models", "all") == "last":
+            measured = dict(list(measured.items())[-1:])
+        stage = StagePlan(
+            name=kind.name,
+            settings=_settings(loaded, kind.name, table),
+            model=None if model is None else _settings(loaded, "model", model),
+            makes=ArtifactName(kind.makes, kind.name, _fingerprint(kind, table, model, inputs, measured, loaded)),
+            inputs=inputs,
+            checkpoints=measured,
+        )
+        stages.append(stage)
+        made[kind.makes] = stage.makes
+        if kind.makes == "checkpoint":
+            checkpoints[kind.name] = stage.makes
+    if not stages:
+        raise BadInput("has no stage", file=loaded.path, fix=f"add a table: {', '.join(STAGE_NAMES)}")
+    identity = fingerprint_of([[stage.makes.fingerprint, _values(stage)] for stage in stages])
+    return Plan(
+        name=name or f"{loaded.recipe.name[:57]}-{identity[:6]}",
+        recipe=loaded.recipe.name,
+        home=find_home(home),
+        recipe_folder=loaded.folder,
+        recipe_text=loaded.text,
+        stages=tuple(stages),
+    )
+
+
+def difference(old: Plan, new: Plan) -> list[str]:
+    """What differs between two plans, one `table.key: old -> new` a setting."""
+    before, after = (dict(_all_settings(plan)) for plan in (old, new))
+    lines = []
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key):
+            lines.append(f"{key}: {_shown(before.get(key))} -> {_shown(after.get(key))}")
+    if not lines and [s.makes for s in old.stages] != [s.makes for s in new.stages]:
+        lines.append("the files of a source, or the version of Python or Workbench, changed")
+    return lines
+
+
+def _all_settings(plan: Plan) -> Iterator[tuple[str, Any]]:
+    for stage in plan.stages:
+        for table, settings in ((stage.name, stage.settings), ("model", stage.model or {})):
+            yield from ((f"{table}.{key}", setting.value) for key, setting in settings.items())
+
+
+def _shown(value: Any) -> str:
+    return "(absent)" if value is None else json.dumps(value)
+
+
+def _settings(loaded: LoadedRecipe, name: str, table: Table) -> dict[str, Setting]:
+    plain = table.model_dump(mode="json")
+    return {key: Setting(value, loaded.origin(name, key)) for key, value in plain.items()}
+
+
+def _values(stage: StagePlan) -> dict[str, Any]:
+    return {key: setting.value for key, setting in stage.settings.items()}
+
+
+def _fingerprint(
+    kind: StageKind,
+    table: Table,
+    model: Model | None,
+    inputs: Mapping[str, ArtifactName],
+    checkpoints: Mapping[str, ArtifactName],
+    loaded: LoadedRecipe,
+) -> str:
+    plain = table.model_dump(mode="json")
+    return fingerprint_of(
+        {
+            "stage": kind.name,
+            "version": kind.version,
+            "settings": {key: value for key, value in plain.items() if not is_cosmetic(table, key)},
+            "model": None if model is None else model.model_dump(mode="json"),
+            "inputs": {need: name.fingerprint for need, name in inputs.items()},
+            "checkpoints": {stage: name.fingerprint for stage, name in checkpoints.items()},
+            "sources": _sources_identity(kind.name, table, loaded.recipe, loaded),
+        }
+    )
+
+
+def _sources_identity(name: str, table: Table, recipe: Recipe, loaded: LoadedRecipe) -> list[Any]:
+    """What the stage will read from outside the store, as it is now: names, sizes and times of change.
+
+    Raises BadInput, pointing at the recipe's line, when a source is not there.
+    """
+    sources: Sequence[str] = getattr(table, "sources", ())
+    if name == "eval":
+        sources = [task for task in getattr(table, "tasks", ()) if task.endswith((".jsonl", ".jsonl.gz"))]
+    packages: Sequence[str] = recipe.corpus.packages if recipe.corpus is not None else ()
+    identity: list[Any] = []
+    for source in sources:
+        if source == BUILT_IN:
+            identity.append([source, sys.version, [_package_identity(package) for package in packages]])
+        elif source.startswith(HUB_PREFIX):
+            identity.append(source)
+        else:
+            suffixes = DOCUMENT_SUFFIXES if name == "corpus" else EXAMPLE_SUFFIXES
+            for file in files_of(source, base=loaded.folder, suffixes=suffixes):
+                facts = file.stat()
+                identity.append([source, file.name.encode(errors="surrogateescape").hex(), facts.st_size, facts.st_mtime_ns])
+    if name == "eval" and BUILT_IN not in sources:
+        identity.append(sys.version)
+    return identity
+
+
+def _package_identity(package: str) -> list[Any]:
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or spec.origin is None:
+        raise BadInput(f"[corpus] packages: no installed package {package!r}", fix="install it in this Python or take it out")
+    facts = Path(spec.origin).stat()
+    return [package, facts.st_size, facts.st_mtime_ns]
+
+
+def summary_of(plan: Plan, stage: StagePlan) -> dict[str, Any]:
+    """The figures a finished stage left in its manifest; empty when it is not finished."""
+    try:
+        return dict(read_manifest(plan.store.folder(stage.makes)).get("summary", {}))
+    except WorkbenchError:
+        return {}

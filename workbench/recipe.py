@@ -1,0 +1,379 @@
+"""The whole vocabulary of a recipe: one typed table per TOML table, every key with its meaning.
+
+The docstring under a key is its documentation: forms, `--help` and recipes/README.md show that text.
+`cosmetic` keys cannot change a result (how often to save or show) and stay out of fingerprints.
+This module knows what may be written, not how it is read from a file (recipe_file.py) nor run (plan.py).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from workbench.errors import BadInput
+from workbench.files import parse_bytes, parse_count
+from workbench.model_config import SIZES, ModelConfig
+
+
+def _count(value: Any) -> Any:
+    return _parsed(value, parse_count)
+
+
+def _bytes(value: Any) -> Any:
+    return _parsed(value, parse_bytes)
+
+
+def _parsed(value: Any, parse: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse(value)
+    except BadInput as error:
+        raise ValueError(error.one_line()) from None
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("contains control characters; write plain text")
+    return text
+
+
+Count = Annotated[int, BeforeValidator(_count), Field(gt=0, lt=2**53, strict=True)]
+Bytes = Annotated[int, BeforeValidator(_bytes), Field(gt=0, lt=2**60, strict=True)]
+PositiveInt = Annotated[int, Field(gt=0, lt=2**31, strict=True)]
+NaturalInt = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+Rate = Annotated[float, Field(gt=0, lt=100, allow_inf_nan=False, strict=True)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
+NaturalFloat = Annotated[float, Field(ge=0, lt=1e6, allow_inf_nan=False, strict=True)]
+Text = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_printable)]
+Prompt = Annotated[str, Field(min_length=1, max_length=4096)]
+Sources = Annotated[tuple[Text, ...], Field(min_length=1, max_length=256)]
+
+COSMETIC = {"cosmetic": True}
+
+
+class Table(BaseModel):
+    """What all tables share: unknown keys are errors, values never change, no silent conversion."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True
+    )
+
+
+class Corpus(Table):
+    """Raw sources to clean, deduplicated documents with a held-out part."""
+
+    sources: Sources = ("python-docs",)
+    """Where documents come from: files, folders or globs (.txt .md .jsonl, also with .gz or .zst; .parquet),
+    `python-docs` (the documentation of the Python at hand), or `hf:NAME[:CONFIG]` (a Hugging Face dataset,
+    streamed; needs the network) or `hf:./FOLDER` (the same from disk). Paths are relative to the recipe."""
+    packages: tuple[Text, ...] = ()
+    """Installed packages that `python-docs` reads besides the standard library, by import name."""
+    text_key: Text = "text"
+    """The column or JSON key that holds a document's text."""
+    text_split: Literal["file", "blank-lines", "lines"] = "file"
+    """How a .txt or .md file becomes documents: the `file` is one (beyond 4 MB several, cut at a blank line),
+    two or more `blank-lines` separate them, or each of the `lines` is one. Bytes that are not UTF-8 are read as
+    Windows-1252 and counted; where they are more than a tenth the document is a bad record."""
+    hf_split: Text = "train"
+    """The split of a Hugging Face dataset that is read."""
+    max_documents: Count | None = None
+    """Stop after this many documents per source; leave it out to read all. For quick tries."""
+    repair_unicode: Flag = True
+    """Repair mojibake (text decoded with the wrong encoding) with ftfy where it is found."""
+    normalization: Literal["NFC", "NFKC", "none"] = "NFC"
+    """Unicode normal form. NFC makes equal-looking text equal; NFKC also folds ligatures and widths."""
+    min_characters: NaturalInt = 40
+    """Documents shorter than this are rejected: too little to learn from."""
+    max_characters: Count = 10_000_000
+    """Documents longer than this are rejected: usually a dump, not a text."""
+    deduplicate: Literal["exact", "none"] = "exact"
+    """`exact` keeps the first of documents whose text is equal after case and white space are folded."""
+    heldout_fraction: Annotated[float, Field(gt=0, le=0.5, allow_inf_nan=False, strict=True)] = 0.02
+    """Share of documents kept out of training to measure on. Chosen by a hash of the text, never by position,
+    so adding a source does not move a document across. `python-docs` holds out whole symbols instead, by name.
+    Where that picks no document (a folder of a few novels), passages of up to 16,000 characters are held out
+    by the same rule instead, four of them or one in ten at the least."""
+    heldout_max_bytes: Bytes = 8_000_000
+    """The held-out part is not allowed to grow beyond this; the surplus is trained on."""
+    heldout_overlap: Share = 0.5
+    """A held-out document is rejected when more than this share of its 8-word shingles also stands in training
+    text: measuring on copies would flatter the model."""
+    max_bad_records: Share = 0.01
+    """Bad records (a line that is not JSON, no text, not UTF-8) are rejected and counted; above this share of a
+    source the stage fails, because then the file is not what the recipe thinks."""
+
+
+class Tokenizer(Table):
+    """Byte-level BPE trained on the corpus."""
+
+    vocab_size: Annotated[int, Field(ge=300, le=1_000_000, strict=True)] = 4096
+    """Tokens in the vocabulary, special tokens included. More: shorter sequences, larger embedding."""
+    sample_bytes: Bytes = 32_000_000
+    """Train on at most this much text, spread evenly over the corpus by document hash."""
+    max_token_length: Annotated[int, Field(ge=2, le=256, strict=True)] = 24
+    """No token is longer than this many bytes: keeps rulers and base64 from eating the vocabulary."""
+
+
+class Pack(Table):
+    """Documents to token shards that training maps into memory."""
+
+    shard_tokens: Count = 16_000_000
+    """Tokens per shard file (2 bytes each up to 65,536 vocabulary entries, else 4)."""
+
+
+class Model(Table):
+    """The shape of the decoder: a named size, or explicit numbers, or a size with some numbers replaced."""
+
+    size: Text | None = "5m"
+    """A named size: 1m 5m 20m 100m 350m 1b 3b 7b. Explicit keys below win over it."""
+    hidden_size: PositiveInt | None = None
+    """Width of the residual stream."""
+    num_hidden_layers: PositiveInt | None = None
+    """Number of decoder blocks."""
+    num_attention_heads: PositiveInt | None = None
+    """Query heads per block."""
+    num_key_value_heads: PositiveInt | None = None
+    """Key/value heads; fewer than query heads is grouped-query attention (Ainslie et al. 2023): a smaller cache.
+    Default: as many as query heads."""
+    head_dim: PositiveInt | None = None
+    """Width of one head. Default: hidden_size / num_attention_heads."""
+    intermediate_size: PositiveInt | None = None
+    """Width of the SwiGLU feed-forward. Default of an explicit shape: 8/3 of hidden_size, rounded up to 64
+    (three matrices then cost what two of 4x cost, Shazeer 2020)."""
+    max_position_embeddings: PositiveInt = 512
+    """The longest context the model is meant for, in tokens."""
+    rope_theta: Annotated[float, Field(gt=1, le=1e9, allow_inf_nan=False, strict=True)] = 10_000.0
+    """Base of the rotary wavelengths (Su et al. 2021). Larger for longer contexts."""
+    rms_norm_eps: Annotated[float, Field(gt=0, le=1e-2, allow_inf_nan=False, strict=True)] = 1e-6
+    """Added under the square root of RMSNorm: without it a row of zeros divides by zero; too large and small
+    activations are no longer normalised. 1e-6 is safe in bf16 because the norm is computed in float32."""
+    tie_word_embeddings: Flag = True
+    """Use one matrix for input embedding and output head: saves vocab_size x hidden_size parameters."""
+    qk_norm: Flag = True
+    """RMS-normalise queries and keys per head: attention logits stay bounded at high learning rates
+    (Dehghani et al. 2023). Saved as the Qwen3 architecture; without it as Llama."""
+    initializer_range: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, strict=True)] = 0.02
+    """Standard deviation of the initial weights; residual projections are divided by sqrt(2 x layers) so that
+    the variance of the residual stream does not grow with depth (GPT-2)."""
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> Model:
+        self.shape(vocab_size=256)
+        return self
+
+    def shape(self, *, vocab_size: int) -> ModelConfig:
+        """The full set of numbers for a tokenizer of `vocab_size`. Raises ValueError (one line) when impossible."""
+        if self.size is not None and self.size not in SIZES:
+            raise ValueError(f"size {self.size!r} is not known; choose one of {' '.join(SIZES)}")
+        numbers: dict[str, Any] = dict(SIZES[self.size]) if self.size is not None else {}
+        for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size"):
+            if (value := getattr(self, key)) is not None:
+                numbers[key] = value
+                if key == "hidden_size" and self.intermediate_size is None:
+                    numbers["intermediate_size"] = -(-value * 8 // 3 // 64) * 64
+        for key in ("hidden_size", "num_hidden_layers", "num_attention_heads"):
+            if key not in numbers:
+                raise ValueError(f"{key} is missing; give it or choose a size")
+        width, heads = numbers["hidden_size"], numbers["num_attention_heads"]
+        if "head_dim" not in numbers:
+            if width % heads:
+                raise ValueError(
+                    f"num_attention_heads = {heads} does not divide hidden_size = {width}; change one or give head_dim"
+                )
+            numbers["head_dim"] = width // heads
+        numbers.setdefault("num_key_value_heads", heads)
+        for key in ("max_position_embeddings", "rope_theta", "rms_norm_eps", "tie_word_embeddings", "qk_norm", "initializer_range"):
+            numbers[key] = getattr(self, key)
+        try:
+            return ModelConfig(vocab_size=vocab_size, **numbers)
+        except BadInput as error:
+            raise ValueError(error.one_line()) from None
+
+
+class Training(Table):
+    """Keys that pretraining, SFT and DPO share."""
+
+    learning_rate: Rate
+    """Peak learning rate of AdamW (Muon has its own). Too high: loss spikes; too low: it crawls."""
+    schedule: Literal["linear", "cosine"] = "linear"
+    """How the rate falls after warmup: straight to the floor, or along half a cosine."""
+    warmup_steps: NaturalInt
+    """Steps over which the rate rises from zero. Adam's second moment starts empty: without warmup the first
+    steps are as large as they can be while their direction is noise."""
+    final_learning_rate_ratio: Share = 0.0
+    """The floor of the schedule as a share of the peak."""
+    weight_decay: NaturalFloat = 0.0
+    """Decoupled weight decay (Loshchilov & Hutter 2019) of matrices; norms and embeddings have none."""
+    max_grad_norm: NaturalFloat = 1.0
+    """Clip the gradient to this global norm; 0 never clips."""
+    micro_batch_tokens: Count | None = None
+    """Tokens per forward pass; the gradient is accumulated to the full batch and equals it. Default: all at once.
+    Lower it when memory runs out."""
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """Arithmetic of the matrix products: `auto` takes bfloat16 where the device is fast at it. Weights, moments,
+    norms and the loss are float32 always."""
+    seed: NaturalInt = 0
+    """Seed of initial weights and data order. The same seed on the same machine gives the same bits."""
+    eval_every_steps: PositiveInt
+    """Measure the held-out loss every so many steps (and at the end)."""
+    save_every_seconds: Annotated[int, Field(gt=0, le=3600, strict=True, json_schema_extra=COSMETIC)] = 30
+    """Write a checkpoint at least this often: what a crash can cost. Stretched when saving would take more
+    than 2 % of the time."""
+    keep_last: Annotated[int, Field(ge=2, le=1000, strict=True, json_schema_extra=COSMETIC)] = 2
+    """How many newest checkpoints to keep; the best is kept besides."""
+
+
+class Pretrain(Training):
+    """Next-token prediction on the packed corpus, from random weights."""
+
+    tokens: Count
+    """Tokens to train on. Compute-optimal is about 20 per parameter (Hoffmann et al. 2022); a small model that
+    will be used much deserves more."""
+    batch_tokens: Count = 2048
+    """Tokens per optimizer step, over all rows and accumulation."""
+    context_length: PositiveInt = 256
+    """Tokens per training row."""
+    optimizer: Literal["muon", "adamw"] = "muon"
+    """`muon` orthogonalises the momentum of every matrix in the blocks (Jordan et al. 2024) and leaves embeddings
+    and norms to AdamW; `adamw` does all with AdamW."""
+    learning_rate: Rate = 6e-3
+    matrix_learning_rate: Rate = 0.02
+    """Peak learning rate of Muon, per matrix, with its update scaled by sqrt(max(1, rows / columns))."""
+    momentum: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, strict=True)] = 0.95
+    """Muon's momentum (Nesterov)."""
+    beta1: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, strict=True)] = 0.9
+    """AdamW: decay of the gradient's running mean."""
+    beta2: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, strict=True)] = 0.95
+    """AdamW: decay of the squared gradient's running mean. 0.95 forgets a spike in 20 steps, 0.999 in 1,000."""
+    warmup_steps: NaturalInt = 20
+    weight_decay: NaturalFloat = 0.0
+    eval_every_steps: PositiveInt = 200
+    eval_documents: PositiveInt = 128
+    """Held-out documents measured during training (the eval stage measures all)."""
+    sample_every_steps: Annotated[int, Field(gt=0, strict=True, json_schema_extra=COSMETIC)] = 200
+    """Let the model continue the sample prompts every so many steps."""
+    sample_prompts: Annotated[tuple[Prompt, ...], Field(max_length=16, json_schema_extra=COSMETIC)] = ()
+    """Prompts to continue during training, to see it learn. Empty: the first words of held-out documents."""
+
+    @model_validator(mode="after")
+    def _batch_is_whole_rows(self) -> Pretrain:
+        if self.batch_tokens % self.context_length:
+            raise ValueError(
+                f"batch_tokens = {self.batch_tokens} is not a multiple of context_length = {self.context_length}"
+            )
+        if self.tokens < self.batch_tokens:
+            raise ValueError(f"tokens = {self.tokens} is less than one batch of {self.batch_tokens}")
+        micro = self.micro_batch_tokens
+        if micro is not None and (micro % self.context_length or self.batch_tokens % micro):
+            raise ValueError(
+                f"micro_batch_tokens = {micro} must be a multiple of context_length = {self.context_length} "
+                f"and divide batch_tokens = {self.batch_tokens}"
+            )
+        return self
+
+
+class Examples(Training):
+    """Keys of the stages that learn from a file of examples."""
+
+    sources: Sources = ("python-docs",)
+    """`python-docs`, or files, folders or globs of examples (.json .jsonl, also .gz or .zst, and .parquet), relative
+    to the recipe. The format is detected and said."""
+    max_examples: Count | None = None
+    """Train on at most this many examples, a choice drawn from the seed; leave it out to use all."""
+    heldout_fraction: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False, strict=True)] = 0.05
+    """Share of the examples, by hash, that is only measured on. `python-docs` splits by symbol instead."""
+    max_bad_records: Share = 0.01
+    """Bad examples are rejected and counted; above this share of a source the stage fails."""
+    context_length: PositiveInt = 256
+    """Tokens of the longest example: a longer conversation is cut at the end, a longer preference pair left out
+    (both counted and said)."""
+    epochs: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False, strict=True)] = 1.0
+    """Passes over the examples."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """As in [pretrain]."""
+    matrix_learning_rate: Rate = 0.005
+    """As in [pretrain]."""
+    momentum: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, strict=True)] = 0.95
+    """As in [pretrain]."""
+    beta1: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, strict=True)] = 0.9
+    """As in [pretrain]."""
+    beta2: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, strict=True)] = 0.95
+    """As in [pretrain]."""
+
+
+class Sft(Examples):
+    """Supervised fine-tuning on conversations; only what the assistant says is learned, its stop token included."""
+
+    learning_rate: Rate = 1e-3
+    batch_tokens: Count = 4096
+    """About how many tokens an optimizer step reads. Every conversation has a row of its own, beside others of
+    like length, so nothing is read across conversations and little is padding."""
+    warmup_steps: NaturalInt = 10
+    eval_every_steps: PositiveInt = 100
+    everyday_repeats: PositiveInt = 8
+    """`python-docs` only: how often the everyday public symbols are seen for each time the others are."""
+
+
+class Dpo(Examples):
+    """Direct preference optimisation (Rafailov et al. 2023) against the frozen model it starts from."""
+
+    learning_rate: Rate = 1e-4
+    beta: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False, strict=True)] = 0.1
+    """Strength of the pull towards the reference: small lets the model move far, large keeps it near."""
+    chosen_nll_weight: NaturalFloat = 0.1
+    """Weight of the chosen reply's own log-likelihood per token in the loss (Pang et al. 2024). Keeps the model
+    able to say, and end, good replies while the margin grows."""
+    batch_pairs: PositiveInt = 16
+    """At most so many pairs per optimizer step."""
+    max_examples: Count | None = 1500
+    warmup_steps: NaturalInt = 5
+    eval_every_steps: PositiveInt = 50
+
+
+class Eval(Table):
+    """What the finished models are measured by, on data none of them was trained on."""
+
+    tasks: Annotated[tuple[Text, ...], Field(min_length=1, max_length=64)] = (
+        "heldout",
+        "python-names",
+        "python-names-hard",
+        "python-everyday",
+        "python-replies",
+        "python-preferences",
+    )
+    """Task names (`workbench tasks` lists them) or .jsonl files of multiple-choice questions
+    (`query`, `choices`, `gold`, or `context_options`, `continuation`, `gold`)."""
+    models: Literal["all", "last"] = "all"
+    """Measure the model after every training stage, or only the last."""
+    limit: PositiveInt | None = None
+    """At most this many items per task."""
+    batch_size: Annotated[int, Field(gt=0, le=4096, strict=True, json_schema_extra=COSMETIC)] = 32
+    """Items scored at once; the score does not depend on it."""
+    baselines: Flag = True
+    """Print gzip, xz and a Kneser-Ney 5-gram beside the model, so that nobody is fooled."""
+
+
+class Recipe(Table):
+    """What a person wants: the tables that are there are the stages that run."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    """Names the run. Letters, digits, dot, dash, underscore."""
+    description: Annotated[str, Field(max_length=1024)] = ""
+    """One line for lists."""
+    corpus: Corpus | None = None
+    tokenizer: Tokenizer | None = None
+    pack: Pack | None = None
+    model: Model | None = None
+    pretrain: Pretrain | None = None
+    sft: Sft | None = None
+    dpo: Dpo | None = None
+    eval: Eval | None = None
+
+
+def is_cosmetic(table: Table, key: str) -> bool:
+    """Whether `key` of `table` cannot change a result and stays out of its fingerprint."""
+    extra = type(table).model_fields[key].json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("cosmetic"))

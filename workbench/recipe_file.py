@@ -1,0 +1,261 @@
+"""A recipe on disk: read it, check all of it at once, and point at the file and line of every problem.
+
+A recipe is data: TOML, at most 256 kB, no includes, no code. `--set TABLE.KEY=VALUE` wins over the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from workbench.errors import BadInput, NotFound, RecipeError
+from workbench.recipe import Model, Recipe, Table
+
+MAX_BYTES = 256_000
+MAX_PROBLEMS = 20
+_STRING = re.compile(r'"(?:\\.|[^"\\])*"|\'[^\']*\'')
+_MANY_DOTS = re.compile(r"(?:[\w-]+\s*\.\s*){16}")
+_HEADER = re.compile(r"^\s*\[\s*([A-Za-z0-9_.-]+)\s*\]")
+_KEY = re.compile(r"^\s*([A-Za-z0-9_.-]+)\s*=")
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedRecipe:
+    """A checked recipe, with where each value came from."""
+
+    recipe: Recipe
+    path: Path
+    text: str
+    overrides: Mapping[str, Any]
+    written: frozenset[str]
+
+    @property
+    def folder(self) -> Path:
+        """Relative paths in the recipe start here."""
+        return self.path.parent
+
+    def origin(self, table: str, key: str) -> str:
+        """`--set`, `recipe` or `default`."""
+        name = f"{table}.{key}"
+        return "--set" if name in self.overrides else "recipe" if name in self.written else "default"
+
+
+def tables() -> dict[str, type[Table]]:
+    """The table class of every TOML table, by name, in recipe order."""
+    found = {}
+    for name, field in Recipe.model_fields.items():
+        for kind in get_args(field.annotation):
+            if isinstance(kind, type) and issubclass(kind, Table):
+                found[name] = kind
+    return found
+
+
+def describe_key(table: type[BaseModel], key: str) -> str:
+    """The documentation of a key: its own docstring, else the one it inherits."""
+    for kind in table.__mro__:
+        if issubclass(kind, BaseModel) and key in kind.model_fields and (text := kind.model_fields[key].description):
+            return " ".join(text.split())
+    return ""
+
+
+def shipped_folder() -> Path:
+    """Where the recipes that come with Workbench lie."""
+    inside = Path(__file__).parent / "recipes"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "recipes"
+
+
+def shipped_recipes() -> list[tuple[str, str]]:
+    """Name and description of every shipped recipe, by name."""
+    found = []
+    for path in sorted(shipped_folder().glob("*.toml")):
+        found.append((path.stem, str(tomllib.loads(path.read_text(encoding="utf-8")).get("description", ""))))
+    return found
+
+
+def find_recipe(name: str | Path) -> Path:
+    """The file a person means: a path, or the bare name of a shipped recipe. Raises NotFound."""
+    path = Path(name)
+    if path.exists() or path.suffix == ".toml" or len(path.parts) > 1:
+        if not path.exists():
+            raise NotFound("there is no such recipe", file=path, fix="`workbench recipes` lists the shipped ones")
+        return path.absolute()
+    shipped = shipped_folder() / f"{path}.toml"
+    if shipped.is_file():
+        return shipped
+    names = [known for known, _ in shipped_recipes()]
+    raise NotFound(f"no recipe is called {str(name)!r}", fix=f"give a .toml file, or one of: {', '.join(names)}")
+
+
+def load_recipe(name: str | Path, overrides: Mapping[str, Any] | None = None) -> LoadedRecipe:
+    """Read and check a recipe. Raises NotFound, or RecipeError with every problem and its line."""
+    path = find_recipe(name)
+    text = _read(path)
+    values = _parse(path, text)
+    lines = dict(_key_lines(text))
+    written = {
+        f"{table}.{key}" for table, content in values.items() if isinstance(content, dict) for key in content
+    }
+    overrides = {key: _override_value(value) for key, value in (overrides or {}).items()}
+    problems = _apply(overrides, values)
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as error:
+        problems += [_problem(path, lines, overrides, dict(one)) for one in error.errors()]
+        raise RecipeError(_capped(path, problems)) from None
+    loaded = LoadedRecipe(recipe, path, text, overrides, frozenset(written))
+    problems += [
+        BadInput(message, file=path, line=_line(lines, table, key), fix=fix)
+        for table, key, message, fix in _cross_checks(recipe)
+    ]
+    if problems:
+        raise RecipeError(_capped(path, problems))
+    return loaded
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """`["pretrain.tokens=2M"]` -> `{"pretrain.tokens": "2M"}`. Raises BadInput."""
+    parsed: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?", key.strip()):
+            raise BadInput(f"--set {assignment!r} is not TABLE.KEY=VALUE", fix="write for example --set pretrain.tokens=2M")
+        parsed[key.strip()] = value.strip()
+    return parsed
+
+
+def _read(path: Path) -> str:
+    try:
+        if not path.is_file():
+            raise BadInput("is not a regular file", file=path, fix="give a .toml file")
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror}", file=path, fix="check the path and its permissions") from None
+    if len(data) > MAX_BYTES:
+        raise BadInput(f"is larger than {MAX_BYTES // 1000} kB", file=path, fix="a recipe is a short text; is this a data file?")
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BadInput("is not UTF-8 text", file=path, line=line, fix="save the recipe as UTF-8") from None
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        # tomllib takes quadratic time over dotted keys; no recipe needs more than one dot.
+        if line.count(".") >= 16 and _MANY_DOTS.search(_STRING.sub("", line)):
+            raise BadInput("has a key with too many dots", file=path, line=number, fix="write keys as in recipes/quickstart.toml")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"\(at line (\d+), column \d+\)", str(error))
+        message = re.sub(r"\s*\(at .*\)$", "", str(error))
+        line = int(found[1]) if found else text.count("\n") + 1
+        raise BadInput(f"is not TOML: {message}", file=path, line=line, fix="correct the line") from None
+    except (RecursionError, ValueError) as error:
+        raise BadInput(f"is not a recipe: {type(error).__name__}", file=path, line=1, fix="write it as in recipes/quickstart.toml") from None
+
+
+def _key_lines(text: str) -> Iterator[tuple[str, int]]:
+    """`TABLE` and `TABLE.KEY` with the line each is written on."""
+    table = ""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if header := _HEADER.match(line):
+            table = header[1]
+            yield table, number
+        elif key := _KEY.match(line):
+            yield (f"{table}.{key[1]}" if table else key[1]), number
+
+
+def _line(lines: Mapping[str, int], table: str, key: str) -> int:
+    return lines.get(f"{table}.{key}", lines.get(f"{table}", lines.get(key, 1)))
+
+
+def _override_value(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except (tomllib.TOMLDecodeError, ValueError, RecursionError):
+        return value
+
+
+def _apply(overrides: Mapping[str, Any], values: dict[str, Any]) -> list[BadInput]:
+    problems = []
+    known = tables()
+    for name, value in overrides.items():
+        table, _, key = name.rpartition(".")
+        if not table and key in Recipe.model_fields and key not in known:
+            values[key] = value
+        elif table in known and isinstance(values.get(table, {}), dict):
+            if table not in values and table != "model":
+                problems.append(BadInput(f"--set {name}: the recipe has no [{table}]", fix="add the table to the recipe first"))
+            else:
+                values.setdefault(table, {})[key] = value
+        else:
+            problems.append(BadInput(f"--set {name}: [{table or key}] is not a table", fix=_nearest(table or key, known)))
+    return problems
+
+
+def _problem(path: Path, lines: Mapping[str, int], overrides: Mapping[str, Any], error: dict[str, Any]) -> BadInput:
+    """One line for one pydantic error: `FILE:LINE: [table] key ...`."""
+    place = [str(part) for part in error["loc"]]
+    table, key = (place[0], place[1]) if len(place) > 1 else ("", place[0]) if place and place[0] not in tables() else (place[0] if place else "", "")
+    name = f"{table}.{key}" if table else key
+    where: dict[str, Any] = {"file": path, "line": _line(lines, table or key, key)}
+    if name in overrides:
+        where = {"file": "--set"}
+    label = f"[{table}] {key}".strip() if table else key or "the recipe"
+    if error["type"] == "extra_forbidden":
+        known = tables()[table].model_fields if table else Recipe.model_fields
+        what = "key" if table or not isinstance(error["input"], dict) else "table"
+        label = label if what == "key" else f"[{key}]"
+        return BadInput(f"{label} is not a {what}", fix=_nearest(key, known), **where)
+    if error["type"] == "missing":
+        return BadInput(f"{label} is missing", fix=f"add it: {describe_key(tables()[table] if table else Recipe, key)[:120]}", **where)
+    message = str(error["msg"]).removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    if error["type"] == "string_pattern_mismatch":
+        message = "may only hold letters, digits, dot, dash and underscore, at most 64"
+    shown = repr(error["input"]) if isinstance(error["input"], str | int | float | bool) else type(error["input"]).__name__
+    if isinstance(error["input"], dict):  # a check over the whole table: the message says it all, and names its key
+        where["line"] = _line(lines, table, message.split(" ")[0])
+        return BadInput(f"{label}: {message}", **where)
+    return BadInput(f"{label} = {shown[:80]}: {message}", **where)
+
+
+def _nearest(word: str, known: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"known are {', '.join(list(known)[:12])}"
+
+
+def _capped(path: Path, problems: list[BadInput]) -> list[BadInput]:
+    problems = sorted(problems, key=lambda problem: problem.line or 0)
+    if len(problems) <= MAX_PROBLEMS:
+        return problems
+    return [*problems[:MAX_PROBLEMS], BadInput(f"and {len(problems) - MAX_PROBLEMS} more problems", file=path)]
+
+
+def _cross_checks(recipe: Recipe) -> Iterator[tuple[str, str, str, str]]:
+    """(table, key, what, what to do) for values that are each right but cannot be together."""
+    longest = (recipe.model or Model()).max_position_embeddings
+    for name in ("pretrain", "sft", "dpo"):
+        table = getattr(recipe, name)
+        if table is not None and table.context_length > longest:
+            yield (
+                name,
+                "context_length",
+                f"[{name}] context_length = {table.context_length} is more than [model] max_position_embeddings = {longest}",
+                "lower one or raise the other",
+            )
+    needs = {"tokenizer": "corpus", "pack": "tokenizer", "pretrain": "pack", "sft": "pretrain", "dpo": "pretrain", "eval": "pretrain"}
+    for name, need in needs.items():
+        if getattr(recipe, name) is not None and getattr(recipe, need) is None:
+            yield name, "", f"[{name}] needs [{need}]", f"add a [{need}] table"

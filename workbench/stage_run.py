@@ -1,0 +1,166 @@
+"""A run seen from inside: what a stage is handed, and all it may do besides its work.
+
+A stage emits facts, reports progress, takes requests and builds in one folder. It never prints, never touches
+the run folder itself, and does not know which recipe it belongs to.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import Stopped
+from workbench.events import EventWriter
+from workbench.files import remove_folder
+from workbench.recipe import Model
+from workbench.runs import Run
+
+PROGRESS_SECONDS = 0.5
+PAUSE_POLL_SECONDS = 0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class StageInputs:
+    """What a stage works on: verified artifact folders by kind, and the model's shape table.
+
+    `checkpoint` is what the nearest training stage before this one made; `checkpoints` is all of them by
+    stage name, in order.
+    """
+
+    recipe_folder: Path
+    artifacts: Mapping[str, Path] = dataclasses.field(default_factory=dict)
+    checkpoints: Mapping[str, Path] = dataclasses.field(default_factory=dict)
+    model: Model | None = None
+
+    def _artifact(self, kind: str) -> Path:
+        assert kind in self.artifacts, f"the stage table gives this stage no {kind}"
+        return self.artifacts[kind]
+
+    @property
+    def documents(self) -> Path:
+        """Folder of the corpus."""
+        return self._artifact("documents")
+
+    @property
+    def tokenizer(self) -> Path:
+        """Folder of the tokenizer."""
+        return self._artifact("tokenizer")
+
+    @property
+    def tokens(self) -> Path:
+        """Folder of the token shards."""
+        return self._artifact("tokens")
+
+    @property
+    def checkpoint(self) -> Path:
+        """Folder of the checkpoints that this stage starts from."""
+        return self._artifact("checkpoint")
+
+
+class RunStatus:
+    """The status a worker shows: a plain record, written by the worker's heartbeat, changed from anywhere."""
+
+    def __init__(self, **fields: Any) -> None:
+        self._fields = fields
+        self._lock = threading.Lock()
+
+    def update(self, **fields: Any) -> None:
+        """Change some fields."""
+        with self._lock:
+            self._fields.update(fields)
+
+    def snapshot(self) -> dict[str, Any]:
+        """A copy of all fields."""
+        with self._lock:
+            return dict(self._fields)
+
+
+class StageRun:
+    """The handle a stage gets: `folder` to build in, facts out, requests in."""
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        stage: str,
+        folder: Path,
+        events: EventWriter,
+        status: RunStatus | None = None,
+        stop_signalled: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.stage = stage
+        self.folder = folder
+        self._run = run
+        self._events = events
+        self._status = status or RunStatus()
+        self._stop_signalled = stop_signalled
+        self._waiting: deque[str] = deque()
+        self._stopping = False
+        self._progress_at = -PROGRESS_SECONDS
+
+    def emit(self, kind: str, **fields: Any) -> None:
+        """Append one fact to the run's events."""
+        self._events.write(kind, stage=self.stage, **fields)
+        if kind == "metric" and "step" in fields:
+            shown = ("step", "loss", "val_loss", "val_bpb", "learning_rate", "tokens", "tokens_per_second")
+            self._status.update(**{key: fields[key] for key in shown if key in fields})
+
+    def note(self, text: str) -> None:
+        """Say something worth knowing."""
+        self.emit("note", text=text)
+
+    def warning(self, text: str) -> None:
+        """Say something that may need a person."""
+        self.emit("warning", text=text)
+
+    def progress(self, done: float, total: float | None, unit: str) -> None:
+        """Say how far this stage is. Call as often as you like: at most two events a second are written."""
+        self._status.update(progress={"done": done, "total": total, "unit": unit})
+        now = time.monotonic()
+        if now - self._progress_at >= PROGRESS_SECONDS or (total is not None and done >= total):
+            self._progress_at = now
+            self.emit("stage_progress", done=done, total=total, unit=unit)
+
+    def start_over(self) -> None:
+        """Empty the folder of what a killed attempt left."""
+        remove_folder(self.folder)
+        self.folder.mkdir(parents=True)
+
+    def request(self) -> str | None:
+        """The next request: `stop`, `save`, `pause` or `resume`; None when nobody asks. Cheap: call every step.
+
+        A stop, once asked for, is answered on every call.
+        """
+        if self._stop_signalled():
+            self._stopping = True
+        if not self._stopping:
+            for request in self._run.take_requests():
+                self.note(f"{request} requested")
+                self._waiting.append(request)
+                self._stopping = self._stopping or request == "stop"
+        if self._stopping:
+            return "stop"
+        return self._waiting.popleft() if self._waiting else None
+
+    def check_stop(self) -> None:
+        """Raise Stopped if a stop was asked for; wait here while paused. For work that keeps nothing half-done."""
+        request = self.request()
+        if request == "pause":
+            self.wait_while_paused()
+            request = self.request()
+        if request == "stop":
+            raise Stopped(f"stopped in {self.stage}", fix="`workbench resume` goes on with this stage")
+
+    def wait_while_paused(self) -> None:
+        """Return when `resume` or `stop` is asked for; the run shows as paused meanwhile."""
+        self._status.update(state="paused")
+        self.note("paused")
+        while self.request() not in ("resume", "stop"):
+            time.sleep(PAUSE_POLL_SECONDS)
+        self._status.update(state="running")
+        self.note("going on")

@@ -1,0 +1,190 @@
+"""The `dpo` stage: the model learns which of two replies people prefer, held near the model it starts from.
+
+Read it top to bottom: what there is to learn from, what the frozen reference thinks of it, where the training
+stands, the loop, what is left behind.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+
+from workbench.data.examples import gather_preferences, sample
+from workbench.data.lessons import PairBatch, encode_preferences, order_pairs, pair_batches
+from workbench.errors import BadInput
+from workbench.model.folder import load_model
+from workbench.model.transformer import Decoder
+from workbench.recipe import Dpo as Settings
+from workbench.stage_run import StageInputs, StageRun
+from workbench.stages.fine_tuning import (
+    HELDOUT_EXAMPLES,
+    announce_sources,
+    check_context,
+    emit_samples,
+    flops_per_learned_token,
+    open_starting_point,
+    sample_prompts,
+    source_figures,
+)
+from workbench.stages.training import (
+    SAVE_FIRST,
+    Checkpoints,
+    Meter,
+    comes_due,
+    finish,
+    make_optimizer,
+    obey,
+    start_or_resume,
+)
+from workbench.train.checkpoint_folder import latest_good
+from workbench.train.device import matmul_peak, prepare_machine
+from workbench.train.heldout import HeldoutLoss, heldout_loss
+from workbench.train.loop import train
+from workbench.train.preference_loss import Reference, preference_loss, reference_likelihoods
+from workbench.train.schedule import make_schedule
+
+
+def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any]:
+    """Train for `settings.epochs` passes, or finish what an earlier attempt began in `run.folder`.
+
+    Leaves checkpoints and summary.json there; returns the figures. Raises BadInput for sources that cannot be
+    used, Stopped with everything saved, TrainingDiverged, NoSpace, Damaged when no checkpoint of an earlier
+    attempt is whole.
+    """
+    machine = prepare_machine(settings.dtype)
+    start = open_starting_point(inputs)
+
+    # What there is to learn from: pairs of any known shape, in ids, in an order drawn from the seed.
+    examples = gather_preferences(
+        settings.sources,
+        base=inputs.recipe_folder,
+        heldout_fraction=settings.heldout_fraction,
+        max_examples=settings.max_examples,
+        max_bad_records=settings.max_bad_records,
+        seed=settings.seed,
+    )
+    announce_sources(run, examples)
+    run.check_stop()
+    heldout_sample = sample(examples.heldout, HELDOUT_EXAMPLES, seed=0)
+    encoded, heldout = (
+        encode_preferences(start.tokenizer, pairs, context_length=settings.context_length)
+        for pairs in (examples.train, heldout_sample)
+    )
+    if encoded.skipped:
+        run.warning(
+            f"{encoded.skipped:,} of {len(examples.train):,} pairs were longer than context_length = "
+            f"{settings.context_length} and left out"
+        )
+    pairs = encoded.pairs
+    if not pairs:
+        raise BadInput(f"no pair fits into context_length = {settings.context_length}", fix="raise it")
+    order = order_pairs(pairs, batch_pairs=settings.batch_pairs, seed=settings.seed)
+    num_steps = order.num_steps(settings.epochs)
+    max_tokens = settings.micro_batch_tokens or 2 * settings.batch_pairs * settings.context_length
+    batches = functools.partial(pair_batches, max_tokens=max_tokens, pad_id=start.tokenizer.pad_id)
+    (heldout_batches,) = batches(heldout.pairs, [np.arange(len(heldout.pairs))])
+    prompts = sample_prompts(heldout_sample, start.tokenizer, context_length=settings.context_length)
+
+    # What the frozen reference thinks of every pair, asked once. In the batches of the first epoch, so that
+    # policy and reference agree at step 0; a resumed training asks in the same batches, for the same bits.
+    model = start.load_model(machine)
+    check_context(settings, model)
+    first_epoch = batches(pairs, itertools.islice(order.from_step(0), min(order.steps_per_epoch, num_steps)))
+    first_batches = itertools.chain.from_iterable(first_epoch)
+    reference = ask_reference(run, model, first_batches, num_pairs=len(pairs), autocast=machine.autocast)
+    heldout_reference = ask_reference(
+        run, model, heldout_batches, num_pairs=len(heldout.pairs), autocast=machine.autocast
+    )
+    loss_fn = functools.partial(
+        preference_loss, beta=settings.beta, chosen_nll_weight=settings.chosen_nll_weight
+    )
+
+    # Where the training stands: the reference's own weights and step 0, or the newest whole checkpoint.
+    found = latest_good(run.folder)
+    if found is not None:
+        model = load_model(found.folder).to(machine.device)
+    optimizer = make_optimizer(model, settings, machine)
+    state = start_or_resume(
+        run, found, optimizer, machine=machine, seed=settings.seed, micro_batch_tokens=max_tokens
+    )
+
+    checkpoints = Checkpoints(run, settings, tokenizer=start.tokenizer)
+    meter = Meter(
+        run,
+        num_steps=num_steps,
+        flops_per_token=flops_per_learned_token(model, [side for pair in pairs for side in pair.sides]),
+        peak=matmul_peak(machine),
+    )
+
+    measure = functools.partial(
+        heldout_loss,
+        micro_batches=heldout_batches,
+        loss_fn=functools.partial(loss_fn, reference=heldout_reference),
+        autocast=machine.autocast,
+    )
+    reports = train(
+        model,
+        batches(pairs, order.from_step(state.step)),
+        optimizer,
+        loss_fn=functools.partial(loss_fn, reference=reference),
+        learning_rate_at=make_schedule(
+            settings.schedule,
+            num_steps=num_steps,
+            warmup_steps=settings.warmup_steps,
+            floor=settings.final_learning_rate_ratio,
+        ),
+        num_steps=num_steps,
+        start_step=state.step,
+        max_grad_norm=settings.max_grad_norm,
+        autocast=machine.autocast,
+    )
+    for report in reports:
+        state.count(report)
+        meter.show(report, state)
+
+        is_best = False
+        if comes_due(report.step, every=settings.eval_every_steps, num_steps=num_steps):
+            if heldout_batches:
+                measured = measure(model)
+                is_best = state.note_metric(measured.loss)
+                run.emit("metric", step=report.step, **heldout_figures(measured))
+            emit_samples(run, report.step, model, start.tokenizer, prompts)
+
+        request = run.request()
+        if is_best or checkpoints.is_due() or request in SAVE_FIRST or report.step == num_steps:
+            checkpoints.save(model, optimizer, state)
+        obey(request, run)
+
+    return {
+        **finish(run, state),
+        **source_figures(examples),
+        "epochs": settings.epochs,
+        **(heldout_figures(measure(model)) if heldout_batches else {}),
+        "skipped": encoded.skipped,
+    }
+
+
+def ask_reference(
+    run: StageRun,
+    frozen: Decoder,
+    batches: Iterable[PairBatch],
+    *,
+    num_pairs: int,
+    autocast: torch.dtype | None,
+) -> Reference:
+    """What `frozen` thinks of every pair in `batches`; stops when a stop is asked for."""
+    reference = Reference.unasked(num_pairs, device=frozen.embed_tokens.weight.device)
+    for done in reference_likelihoods(frozen, batches, into=reference, autocast=autocast):
+        run.progress(done, num_pairs, "reference pairs")
+        run.check_stop()
+    return reference
+
+
+def heldout_figures(measured: HeldoutLoss) -> dict[str, float]:
+    """The held-out loss and DPO's figures as metrics, each under `val_`."""
+    return {"val_loss": measured.loss} | {f"val_{name}": figure for name, figure in measured.extras.items()}

@@ -1,0 +1,196 @@
+"""The `eval` stage: what the finished models can do, beside what needs no model, as one scorecard.
+
+Read it top to bottom: the models one after the other on the tasks that suit them, the baselines, the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from workbench.artifacts import read_manifest
+from workbench.data.corpus_folder import read_artifact_documents
+from workbench.data.sample import spread_sample
+from workbench.data.shards import TokenShards
+from workbench.errors import NotFound
+from workbench.evals.baselines import KNESER_NEY_TOKENS, XZ_TRAINING_BYTES, heldout_baselines
+from workbench.evals.measures import Material, Metrics, measure_baseline
+from workbench.evals.scorecard import Scorecard, metrics_to_json, score
+from workbench.evals.subject import Subject
+from workbench.evals.tasks import Task, find_task
+from workbench.files import human_bytes, human_count, write_atomic
+from workbench.model.folder import load_model
+from workbench.recipe import Eval as Settings
+from workbench.stage_run import StageInputs, StageRun
+from workbench.tokenizer import Tokenizer
+from workbench.train.checkpoint_folder import finished_checkpoint
+from workbench.train.device import Machine, prepare_machine
+
+SCORECARD_FILE = "scorecard.json"
+PYTHON_DOCS = "python-docs"
+
+
+def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any]:
+    """Measure the last checkpoint of every training stage, write scorecard.json, return its figures by path.
+
+    A task that does not suit a model is left out of its card; see `suits`. Raises BadInput for a task that
+    does not exist or a file of questions that is none.
+    """
+    run.start_over()
+    machine = prepare_machine()
+    tasks = [find_task(name, base=inputs.recipe_folder) for name in settings.tasks]
+    heldout = [document.text for document in read_artifact_documents(inputs.documents, "heldout")]
+    exams = plan_exams(tasks, inputs, has_heldout=bool(heldout))
+    announce_omissions(tasks, exams, run)
+
+    # One step of progress per task and model, and one for the baselines.
+    total = sum(len(exam.tasks) for exam in exams) + settings.baselines
+    done = 0
+    cards = []
+    for exam in exams:
+        reference = None if exam.reference is None else open_subject(exam.reference, settings, machine)
+        material = Material(heldout, reference=reference, limit=settings.limit)
+        results: dict[str, Metrics] = {}
+        for result in score(open_subject(exam, settings, machine), exam.tasks, material):
+            results[result.task] = result.metrics
+            done += 1
+            run.progress(done, total, "tasks")
+            run.emit("metric", step=done, model=exam.stage, task=result.task, **_values(result.metrics))
+            run.check_stop()
+        cards.append(Scorecard(exam.stage, results))
+
+    baselines = measure_baselines(tasks, heldout, inputs, settings.limit, run) if settings.baselines else {}
+    figures = {
+        "models": {card.model: card.to_json() for card in cards},
+        "baselines": metrics_to_json(baselines),
+    }
+    write_atomic(run.folder / SCORECARD_FILE, json.dumps(figures, indent=1) + "\n")
+    run.progress(total, total, "tasks")
+    return by_path(cards, baselines)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Exam:
+    """One model and the tasks it is measured by.
+
+    context_length: the longest window any training so far used; None where nobody wrote it down. reference: the
+    model that preference training started from.
+    """
+
+    stage: str
+    folder: Path
+    context_length: int | None
+    tasks: tuple[Task, ...]
+    reference: Exam | None = None
+
+
+def plan_exams(tasks: Sequence[Task], inputs: StageInputs, *, has_heldout: bool) -> list[Exam]:
+    """The models in order of training, each with the tasks that suit it.
+
+    Held-out documents are for the first and the last model: what fine-tuning costs shows between those. Chat is
+    for models after sft. The Python tasks are for models that were taught, somewhere, from `python-docs`.
+    """
+    exams: list[Exam] = []
+    lengths: list[int] = []
+    knows_python = PYTHON_DOCS in _recorded(inputs.documents).get("sources", [PYTHON_DOCS])
+    names = list(inputs.checkpoints)
+    for stage, folder in inputs.checkpoints.items():
+        recorded = _recorded(folder)
+        lengths += [recorded["context_length"]] if "context_length" in recorded else []
+        knows_python = knows_python or PYTHON_DOCS in recorded.get("sources", [])
+        met = {
+            "documents": has_heldout and stage in (names[0], names[-1]),
+            "chat": stage != "pretrain",
+            "python-docs": knows_python,
+        }
+        exams.append(
+            Exam(
+                stage,
+                finished_checkpoint(folder, "last"),
+                context_length=max(lengths, default=None),
+                tasks=tuple(task for task in tasks if all(met[need] for need in task.needs)),
+                reference=exams[-1] if stage == "dpo" and exams else None,
+            )
+        )
+    return exams
+
+
+def announce_omissions(tasks: Sequence[Task], exams: Sequence[Exam], run: StageRun) -> None:
+    """Warn, by name, of tasks that suit no model: the recipe asked for them."""
+    for task in tasks:
+        if not any(task in exam.tasks for exam in exams):
+            run.warning(
+                f"task {task.name} is left out: no model here has what it needs ({', '.join(sorted(task.needs))})"
+            )
+
+
+def open_subject(exam: Exam, settings: Settings, machine: Machine) -> Subject:
+    """The model of an exam, loaded, in float32: then no batch size can change a score."""
+    model = load_model(exam.folder, device=machine.device)
+    longest = model.config.max_position_embeddings
+    return Subject(
+        model,
+        Tokenizer.load(exam.folder),
+        context_length=min(exam.context_length or longest, longest),
+        chats=exam.stage != "pretrain",
+        batch_size=settings.batch_size,
+    )
+
+
+def measure_baselines(
+    tasks: Sequence[Task], heldout: Sequence[str], inputs: StageInputs, limit: int | None, run: StageRun
+) -> dict[str, Metrics]:
+    """What needs no model, by task and name: compressors and counts on the documents, spelling on the names."""
+    found: dict[str, Metrics] = {}
+    for task in tasks:
+        run.check_stop()
+        metrics = measure_baseline(task, Material(heldout, limit=limit))
+        if "documents" in task.needs and heldout:
+            metrics = _document_baselines(heldout[:limit], inputs, run)
+        if metrics:
+            found[task.name] = metrics
+    return found
+
+
+def _document_baselines(heldout: Sequence[str], inputs: StageInputs, run: StageRun) -> Metrics:
+    shards = TokenShards.open(inputs.tokens)
+    num_tokens = min(shards.num_tokens, KNESER_NEY_TOKENS)
+    if num_tokens < shards.num_tokens:
+        run.note(
+            f"of the training text xz has seen {human_bytes(XZ_TRAINING_BYTES)}, the 5-gram "
+            f"{human_count(num_tokens)} tokens of {human_count(shards.num_tokens)}"
+        )
+    training = (document.text for document in read_artifact_documents(inputs.documents, "train"))
+    return heldout_baselines(
+        Tokenizer.load(inputs.tokenizer),
+        heldout,
+        training_texts=spread_sample(training, max_bytes=XZ_TRAINING_BYTES),
+        training_ids=shards.read(0, num_tokens),
+    )
+
+
+def by_path(cards: Sequence[Scorecard], baselines: Mapping[str, Metrics]) -> dict[str, float]:
+    """Every figure under `MODEL/TASK/METRIC`; what needs no model under `baseline/TASK/NAME`."""
+    tables = {card.model: card.tasks for card in cards} | {"baseline": baselines}
+    return {
+        f"{model}/{task}/{name}": value
+        for model, tasks in tables.items()
+        for task, metrics in tasks.items()
+        for name, value in _values(metrics).items()
+    }
+
+
+def _values(metrics: Metrics) -> dict[str, float]:
+    return {name: metric.to_json()["value"] for name, metric in metrics.items()}
+
+
+def _recorded(folder: Path) -> Mapping[str, Any]:
+    """The recipe table an artifact was made with; empty where no manifest says."""
+    try:
+        settings = read_manifest(folder).get("settings", {})
+    except NotFound:
+        return {}
+    return settings if isinstance(settings, dict) else {}

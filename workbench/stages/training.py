@@ -1,0 +1,197 @@
+"""What pretraining, SFT and DPO do alike around the loop: go on where they were, report, save, take requests.
+
+Four small pieces that a stage calls in plain sight; when to call them is the stage's decision, and what is
+learned is its loss function. Not a stage: there is no [training] table.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+import workbench
+from workbench.data.loader import Batch
+from workbench.errors import Stopped
+from workbench.files import sweep
+from workbench.model.transformer import Decoder
+from workbench.recipe import Dpo, Pretrain, Sft, Training
+from workbench.stage_run import StageRun
+from workbench.tokenizer import Tokenizer
+from workbench.train.checkpoint import SaveClock, TrainingState, restore, save_checkpoint
+from workbench.train.checkpoint_folder import Found, write_summary
+from workbench.train.device import Machine, compare, environment
+from workbench.train.loop import StepReport
+from workbench.train.optimizers import Optimizers, OptimizerSettings
+
+METRIC_SECONDS = 0.1  # quicker steps are put together: ten points a second draw any curve
+SAVE_FIRST = ("save", "stop", "pause")
+"""The requests that are answered by a checkpoint before anything else."""
+
+
+def make_optimizer(model: Decoder, settings: Pretrain | Sft | Dpo, machine: Machine) -> Optimizers:
+    """The optimizer that a stage's table asks for."""
+    return Optimizers(
+        model,
+        OptimizerSettings(
+            optimizer=settings.optimizer,
+            learning_rate=settings.learning_rate,
+            matrix_learning_rate=settings.matrix_learning_rate,
+            weight_decay=settings.weight_decay,
+            momentum=settings.momentum,
+            beta1=settings.beta1,
+            beta2=settings.beta2,
+            matmul_dtype=machine.dtype,
+        ),
+    )
+
+
+def start_or_resume(
+    run: StageRun,
+    found: Found | None,
+    optimizer: Optimizers,
+    *,
+    machine: Machine,
+    seed: int,
+    micro_batch_tokens: int,
+) -> TrainingState:
+    """Where the training stands: step 0, or where the checkpoint `found` left it, optimizer and all.
+
+    Says at which step it goes on, and whether the result will be bit for bit that of a training that nobody
+    interrupted, or why not.
+    """
+    here = environment(
+        machine,
+        version=workbench.__version__,
+        optimizer=optimizer.implementation,
+        micro_batch_tokens=micro_batch_tokens,
+    )
+    if found is None:
+        torch.manual_seed(seed)
+        return TrainingState(seed=seed, environment=here)
+    for line in found.set_aside:
+        run.warning(f"damaged checkpoint set aside: {line}")
+    state = restore(found.folder, optimizer)
+    obstacles = compare(state.environment, here)
+    if not here["deterministic"]:
+        obstacles.append("kernels of this device add in no fixed order")
+    if obstacles:
+        run.warning(f"resuming at step {state.step}: not exact: {', '.join(obstacles)}")
+    else:
+        run.note(f"resuming at step {state.step}: exact")
+    state.environment = here
+    return state
+
+
+class Meter:
+    """Step reports to `metric` events: one a step, or one for all steps of a tenth of a second.
+
+    mfu: share of this machine's measured matrix-product speed (`peak`) that the model's own arithmetic makes
+    (model FLOP utilisation, PaLM appendix B); None when there is no peak to compare with.
+    """
+
+    def __init__(self, run: StageRun, *, num_steps: int, flops_per_token: float, peak: float | None) -> None:
+        self._run = run
+        self._num_steps = num_steps
+        self._flops_per_token = flops_per_token
+        self._peak = peak
+        self._waiting: list[StepReport] = []
+        self._emitted_at = -math.inf
+
+    def show(self, report: StepReport, state: TrainingState) -> None:
+        """Take a report; emit what has gathered when it is time, and a warning at once for a skipped step."""
+        self._run.progress(report.step, self._num_steps, "steps")
+        if report.skipped:
+            self._run.warning(f"step {report.step} skipped: {report.skip_reason}")
+        self._waiting.append(report)
+        now = time.monotonic()
+        if now - self._emitted_at >= METRIC_SECONDS or report.step == self._num_steps:
+            self._run.emit("metric", **self._metrics(self._waiting, state))
+            self._waiting, self._emitted_at = [], now
+
+    def _metrics(self, reports: list[StepReport], state: TrainingState) -> dict[str, Any]:
+        tokens_per_second = sum(each.tokens for each in reports) / sum(each.seconds for each in reports)
+        return {
+            "step": state.step,
+            "loss": _mean(each.loss for each in reports),
+            "learning_rate": reports[-1].learning_rate,
+            "grad_norm": _mean(each.grad_norm for each in reports),
+            "tokens": state.tokens,
+            "tokens_per_second": round(tokens_per_second, 1),
+            "mfu": tokens_per_second * self._flops_per_token / self._peak if self._peak else None,
+            "seconds": round(state.elapsed_seconds, 3),
+            **{name: _mean(each.extras[name] for each in reports) for name in reports[-1].extras},
+        }
+
+
+class Checkpoints:
+    """Saves a stage's checkpoints into its folder, and says when the clock asks for one."""
+
+    def __init__(self, run: StageRun, settings: Training, *, tokenizer: Tokenizer) -> None:
+        self._run = run
+        self._keep_last = settings.keep_last
+        self._tokenizer = tokenizer
+        self._clock = SaveClock(settings.save_every_seconds)
+
+    def is_due(self) -> bool:
+        """Whether the last one is old enough."""
+        return self._clock.is_due()
+
+    def save(self, model: Decoder, optimizer: Optimizers, state: TrainingState) -> None:
+        """Write a checkpoint and say so."""
+        with self._clock.saving():
+            saved = save_checkpoint(
+                self._run.folder,
+                model,
+                optimizer,
+                state,
+                tokenizer=self._tokenizer,
+                keep_last=self._keep_last,
+            )
+        is_best = state.best_step == state.step
+        self._run.emit("checkpoint", step=state.step, path=saved.folder.name, bytes=saved.bytes, best=is_best)
+
+
+def obey(request: str | None, run: StageRun) -> None:
+    """Answer a request once its checkpoint is written: wait on `pause`, raise Stopped on `stop`."""
+    if request == "pause":
+        run.wait_while_paused()
+        request = run.request()
+    if request == "stop":
+        raise Stopped(f"stopped in {run.stage} with everything saved", fix="`workbench resume` goes on")
+
+
+def finish(run: StageRun, state: TrainingState) -> dict[str, Any]:
+    """Make the folder ready to be published; gives the figures every training stage ends with."""
+    best = state.step if state.best_step is None else state.best_step
+    write_summary(run.folder, last=state.step, best=best)
+    sweep(run.folder)
+    return {
+        "steps": state.step,
+        "tokens": state.tokens,
+        "skipped_steps": state.skipped,
+        "seconds": round(state.elapsed_seconds, 1),
+        "best_step": best,
+        "dtype": state.environment["dtype"],
+    }
+
+
+def micro_batches(batch: Batch, tokens: int) -> list[Batch]:
+    """`batch` cut into pieces of whole rows with at most `tokens` tokens each."""
+    rows = max(1, tokens // batch.inputs_BT.shape[1])
+    pieces = zip(batch.inputs_BT.split(rows), batch.targets_BT.split(rows), strict=True)
+    return [Batch(inputs_BT=inputs_BT, targets_BT=targets_BT) for inputs_BT, targets_BT in pieces]
+
+
+def comes_due(step: int, *, every: int, num_steps: int) -> bool:
+    """Whether something done every so many steps, and at the end, is to be done after `step`."""
+    return step % every == 0 or step == num_steps
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    """The mean of the finite values; None when there are none."""
+    finite = [value for value in values if math.isfinite(value)]
+    return math.fsum(finite) / len(finite) if finite else None

@@ -1,0 +1,33 @@
+"""Text to ids and back: byte-level BPE (bpe.py), the chat format (chat.py), files on disk (folder.py).
+
+The front desk: import from here. Knows nothing of corpora, models or stages.
+"""
+
+from workbench.tokenizer.bpe import train_tokenizer
+from workbench.tokenizer.chat import (
+    CHAT_TEMPLATE,
+    EOS_TOKEN,
+    SPECIAL_TOKENS,
+    STOP_TOKENS,
+    Rendered,
+    render,
+    stop_ids,
+)
+from workbench.tokenizer.folder import TOKENIZER_FILES
+from workbench.tokenizer.round_trip import Compression, prove_round_trip
+from workbench.tokenizer.tokenizer import Tokenizer
+
+__all__ = [
+    "CHAT_TEMPLATE",
+    "EOS_TOKEN",
+    "SPECIAL_TOKENS",
+    "STOP_TOKENS",
+    "TOKENIZER_FILES",
+    "Compression",
+    "Rendered",
+    "Tokenizer",
+    "prove_round_trip",
+    "render",
+    "stop_ids",
+    "train_tokenizer",
+]

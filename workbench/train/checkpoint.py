@@ -1,0 +1,235 @@
+"""Checkpoints as tensors and numbers: everything the next step depends on, written whole or not at all.
+
+    weights                     model.safetensors, a Hugging Face folder with the tokenizer beside it
+    optimizer, random numbers   training/state.safetensors
+    step, tokens, best…         training/state.json (the step is the data position too: see data/loader.py)
+
+A training that goes on from these is bit for bit the one that was never interrupted, in an equal environment
+(device.py). How a folder becomes visible and is found again: checkpoint_folder.py. Knows no recipe, no run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from workbench.errors import Damaged, NoSpace, TrainingDiverged
+from workbench.files import (
+    TEMPORARY_PREFIX,
+    free_bytes,
+    human_bytes,
+    publish_folder,
+    remove_folder,
+    write_atomic,
+)
+from workbench.model.folder import save_model
+from workbench.model.transformer import Decoder
+from workbench.tokenizer import Tokenizer, stop_ids
+from workbench.train.checkpoint_folder import (
+    STATE_NUMBERS,
+    STATE_TENSORS,
+    prune,
+    step_folder,
+    write_manifest,
+)
+from workbench.train.loop import StepReport
+from workbench.train.optimizers import Optimizers
+
+STATE_FORMAT = 1
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class TrainingState:
+    """Where a training stands, in numbers: what is saved beside the tensors.
+
+    step: updates made, which is also the position in the data and in the schedule. tokens: learned from.
+    skipped: steps that left the weights as they were. best_metric: the lowest held-out loss so far.
+    elapsed_seconds: spent in steps. environment: of the process that trains now, see device.py.
+    """
+
+    seed: int
+    environment: dict[str, Any]
+    step: int = 0
+    tokens: int = 0
+    skipped: int = 0
+    elapsed_seconds: float = 0.0
+    best_step: int | None = None
+    best_metric: float | None = None
+
+    def count(self, report: StepReport) -> None:
+        """Move on by one step."""
+        self.step = report.step
+        self.tokens += report.tokens
+        self.skipped += report.skipped
+        self.elapsed_seconds += report.seconds
+
+    def note_metric(self, metric: float) -> bool:
+        """Take note of a held-out loss measured now; gives whether it is the lowest so far."""
+        if not math.isfinite(metric) or (self.best_metric is not None and metric >= self.best_metric):
+            return False
+        self.best_step, self.best_metric = self.step, metric
+        return True
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Saved:
+    """A checkpoint that was just written."""
+
+    folder: Path
+    bytes: int
+
+
+def save_checkpoint(
+    folder: Path,
+    model: Decoder,
+    optimizer: Optimizers,
+    state: TrainingState,
+    *,
+    tokenizer: Tokenizer,
+    keep_last: int = 2,
+) -> Saved:
+    """Write `folder/step-…` and delete older checkpoints beyond `keep_last`, but never the best.
+
+    Whoever kills this at any instant finds either the whole checkpoint or none under its name.
+    Raises NoSpace, before it writes or with everything cleared away, when the disk is full; TrainingDiverged
+    when a weight or moment is not finite, because a poisoned checkpoint would outlive the good ones.
+    """
+    tensors = optimizer.state_tensors() | _random_state()
+    weights = dict(model.named_parameters())
+    _check_finite(weights | tensors)
+
+    needed = sum(tensor.nbytes for tensor in (weights | tensors).values())
+    final = step_folder(folder, state.step)
+    building = folder / f"{TEMPORARY_PREFIX}{final.name}-{secrets.token_hex(4)}"
+    with _whole_or_nothing(building, needed=needed):
+        save_model(
+            model, building, bos_id=tokenizer.bos_id, stop_ids=stop_ids(tokenizer), pad_id=tokenizer.pad_id
+        )
+        tokenizer.save(building)
+        (building / STATE_TENSORS).parent.mkdir()
+        safetensors.torch.save_file(
+            {name: tensor.detach().contiguous() for name, tensor in tensors.items()}, building / STATE_TENSORS
+        )
+        numbers = {"format": STATE_FORMAT, **dataclasses.asdict(state)}
+        write_atomic(building / STATE_NUMBERS, json.dumps(numbers, indent=1) + "\n", durable=False)
+        size = write_manifest(building, step=state.step)
+        remove_folder(final)  # only there when a resumed training comes to the same step again
+        publish_folder(building, final)
+    prune(folder, keep_last=keep_last, keep=() if state.best_step is None else {state.best_step})
+    return Saved(final, size)
+
+
+def restore(checkpoint: Path, optimizer: Optimizers) -> TrainingState:
+    """Put back optimizer and random numbers, and give the numbers; weights come by `load_model(checkpoint)`.
+
+    Raises Damaged when anything is missing, unknown, or not of this model's shape.
+    """
+    state = _read_numbers(checkpoint / STATE_NUMBERS)
+    try:
+        tensors = safetensors.torch.load_file(checkpoint / STATE_TENSORS)
+    except (OSError, SafetensorError) as error:
+        raise Damaged(f"cannot be read ({error})", file=checkpoint / STATE_TENSORS) from None
+    random_state = {name: tensors.pop(name) for name in list(tensors) if name.startswith("random.")}
+    optimizer.load_state_tensors(tensors)
+    _restore_random_state(random_state, file=checkpoint / STATE_TENSORS)
+    return state
+
+
+class SaveClock:
+    """Says when a checkpoint is due: every so many seconds, or fewer times, to keep saving under 2 % of the time.
+
+    On the monotonic clock: a changed date neither hurries nor delays it.
+    """
+
+    LARGEST_SHARE = 0.02
+
+    def __init__(self, every_seconds: float, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._every_seconds = every_seconds
+        self._now = now
+        self._saved_at = now()
+        self._cost_seconds = 0.0
+
+    def is_due(self) -> bool:
+        """Whether to save now."""
+        wait = max(self._every_seconds, self._cost_seconds / self.LARGEST_SHARE)
+        return self._now() - self._saved_at >= wait
+
+    @contextlib.contextmanager
+    def saving(self) -> Iterator[None]:
+        """Wrap the save in this: it measures the cost and starts the wait anew."""
+        started = self._now()
+        yield
+        self._saved_at = self._now()
+        self._cost_seconds = self._saved_at - started
+
+
+@contextlib.contextmanager
+def _whole_or_nothing(building: Path, *, needed: int) -> Iterator[None]:
+    """Make the folder `building` for the block, and leave no trace of it when the block fails.
+
+    A full disk shows itself as OSError, SafetensorError or RuntimeError, so what decides is the free space.
+    """
+    with_margin = needed * 11 // 10
+    full = NoSpace(
+        f"a checkpoint needs {human_bytes(with_margin)}",
+        file=building.parent,
+        fix="free some space, then run the same command again: it goes on from the last checkpoint",
+    )
+    if free_bytes(building.parent) < with_margin:
+        raise full
+    try:
+        building.mkdir(parents=True)
+        yield
+    except BaseException as error:
+        is_full = isinstance(error, Exception) and free_bytes(building.parent) < with_margin
+        shutil.rmtree(building, ignore_errors=True)
+        if is_full:
+            raise full from error
+        raise
+
+
+def _check_finite(tensors: dict[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise TrainingDiverged(f"{name} is not finite, so no checkpoint was written")
+
+
+def _read_numbers(path: Path) -> TrainingState:
+    try:
+        numbers = json.loads(path.read_bytes())
+        if numbers.pop("format") != STATE_FORMAT:
+            raise Damaged("was written by another version", file=path, fix="update workbench")
+        if numbers.keys() != {field.name for field in dataclasses.fields(TrainingState)}:
+            raise Damaged("does not hold the fields of a training state", file=path)
+        return TrainingState(**numbers)
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise Damaged(f"cannot be read ({error})", file=path) from None
+
+
+def _random_state() -> dict[str, Tensor]:
+    """The generators a model with dropout draws from."""
+    state = {"random.cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["random.cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def _restore_random_state(state: dict[str, Tensor], *, file: Path) -> None:
+    if "random.cpu" not in state:
+        raise Damaged("lacks random.cpu", file=file)
+    torch.set_rng_state(state["random.cpu"])
+    if torch.cuda.is_available() and "random.cuda" in state:
+        torch.cuda.set_rng_state(state["random.cuda"])

@@ -1,0 +1,145 @@
+"""The machine training runs on: which device, which arithmetic, how many threads, how fast it could be.
+
+`environment` is what the last bits of a result depend on besides the recipe. Two equal ones resume bit for
+bit; `compare` says what differs. Knows no model and no files of ours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+CPU_TOPOLOGY = Path("/sys/devices/system/cpu")
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Where and in what arithmetic to train. `dtype` is that of matrix products; weights are float32."""
+
+    device: torch.device
+    dtype: torch.dtype
+    threads: int
+
+    @property
+    def autocast(self) -> torch.dtype | None:
+        """What `train` takes: the type to cast matrix products to, None when they are float32."""
+        return None if self.dtype == torch.float32 else self.dtype
+
+
+def prepare_machine(dtype: Literal["auto", "bfloat16", "float32"] = "auto") -> Machine:
+    """Pick the device and its arithmetic, and set torch's threads for this process."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    threads = usable_cores()
+    torch.set_num_threads(threads)
+    if dtype == "auto":
+        dtype = "bfloat16" if is_fast_at_bfloat16(device) else "float32"
+    return Machine(device=device, dtype=getattr(torch, dtype), threads=threads)
+
+
+def is_fast_at_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 products have their own instructions here.
+
+    On a CPU that means AVX512-BF16 or AMX (4.6 times float32 on Zen 5); without them torch converts back and
+    forth and is slower than float32.
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capability = (
+        torch.backends.cpu.get_cpu_capability()
+    )  # what this process uses; ATEN_CPU_CAPABILITY lowers it
+    return capability.startswith("AVX512") and bool({"avx512_bf16", "amx_bf16"} & _cpu_flags())
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    return next((set(line.split(":", 1)[1].split()) for line in lines if line.startswith("flags")), set())
+
+
+def usable_cores() -> int:
+    """Physical cores this process may use: its affinity, without hyper-threads, within the container's quota.
+
+    OMP_NUM_THREADS wins. Two threads on one physical core, or more threads than the quota grants, only wait
+    for each other at every barrier.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    cores = {_siblings(cpu) for cpu in allowed}
+    return max(1, min(len(cores), _quota()))
+
+
+def _siblings(cpu: int) -> str:
+    """Names the physical core of a logical CPU; CPUs that share it give the same text."""
+    try:
+        return (CPU_TOPOLOGY / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text(encoding="ascii")
+    except OSError:
+        return str(cpu)
+
+
+def _quota() -> int:
+    """Whole CPUs' worth of time the control group grants."""
+    try:
+        quota, period = CPU_QUOTA.read_text(encoding="ascii").split()
+        return max(1, math.ceil(int(quota) / int(period)))
+    except (OSError, ValueError):  # no control group, or "max"
+        return 1 << 20
+
+
+def environment(machine: Machine, *, version: str, optimizer: str, micro_batch_tokens: int) -> dict[str, Any]:
+    """What the last bits of a training result depend on besides recipe and data, as plain values.
+
+    version: ours. optimizer: what computes its step.
+    """
+    on_gpu = machine.device.type == "cuda"
+    return {
+        "workbench": version,
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(machine.device) if on_gpu else "cpu",
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": machine.threads,
+        "dtype": str(machine.dtype).removeprefix("torch."),
+        "optimizer": optimizer,
+        "micro_batch_tokens": micro_batch_tokens,
+        # eager CPU kernels always add in one order; CUDA ones only when told to
+        "deterministic": not on_gpu or torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """The differing fields of two environments, as `threads 2 -> 1`; none when results are bit for bit equal."""
+    return [
+        f"{field} {old.get(field, 'unknown')} -> {new.get(field, 'unknown')}"
+        for field in sorted(old.keys() | new.keys())
+        if old.get(field) != new.get(field)
+    ]
+
+
+def matmul_peak(machine: Machine, *, seconds: float = 0.2, size: int = 1024) -> float | None:
+    """FLOP/s of one large matrix product in `machine.dtype`, the best of as many as fit in `seconds`.
+
+    It is what 100 % utilisation means on this machine. None when it cannot be measured.
+    """
+    try:
+        own = torch.Generator(machine.device).manual_seed(0)  # the global one belongs to the training
+        a, b = torch.randn(2, size, size, device=machine.device, generator=own).to(machine.dtype)
+    except RuntimeError:
+        return None
+    best, deadline = math.inf, time.perf_counter() + seconds
+    while (started := time.perf_counter()) < deadline:
+        torch.mm(a, b)
+        if machine.device.type == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - started)
+    return 2 * size**3 / best

@@ -1,0 +1,180 @@
+"""The training loop: batches in, one StepReport per optimizer step out.
+
+    for report in train(model, batches, optimizer, loss_fn=..., learning_rate_at=..., num_steps=...):
+        ...   # the caller decides what to save, measure, show and when to stop
+
+It is a generator: whoever stops consuming stops the training, between two steps, with the weights whole.
+It knows no files, no recipe, no evaluation and no screen; pretraining, SFT and DPO differ in `loss_fn` only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from workbench.errors import TrainingDiverged
+from workbench.train.losses import LossSum
+from workbench.train.optimizers import Optimizers
+
+Model = TypeVar("Model", bound=nn.Module)
+MicroBatch = TypeVar("MicroBatch")
+
+SKIPS_IN_A_ROW = 3
+"""One bad batch happens; three in a row means the weights themselves have gone wrong."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """What one optimizer step did.
+
+    step: updates made so far, this one included; where a resumed run goes on.
+    loss: mean over the learned items of the whole batch. extras: means of what the loss function added.
+    grad_norm: of that mean's gradient, over all parameters, before clipping.
+    learning_rate: AdamW's. tokens: learned from in this step. seconds: batch, forward, backward, update.
+    skip_reason: why the weights were left as they were; empty when they were updated.
+    """
+
+    step: int
+    loss: float
+    grad_norm: float
+    learning_rate: float
+    tokens: int
+    seconds: float
+    skip_reason: str = ""
+    extras: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def skipped(self) -> bool:
+        """Whether the step left the weights as they were."""
+        return bool(self.skip_reason)
+
+
+def train(
+    model: Model,
+    batches: Iterable[Sequence[MicroBatch]],
+    optimizer: Optimizers,
+    *,
+    loss_fn: Callable[[Model, MicroBatch], LossSum],
+    learning_rate_at: Callable[[int], float],
+    num_steps: int,
+    start_step: int = 0,
+    max_grad_norm: float = 1.0,
+    autocast: torch.dtype | None = None,
+) -> Iterator[StepReport]:
+    """Take the optimizer steps `start_step` .. `num_steps - 1` and yield a report after each.
+
+    batches: for every step the micro-batches to accumulate, from the batch of `start_step` on.
+    learning_rate_at: step -> share of the peak rate, see schedule.py.
+    max_grad_norm: clip the gradient to this norm; 0 never clips.
+    autocast: the type of matrix products, or None for the type of the weights.
+
+    Loss and gradient are those of the whole batch at once, however it is cut: both are sums until all
+    micro-batches are in, then divided by the number of items of the whole batch.
+
+    A loss or gradient that is not finite never reaches the weights: the step is skipped and says so.
+    Raises TrainingDiverged at the third skip in a row.
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    skips_in_a_row = 0
+    started = time.perf_counter()
+
+    for step, micro_batches in zip(range(start_step, num_steps), batches, strict=False):
+        model.train()
+        optimizer.set_learning_rate(learning_rate_at(step))
+
+        batch = accumulate_gradient(model, micro_batches, loss_fn=loss_fn, autocast=autocast)
+        grad_norm = average_and_clip(parameters, count=batch.count, max_norm=max_grad_norm)
+
+        skip_reason = reason_to_skip(batch, grad_norm)
+        if not skip_reason:
+            optimizer.step()
+        optimizer.zero_grad()
+
+        now = time.perf_counter()
+        yield StepReport(
+            step=step + 1,
+            loss=batch.loss,
+            grad_norm=grad_norm,
+            learning_rate=optimizer.learning_rate,
+            tokens=batch.tokens,
+            seconds=now - started,
+            skip_reason=skip_reason,
+            extras=batch.extras,
+        )
+        started = time.perf_counter()  # what the caller did with the report is not our time
+
+        skips_in_a_row = skips_in_a_row + 1 if skip_reason else 0
+        if skips_in_a_row == SKIPS_IN_A_ROW:
+            raise TrainingDiverged(
+                f"training diverged at step {step + 1}: {skip_reason}, {SKIPS_IN_A_ROW} steps in a row",
+                fix="lower learning_rate, or raise warmup_steps",
+            )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BatchLoss:
+    """The loss of all micro-batches of a step: means over its `count` items, NaN when there are none."""
+
+    loss: float
+    count: int
+    tokens: int
+    extras: Mapping[str, float]
+
+
+def accumulate_gradient(
+    model: Model,
+    micro_batches: Sequence[MicroBatch],
+    *,
+    loss_fn: Callable[[Model, MicroBatch], LossSum],
+    autocast: torch.dtype | None,
+) -> BatchLoss:
+    """Add the gradient of the *summed* loss to every parameter; gives the mean loss."""
+    device = next(model.parameters()).device
+    parts = []
+    for micro_batch in micro_batches:
+        with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+            part = loss_fn(model, micro_batch)
+        part.total.backward()
+        parts.append(dataclasses.replace(part, total=part.total.detach()))
+
+    count = sum(part.count for part in parts)
+
+    def mean(sums: Iterable[Tensor]) -> float:
+        return float(sum(sums)) / count if count else math.nan
+
+    return BatchLoss(
+        loss=mean(part.total for part in parts),
+        count=count,
+        tokens=sum(part.count if part.tokens is None else part.tokens for part in parts),
+        extras={name: mean(part.extras[name] for part in parts) for name in parts[0].extras},
+    )
+
+
+def average_and_clip(parameters: Sequence[nn.Parameter], *, count: int, max_norm: float) -> float:
+    """Turn the summed gradients into the mean over `count` items, clip it, and give its norm before clipping.
+
+    One pass does both: a gradient divided by the count and then scaled down is one multiplication.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norm = float(nn.utils.get_total_norm(gradients)) / count if count else math.nan
+    if math.isfinite(norm):
+        clip = max_norm / norm if 0 < max_norm < norm else 1.0
+        torch._foreach_mul_(gradients, clip / count)
+    return norm
+
+
+def reason_to_skip(batch: BatchLoss, grad_norm: float) -> str:
+    """Why these gradients must not reach the weights; empty when they may."""
+    if batch.count == 0:
+        return "the batch has nothing to learn from"
+    if not math.isfinite(batch.loss):
+        return f"the loss is {batch.loss}"
+    if not math.isfinite(grad_norm):
+        return f"the gradient norm is {grad_norm} (the loss {batch.loss:.4g})"
+    return ""

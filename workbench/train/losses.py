@@ -1,0 +1,112 @@
+"""Losses as sums: what a micro-batch contributes, and how many items it contributes for.
+
+A loss function returns a *sum* and a *count*, never a mean: sums of micro-batches add up to the sum of the
+whole batch, means do not when the masks are uneven. The loop divides once. Knows no optimizer and no step.
+
+Shapes: B rows, T positions, N learned tokens, C of them at a time, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from workbench.data.loader import NOT_LEARNED, Batch
+from workbench.model.transformer import Decoder
+
+# Logits alive at once. 2^20 in float32 are 4 MB: they stay in a core's cache between the passes over them,
+# which makes the loss twice as quick as over all logits of a batch. A GPU wants larger products.
+_LOGITS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 25}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LossSum:
+    """The loss of one micro-batch, summed.
+
+    total: scalar float32 with a graph, the sum over `count` items (learned tokens; pairs in DPO).
+    tokens: tokens learned from, for the log, when an item is not a token.
+    extras: further sums over the same items, detached, for the log; the loop reports their means.
+    """
+
+    total: Tensor
+    count: int
+    tokens: int | None = None
+    extras: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+
+
+def next_token_loss(model: Decoder, batch: Batch) -> LossSum:
+    """Cross-entropy of the next token, in nats, summed over the learned tokens of `batch`.
+
+    Only learned positions reach the head, the largest matrix of a small model.
+    """
+    device = model.embed_tokens.weight.device
+    x_BTD = model.hidden(batch.inputs_BT.to(device, non_blocking=True))
+    targets_BT = batch.targets_BT.to(device, non_blocking=True)
+    learned_BT = targets_BT != NOT_LEARNED
+    head_VD = (model.embed_tokens if model.lm_head is None else model.lm_head).weight
+    targets_N = targets_BT[learned_BT]
+    return LossSum(total=summed_cross_entropy(x_BTD[learned_BT], head_VD, targets_N), count=len(targets_N))
+
+
+def summed_cross_entropy(x_ND: Tensor, head_VD: Tensor, targets_N: Tensor) -> Tensor:
+    """Sum over N of -log softmax(x_ND head_VD^T)[target], in float32, without ever holding logits_NV.
+
+    The same value and gradients as `F.cross_entropy(F.linear(x, head), targets, reduction="sum")`; products
+    are in the autocast type if there is one. For logits that are wanted themselves, use `model.head`.
+    """
+    device = x_ND.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x_ND.dtype
+    if torch.is_grad_enabled():
+        total: Tensor = _SummedCrossEntropy.apply(x_ND, head_VD, targets_N, dtype)
+        return total
+    with torch.autocast(device, enabled=False):
+        logits = (F.linear(x_CD.to(dtype), head_VD.to(dtype)) for x_CD in _chunks(x_ND, len(head_VD)))
+        losses = [
+            F.cross_entropy(logits_CV.float(), targets_C, reduction="sum")
+            for logits_CV, targets_C in zip(logits, _chunks(targets_N, len(head_VD)), strict=True)
+        ]
+        return torch.stack(losses).sum() if losses else x_ND.new_zeros(())
+
+
+class _SummedCrossEntropy(torch.autograd.Function):
+    """The gradient of a sum is the sum of gradients, so each chunk's is taken while its logits are at hand.
+
+    d loss / d logits = softmax - onehot(target). Nothing of size N x V is kept or computed twice (the idea of
+    Liger Kernel, Hsu et al. 2024).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x_ND: Tensor, head_VD: Tensor, targets_N: Tensor, dtype: torch.dtype) -> Tensor:
+        with torch.autocast(x_ND.device.type, enabled=False):
+            head = head_VD.to(dtype)
+            grad_x_ND, grad_head_VD = torch.empty_like(x_ND), torch.zeros_like(head_VD)
+            total = torch.zeros((), device=x_ND.device)
+            pieces = (_chunks(tensor, len(head)) for tensor in (x_ND, targets_N, grad_x_ND))
+            for x_CD, targets_C, grad_x_CD in zip(*pieces, strict=True):
+                x_CD, rows_C = x_CD.to(dtype), torch.arange(len(x_CD), device=x_CD.device)
+                log_p_CV = torch.log_softmax(x_CD @ head.T, dim=-1, dtype=torch.float32)
+                total -= log_p_CV[rows_C, targets_C].sum()
+                grad_CV = log_p_CV.exp_()
+                grad_CV[rows_C, targets_C] -= 1
+                grad_CV = grad_CV.to(dtype)
+                grad_x_CD.copy_(grad_CV @ head)
+                grad_head_VD += grad_CV.T @ x_CD
+        ctx.save_for_backward(grad_x_ND, grad_head_VD)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        (grad_total,) = grad_outputs
+        grad_x_ND, grad_head_VD = ctx.saved_tensors
+        return grad_x_ND * grad_total, grad_head_VD * grad_total, None, None
+
+
+def _chunks(tensor: Tensor, vocab_size: int) -> tuple[Tensor, ...]:
+    """Views of at most so many rows that their logits fit `_LOGITS_AT_ONCE`."""
+    at_once = _LOGITS_AT_ONCE.get(tensor.device.type, 1 << 20)
+    return tensor.split(max(16, at_once // vocab_size)) if len(tensor) else ()

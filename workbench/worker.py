@@ -1,0 +1,290 @@
+"""The process that works: take the run's lock, walk its frozen plan, write facts, take requests.
+
+    python -m workbench.worker RUN_FOLDER [--until STAGE] [--only STAGE] [--force STAGE]…
+
+It has no terminal and reads no recipe. SIGHUP is ignored; the first SIGTERM or SIGINT stops with everything
+saved (exit 75), a second SIGINT ends at once, which is safe too. Stages are found by name: `workbench.stages.NAME`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from workbench.artifacts import ArtifactName, verify
+from workbench.errors import ExitCode, NoSpace, Stopped, WorkbenchError
+from workbench.events import EventWriter
+from workbench.files import sweep, write_atomic
+from workbench.launch import frozen_plan
+from workbench.plan import Plan, StagePlan, summary_of
+from workbench.runs import Run, create_run
+from workbench.stage_run import RunStatus, StageInputs, StageRun
+
+HEARTBEAT_SECONDS = 1.0
+WAIT_SECONDS = 0.5
+# A full disk must still take the news that it is full: this file is given back first.
+RESERVE_BYTES = 262_144
+
+
+class StopSignal:
+    """Remembers SIGTERM and the first SIGINT; a second SIGINT ends the process at once."""
+
+    def __init__(self) -> None:
+        self.received = False
+
+    def install(self) -> None:
+        """Take over the signals of this process."""
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        if self.received and number == signal.SIGINT:
+            os._exit(ExitCode.INTERRUPTED)
+        self.received = True
+
+    def __call__(self) -> bool:
+        return self.received
+
+
+def work(plan: Plan) -> Run:
+    """Do the run of `plan` in this process, from where it is; `run.status()` says how it ended.
+
+    For notebooks and tests; `launch` does the same detached. Raises Busy if another process works on it.
+    """
+    run = create_run(plan.home, plan.name, recipe_text=plan.recipe_text, plan=plan.to_dict())
+    work_on(run)
+    return run
+
+
+def work_on(
+    run: Run, *, until: str | None = None, only: str | None = None, force: Sequence[str] = (), stop: StopSignal | None = None
+) -> ExitCode:
+    """Do a run that has a folder, in this process. Returns how it ended; raises Busy if somebody else works on it."""
+    stop = stop or StopSignal()
+    with run.take_lock():
+        sweep(run.path)
+        _keep_reserve(run)
+        events = EventWriter(run.events_path)
+        status = RunStatus(state="running", pid=os.getpid(), host=socket.gethostname(), started_at=round(time.time(), 3))
+        run.take_requests()  # requests to a dead worker are not for this one
+        with _heartbeat(run, status):
+            code = _walk(run, events, status, stop, until=until, only=only, force=force)
+        _final_status(run, status)
+        with contextlib.suppress(OSError):
+            events.close()
+    return code
+
+
+def _walk(
+    run: Run,
+    events: EventWriter,
+    status: RunStatus,
+    stop: StopSignal,
+    *,
+    until: str | None,
+    only: str | None,
+    force: Sequence[str],
+) -> ExitCode:
+    started = time.monotonic()
+    try:
+        plan = frozen_plan(run)
+        events.write("run_started", name=run.name, pid=os.getpid(), stages=[stage.name for stage in plan.stages])
+        for stage in plan.stages:
+            if only is not None and stage.name != only:
+                continue
+            if stage.name in force:
+                plan.store.remove(stage.makes)
+            _do_stage(run, plan, stage, events, status, stop)
+            if stage.name == until:
+                break
+        state = "finished" if plan.is_complete() else "stopped"
+        return _end(events, status, state, ExitCode.FINE, started)
+    except Stopped as stopped:
+        return _end(events, status, "stopped", ExitCode.RESUME_ME, started, note=str(stopped))
+    except NoSpace as error:
+        _give_reserve_back(run)
+        return _end(events, status, "failed", error.exit_code, started, error=str(error))
+    except WorkbenchError as error:
+        print(error, flush=True)
+        return _end(events, status, "failed", error.exit_code, started, error=str(error))
+    except MemoryError as error:
+        traceback.print_exc()
+        fix = "lower [pretrain] micro_batch_tokens or choose a smaller [model] size"
+        return _end(events, status, "failed", ExitCode.FAILED, started, error=f"out of memory ({error}); {fix}")
+    except Exception as error:  # our own bug: the log holds the traceback, the event one line
+        traceback.print_exc()
+        message = f"{type(error).__name__}: {error}; this is a bug in Workbench, the log has the details: {run.log_path}"
+        return _end(events, status, "failed", ExitCode.OUR_BUG, started, error=message)
+
+
+def _do_stage(run: Run, plan: Plan, stage: StagePlan, events: EventWriter, status: RunStatus, stop: StopSignal) -> None:
+    """Make the stage's artifact unless it is there; wait if another run is making it."""
+    status.update(stage=stage.name, step=None, progress=None)
+    handle = StageRun(run, stage=stage.name, folder=plan.store.building(stage.makes), events=events, status=status, stop_signalled=stop)
+    with _making(plan, stage, handle):
+        started = time.monotonic()
+        reused = plan.store.exists(stage.makes)
+        events.write("stage_started", stage=stage.name, artifact=str(stage.makes), reused=reused)
+        if not reused:
+            handle.check_stop()
+            _make(plan, stage, handle)
+        summary = summary_of(plan, stage)
+        seconds = round(time.monotonic() - started, 3)
+        events.write("stage_finished", stage=stage.name, artifact=str(stage.makes), reused=reused, seconds=seconds, summary=summary)
+
+
+@contextlib.contextmanager
+def _making(plan: Plan, stage: StagePlan, handle: StageRun) -> Iterator[None]:
+    """Hold the artifact's lock, waiting while another run makes the same one."""
+    lock: IO[str] | None = None
+    said = False
+    while lock is None and not plan.store.exists(stage.makes):
+        lock = plan.store.lock(stage.makes)
+        if lock is None:
+            if not said:
+                handle.note(f"another run is making {stage.makes}; waiting for it")
+                said = True
+            handle.check_stop()
+            time.sleep(WAIT_SECONDS)
+    with lock or contextlib.nullcontext():
+        yield
+
+
+def _make(plan: Plan, stage: StagePlan, handle: StageRun) -> None:
+    inputs = StageInputs(
+        recipe_folder=plan.recipe_folder,
+        artifacts={kind: _verified(plan, name) for kind, name in stage.inputs.items()},
+        checkpoints={before: _verified(plan, name) for before, name in stage.checkpoints.items()},
+        model=stage.model_table(),
+    )
+    plan.store.start(stage.makes)
+    module = importlib.import_module(f"workbench.stages.{stage.name}")
+    summary = module.run(stage.table(), inputs, handle)
+    settings: dict[str, Any] = {key: setting.value for key, setting in stage.settings.items()}
+    if stage.model is not None:
+        settings["model"] = {key: setting.value for key, setting in stage.model.items()}
+    names = {**stage.inputs, **stage.checkpoints}
+    plan.store.publish(
+        stage.makes,
+        stage=stage.name,
+        settings=settings,
+        inputs={kind: str(name) for kind, name in names.items()},
+        summary=summary,
+    )
+
+
+def _verified(plan: Plan, name: ArtifactName) -> Path:
+    folder = plan.store.folder(name)
+    verify(folder)
+    return folder
+
+
+def _end(
+    events: EventWriter,
+    status: RunStatus,
+    state: str,
+    code: ExitCode,
+    started: float,
+    *,
+    error: str | None = None,
+    note: str | None = None,
+) -> ExitCode:
+    with contextlib.suppress(OSError, NoSpace):  # a full disk may refuse even this; the status file says it too
+        if note is not None:
+            events.write("note", text=note)
+        if error is not None:
+            events.write("error", text=error)
+        events.write("run_finished", state=state, exit_code=int(code), seconds=round(time.monotonic() - started, 3))
+    status.update(state=state, error=error, exit_code=int(code), finished_at=round(time.time(), 3))
+    return code
+
+
+@contextlib.contextmanager
+def _heartbeat(run: Run, status: RunStatus) -> Iterator[None]:
+    """Write the status now and every second, from a thread, so that a long step does not look dead."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while True:
+            with contextlib.suppress(OSError, NoSpace):
+                _write_status(run, status, durable=False)
+            if over.wait(HEARTBEAT_SECONDS):
+                return
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _write_status(run: Run, status: RunStatus, *, durable: bool) -> None:
+    import json
+
+    facts = {**status.snapshot(), "heartbeat": round(time.time(), 3)}
+    write_atomic(run.path / "status.json", json.dumps(facts), durable=durable)
+
+
+def _final_status(run: Run, status: RunStatus) -> None:
+    try:
+        _write_status(run, status, durable=True)
+    except (OSError, NoSpace):
+        _give_reserve_back(run)
+        with contextlib.suppress(OSError, NoSpace):
+            _write_status(run, status, durable=True)
+
+
+def _keep_reserve(run: Run) -> None:
+    path = run.path / ".reserve"
+    with contextlib.suppress(NoSpace, OSError):
+        if not path.exists():
+            write_atomic(path, b"\0" * RESERVE_BYTES, durable=False)
+
+
+def _give_reserve_back(run: Run) -> None:
+    (run.path / ".reserve").unlink(missing_ok=True)
+
+
+def _name_process(run: Run) -> None:
+    """Show the run's name in `ps` and `top`; a convenience, so nothing depends on it."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(15, f"workbench:{run.name}"[:15].encode(), 0, 0, 0)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry of the detached process."""
+    parser = argparse.ArgumentParser(prog="python -m workbench.worker")
+    parser.add_argument("run_folder", type=Path)
+    parser.add_argument("--until")
+    parser.add_argument("--only")
+    parser.add_argument("--force", action="append", default=[])
+    options = parser.parse_args(arguments)
+    stop = StopSignal()
+    stop.install()
+    run = Run(options.run_folder.absolute())
+    _name_process(run)
+    try:
+        return work_on(run, until=options.until, only=options.only, force=options.force, stop=stop)
+    except WorkbenchError as error:
+        print(error, flush=True)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

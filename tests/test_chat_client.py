@@ -98,7 +98,9 @@ def test_what_a_typed_line_asks_for() -> None:
     assert request_of("/reset") == Request("reset", {})
 
 
-@pytest.mark.parametrize("line", ["", "  ", "/set", "/set temperature", "/fly", "/reset now", "x" * (LONGEST_MESSAGE + 1)])
+@pytest.mark.parametrize(
+    "line", ["", "  ", "/set", "/set temperature", "/fly", "/reset now", "x" * (LONGEST_MESSAGE + 1)]
+)
 def test_a_line_that_asks_for_nothing_is_refused_in_words(line: str) -> None:
     with pytest.raises(BadInput) as caught:
         request_of(line)

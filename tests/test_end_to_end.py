@@ -55,7 +55,7 @@ dtype = "float32"
 [eval]
 tasks = ["heldout", "questions.jsonl"]
 """
-WORDS = "the a old new red river stone bird house sings falls opens under over by night day and then it".split()
+WORDS = "the a old new red river stone bird house sings falls opens under over by night day and then it"
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +65,18 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dice = random.Random(7)
 
     def sentence(length: int) -> str:
-        return " ".join(dice.choices(WORDS, k=length)) + "."
+        return " ".join(dice.choices(WORDS.split(), k=length)) + "."
 
     (folder / "texts").mkdir()
     lines = [json.dumps({"text": " ".join(sentence(9) for _ in range(6))}) for _ in range(150)]
     (folder / "texts" / "a.jsonl").write_text("\n".join(lines))
     chats = [
-        {"messages": [{"role": "user", "content": sentence(4)}, {"role": "assistant", "content": sentence(5)}]}
+        {
+            "messages": [
+                {"role": "user", "content": sentence(4)},
+                {"role": "assistant", "content": sentence(5)},
+            ]
+        }
         for _ in range(60)
     ]
     (folder / "chats.jsonl").write_text("\n".join(map(json.dumps, chats)))
@@ -91,9 +96,19 @@ def workbench_in(project: Path) -> Command:
     """Runs `workbench` in the project folder with a home by name."""
 
     def command(home: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "WORKBENCH_HOME": str(project / home), "PYTHONPATH": str(Path(__file__).parent.parent)}
+        environment = {
+            **os.environ,
+            "WORKBENCH_HOME": str(project / home),
+            "PYTHONPATH": str(Path(__file__).parent.parent),
+        }
         return subprocess.run(
-            [sys.executable, "-m", "workbench", *arguments], cwd=project, env=environment, capture_output=True, text=True, timeout=300
+            [sys.executable, "-m", "workbench", *arguments],
+            cwd=project,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
 
     return command
@@ -137,7 +152,11 @@ def test_killed_in_every_training_stage_it_ends_bit_for_bit_the_same(
     digests = [workbench_in(home, "digest", finished).stdout for home in ("quiet", "killed")]
     assert digests[0] == digests[1]
     assert len(digests[0].strip()) == 32
-    notes = [event["text"] for event in Run(project / "killed" / "runs" / finished).events() if event["kind"] == "note"]
+    notes = [
+        event["text"]
+        for event in Run(project / "killed" / "runs" / finished).events()
+        if event["kind"] == "note"
+    ]
     assert sum("exact" in note for note in notes) >= 3
 
 
@@ -172,7 +191,18 @@ def test_the_scorecard_and_the_reply(workbench_in: Command, finished: str) -> No
     assert shown["state"] == "finished"
     assert all(stage["state"] == "finished" for stage in shown["stages"])
     reply = json.loads(
-        workbench_in("quiet", "generate", finished, "--prompt", "the old", "--max-new-tokens", "5", "--temperature", "0", "--json").stdout
+        workbench_in(
+            "quiet",
+            "generate",
+            finished,
+            "--prompt",
+            "the old",
+            "--max-new-tokens",
+            "5",
+            "--temperature",
+            "0",
+            "--json",
+        ).stdout
     )
     assert reply["new_tokens"] <= 5
     assert reply["stopped_by"] in ("stop_token", "max_new_tokens")

@@ -46,7 +46,9 @@ def test_a_new_writer_cuts_the_torn_tail_and_goes_on_counting(tmp_path: Path) ->
 
 def test_garbage_lines_are_stepped_over(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    path.write_bytes(b"\xff\xfe\n[]\n{}\n" + b"[" * 100_000 + b"\n" + json.dumps({"kind": "note"}).encode() + b"\n")
+    path.write_bytes(
+        b"\xff\xfe\n[]\n{}\n" + b"[" * 100_000 + b"\n" + json.dumps({"kind": "note"}).encode() + b"\n"
+    )
     assert [event["kind"] for event in read_events(path)] == ["note"]
 
 

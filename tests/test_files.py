@@ -20,7 +20,9 @@ def test_write_atomic_replaces_and_leaves_nothing_beside(tmp_path: Path) -> None
     assert os.listdir(tmp_path) == ["a.json"]
 
 
-def test_write_atomic_on_a_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_atomic_on_a_full_disk_keeps_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "a.json"
     files.write_atomic(path, "old")
 
@@ -28,7 +30,7 @@ def test_write_atomic_on_a_full_disk_keeps_the_old_file(tmp_path: Path, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(NoSpace, match="a.json"):
+    with pytest.raises(NoSpace, match=r"a\.json"):
         files.write_atomic(path, "new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.json"]

@@ -8,7 +8,20 @@ import sys
 import pytest
 
 HEAVY = ("torch", "numpy", "tokenizers", "datasets", "pandas", "textual", "plotext", "transformers")
-PAPER = ("recipe", "recipe_file", "budget", "artifacts", "plan", "events", "runs", "stage_run", "launch", "references", "audit", "chat_client")
+PAPER = (
+    "recipe",
+    "recipe_file",
+    "budget",
+    "artifacts",
+    "plan",
+    "events",
+    "runs",
+    "stage_run",
+    "launch",
+    "references",
+    "audit",
+    "chat_client",
+)
 
 
 def modules_after(code: str) -> set[str]:
@@ -24,7 +37,9 @@ def test_the_front_desk_is_free() -> None:
 
 
 def test_ground_needs_the_standard_library_only() -> None:
-    loaded = modules_after("import workbench.errors, workbench.files, workbench.model_config, workbench.safe_text, workbench.source_files")
+    loaded = modules_after(
+        "import workbench.errors, workbench.files, workbench.model_config, workbench.safe_text, workbench.source_files"
+    )
     assert not loaded & {*HEAVY, "pydantic", "typer", "rich"}
 
 
@@ -34,7 +49,8 @@ def test_paper_never_loads_tensors(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["runs"], ["plan", "quickstart"], ["recipes"], ["check", "quickstart"], ["run", "--help"]]
+    "arguments",
+    [["--help"], ["runs"], ["plan", "quickstart"], ["recipes"], ["check", "quickstart"], ["run", "--help"]],
 )
 def test_paper_verbs_never_load_tensors(arguments: list[str], tmp_path: object) -> None:
     code = f"""
@@ -49,8 +65,17 @@ with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.St
 
 
 def test_the_screen_never_loads_tensors() -> None:
-    assert not modules_after("import tui.app, tui.screens, tui.widgets") & {"torch", "tokenizers", "datasets", "transformers", "pandas"}
+    assert not modules_after("import tui.app, tui.screens, tui.widgets") & {
+        "torch",
+        "tokenizers",
+        "datasets",
+        "transformers",
+        "pandas",
+    }
 
 
 def test_the_library_never_loads_the_screen() -> None:
-    assert not any(name.startswith(("tui", "textual")) for name in modules_after("import workbench.worker, workbench.cli"))
+    assert not any(
+        name.startswith(("tui", "textual"))
+        for name in modules_after("import workbench.worker, workbench.cli")
+    )

@@ -80,7 +80,9 @@ def test_a_missing_source_is_named(planned: Callable[..., Plan], tmp_path: Path)
 
 def test_a_plan_survives_its_json(planned: Callable[..., Plan], home: Path) -> None:
     before = planned(pretrain__seed=7)
-    after = Plan.from_dict(json.loads(json.dumps(before.to_dict())), home=home, recipe_text=before.recipe_text)
+    after = Plan.from_dict(
+        json.loads(json.dumps(before.to_dict())), home=home, recipe_text=before.recipe_text
+    )
     assert after == before
     assert after.stage("pretrain").table() == before.stage("pretrain").table()
     assert after.stage("pretrain").settings["seed"].origin == "--set"

@@ -51,7 +51,10 @@ def test_all_problems_at_once_each_with_its_line(write_recipe: Write) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("hidden_size = 100\nnum_attention_heads = 3", "num_attention_heads = 3 does not divide hidden_size = 100"),
+        (
+            "hidden_size = 100\nnum_attention_heads = 3",
+            "num_attention_heads = 3 does not divide hidden_size = 100",
+        ),
         ("num_attention_heads = 4\nnum_key_value_heads = 3\nhidden_size = 128", "is not a multiple of"),
         ('size = "9z"', "choose one of 1m 5m"),
         ("rms_norm_eps = 0", "greater than 0"),
@@ -127,7 +130,7 @@ def test_shipped_recipes_are_good() -> None:
 def test_assignments() -> None:
     assert parse_assignments(["a.b=1", "name=x=y"]) == {"a.b": "1", "name": "x=y"}
     for bad in ("a.b", "=1", "a.b.c=1", "a b=1"):
-        with pytest.raises(BadInput, match="TABLE.KEY=VALUE"):
+        with pytest.raises(BadInput, match=r"TABLE\.KEY=VALUE"):
             parse_assignments([bad])
 
 

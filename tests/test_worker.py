@@ -60,7 +60,9 @@ def test_a_run_walks_its_plan(plan: Plan, stages: dict[str, Stage]) -> None:
     assert not run.is_alive()
 
 
-def test_a_finished_stage_is_reused_by_another_run(plan: Plan, stages: dict[str, Stage], tmp_path: Path) -> None:
+def test_a_finished_stage_is_reused_by_another_run(
+    plan: Plan, stages: dict[str, Stage], tmp_path: Path
+) -> None:
     worker.work(plan)
     other = make_plan(load_recipe(tmp_path / "x.toml", {"tokenizer.vocab_size": 400}))
     run = worker.work(other)
@@ -87,12 +89,18 @@ def test_bad_input_fails_with_its_line_and_publishes_nothing(plan: Plan, stages:
 
     stages["tokenizer"] = refuse
     run = worker.work(plan)
-    assert (run.state(), run.status()["error"], run.status()["exit_code"]) == ("failed", "text.txt: is empty", 2)
+    assert (run.state(), run.status()["error"], run.status()["exit_code"]) == (
+        "failed",
+        "text.txt: is empty",
+        2,
+    )
     assert plan.store.exists(plan.stages[0].makes)
     assert not plan.store.exists(plan.stages[1].makes)
 
 
-def test_a_bug_is_named_as_ours(plan: Plan, stages: dict[str, Stage], capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_bug_is_named_as_ours(
+    plan: Plan, stages: dict[str, Stage], capfd: pytest.CaptureFixture[str]
+) -> None:
     stages["corpus"] = lambda *_: {}["missing"]
     run = worker.work(plan)
     assert run.status()["exit_code"] == 70

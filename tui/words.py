@@ -82,7 +82,7 @@ def span(seconds: float | None) -> str:
 
 
 def age(seconds: float | None) -> str:
-    """How long ago: "now" below two seconds, "42s ago", "3h 05m ago"."""
+    """How long ago: "just now" below two seconds, "42s ago", "3h 05m ago"."""
     if seconds is None:
         return "–"
-    return "now" if seconds < 2 else f"{span(seconds)} ago"
+    return "just now" if seconds < 2 else f"{span(seconds)} ago"

@@ -10,6 +10,8 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.version import VERSION
+
 if TYPE_CHECKING:
     from workbench.errors import BadInput, WorkbenchError
     from workbench.launch import launch
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
     from workbench.tokenizer import Tokenizer
     from workbench.worker import work
 
-__version__ = "0.1.0"
-
+__version__ = VERSION
 _HOMES = {
     "BadInput": "errors",
     "LoadedRecipe": "recipe_file",

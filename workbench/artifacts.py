@@ -16,7 +16,6 @@ import os
 import platform
 import time
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,6 +30,7 @@ from workbench.files import (
     remove_folder,
     write_atomic,
 )
+from workbench.version import VERSION
 
 KINDS = ("documents", "tokenizer", "tokens", "checkpoint", "scorecard", "package")
 MANIFEST = "manifest.json"
@@ -99,7 +99,15 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def publish(self, name: ArtifactName, *, stage: str, settings: Mapping[str, Any], inputs: Mapping[str, str], summary: Mapping[str, Any]) -> Path:
+    def publish(
+        self,
+        name: ArtifactName,
+        *,
+        stage: str,
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        summary: Mapping[str, Any],
+    ) -> Path:
         """Write the manifest of what lies in the building folder, last, and give the folder its name.
 
         Raises NoSpace when the disk refuses; the artifact is then not there and what was made is kept.
@@ -114,7 +122,7 @@ class Store:
             "inputs": dict(inputs),
             "summary": dict(summary),
             "made_at": round(time.time(), 3),
-            "versions": {"workbench": metadata.version("llm-workbench"), "python": platform.python_version()},
+            "versions": {"workbench": VERSION, "python": platform.python_version()},
             "files": describe_files(building),
         }
         write_atomic(building / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=True) + "\n")
@@ -150,7 +158,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise NotFound("is not there", file=path, fix="run the recipe again to make it") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise Damaged(f"is not a manifest ({error})", file=path, fix="run with --force STAGE to make it again") from None
+        raise Damaged(
+            f"is not a manifest ({error})", file=path, fix="run with --force STAGE to make it again"
+        ) from None
     if manifest.get("version", 1) > MANIFEST_VERSION:
         raise Damaged("was written by a newer Workbench", file=path, fix="upgrade Workbench to read it")
     return dict(manifest)
@@ -175,4 +185,6 @@ def verify(folder: Path) -> None:
     problems = problems_of(folder)
     if problems:
         file, _, what = problems[0].partition(": ")
-        raise Damaged(what, file=file, fix="it was changed after it was made; run with --force STAGE to make it again")
+        raise Damaged(
+            what, file=file, fix="it was changed after it was made; run with --force STAGE to make it again"
+        )

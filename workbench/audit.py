@@ -45,7 +45,9 @@ def digest_of_run(run: Run) -> str:
         raise NotFound(f"run {run.name} has no training stage", fix="only trained runs have a digest")
     for stage in stages:
         if not plan.store.exists(stage.makes):
-            raise NotFound(f"{run.name}/{stage.name} is not finished", fix=f"`workbench resume {run.name}` finishes it")
+            raise NotFound(
+                f"{run.name}/{stage.name} is not finished", fix=f"`workbench resume {run.name}` finishes it"
+            )
         step, folder = next(reversed(steps_of(plan, stage).items()))
         files = read_manifest(folder)["files"]
         for name in TRAINED_FILES:

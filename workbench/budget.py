@@ -136,12 +136,18 @@ def _cost(plan: Plan, stage: StagePlan, shape: ModelConfig | None, flops_per_sec
     corpus = plan.stages[0].table()
     text = _text_bytes(plan, corpus) if isinstance(corpus, Corpus) else 0
     if isinstance(table, Corpus):
-        return StageBudget(text / TEXT_BYTES_PER_SECOND + 5, disk_bytes=round(text / GZIP_RATIO), summary=f"{human_bytes(text)} of text")
+        return StageBudget(
+            text / TEXT_BYTES_PER_SECOND + 5,
+            disk_bytes=round(text / GZIP_RATIO),
+            summary=f"{human_bytes(text)} of text",
+        )
     if isinstance(table, Tokenizer):
         seen = min(text, table.sample_bytes)
         return StageBudget(seen / 4e6 + 1, disk_bytes=2_000_000, summary=f"{table.vocab_size:,} tokens")
     if stage.name == "pack":
-        return StageBudget(text / 3e6 + 1, disk_bytes=round(text / 3.5 * 2), summary=f"~{human_count(text / 3.5)} tokens")
+        return StageBudget(
+            text / 3e6 + 1, disk_bytes=round(text / 3.5 * 2), summary=f"~{human_count(text / 3.5)} tokens"
+        )
     if shape is None:
         return StageBudget(0.0)
     flops, tokens_at_once, what = _training(plan, stage, shape)
@@ -151,7 +157,9 @@ def _cost(plan: Plan, stage: StagePlan, shape: ModelConfig | None, flops_per_sec
         shape.num_hidden_layers * shape.hidden_size * ACTIVATION_BYTES_PER_WIDTH + shape.vocab_size * 10
     )
     # Weights, gradient and two moments while training (Muon keeps one for matrices); a reference model for DPO.
-    peak = PROCESS_BYTES + (weights * (5 if stage.name == "dpo" else 4) if training else weights) + activations
+    peak = (
+        PROCESS_BYTES + (weights * (5 if stage.name == "dpo" else 4) if training else weights) + activations
+    )
     kept = 3 * 3 * weights if training else 1_000_000
     return StageBudget(flops / flops_per_second + 2, flops, round(peak), kept, what)
 
@@ -166,8 +174,14 @@ def _training(plan: Plan, stage: StagePlan, shape: ModelConfig) -> tuple[float, 
         examples = min(_examples(plan, table), table.max_examples or 2**53)
         per_example = min(table.context_length, 70) * (4 if isinstance(table, Dpo) else 1)
         tokens = examples * table.epochs * per_example
-        at_once = table.batch_tokens if isinstance(table, Sft) else 2 * table.batch_pairs * table.context_length
-        return tokens * shape.flops_per_token(table.context_length), at_once, f"~{human_count(examples)} examples"
+        at_once = (
+            table.batch_tokens if isinstance(table, Sft) else 2 * table.batch_pairs * table.context_length
+        )
+        return (
+            tokens * shape.flops_per_token(table.context_length),
+            at_once,
+            f"~{human_count(examples)} examples",
+        )
     limit = getattr(table, "limit", None) or 1000
     return limit * 6 * 60 * shape.flops_per_token(128), 8192, ", ".join(getattr(table, "tasks", ()))[:60]
 

@@ -1,6 +1,6 @@
 """A conversation with a model that lives in a child process: start it, ask, read the reply as it comes.
 
-The child (`python -m workbench.chat_server REF --home HOME`) holds the model and the conversation; the REPL
+The child (`python -m workbench.cli.chat_server REF --home HOME`) holds the model and the conversation; the REPL
 and the chat screen are two views of it. They speak JSON lines, UTF-8, one object a line, over stdin and
 stdout.
 The child's stderr is for people: the last line of it explains an early death.
@@ -15,12 +15,12 @@ To the child
     {"type": "reset"}                      forget the conversation, keep prompt and settings; `messages`
     {"type": "load", "messages": [M…]}     go on from here, M = {"role", "content"}; `messages`
     {"type": "messages"}                   answered by `messages`
-    end of file                            the child leaves at once, also in the middle of a reply
+    end of file                            the child answers what it was asked and leaves
 From the child
     {"type": "ready", "model": NAME, "context_length": N, "settings": {K: V}}    once, when it is loaded
     {"type": "token", "text": T}           a piece of the reply: whole characters, never a special token
     {"type": "done", "stopped_by": W, "new_tokens": N, "tokens_per_second": X, "context_tokens": N}
-                                           W: "stop_token", "stop_string", "length", "context", "stopped"
+                                           W: "stop_token", "max_new_tokens", "stop_text", "context", "stopped"
     {"type": "settings", "settings": {K: V}}
     {"type": "messages", "messages": [M…]}
     {"type": "error", "message": LINE}     the request failed, the child goes on
@@ -185,8 +185,9 @@ class ChatClient:
                     pass
 
     def close(self) -> None:
-        """End the child: politely by end of file, then by signals. Safe to call twice."""
+        """End the child: politely by stop and end of file, then by signals. Safe to call twice."""
         self._closing.set()
+        self.send("stop")
         assert self._child.stdin is not None
         with contextlib.suppress(OSError):
             self._child.stdin.close()
@@ -229,7 +230,7 @@ class ChatClient:
 
 def server_command(reference: str, *, home: Path) -> list[str]:
     """The command line of the child."""
-    return [sys.executable, "-m", "workbench.chat_server", reference, "--home", str(home)]
+    return [sys.executable, "-m", "workbench.cli.chat_server", reference, "--home", str(home)]
 
 
 def parse_event(line: bytes) -> ChatEvent | None:

@@ -82,7 +82,9 @@ class EventWriter:
                 raise
             if written < len(line):
                 os.ftruncate(self._fd, before)
-                raise NoSpace("the disk is full", file=self.path, fix="free some space, then run the same command again")
+                raise NoSpace(
+                    "the disk is full", file=self.path, fix="free some space, then run the same command again"
+                )
         self._seq += 1
         return event
 
@@ -116,7 +118,9 @@ class EventReader:
         except FileNotFoundError:
             return []
         whole = block.rfind(b"\n") + 1
-        if whole == 0 and len(block) == limit_bytes:  # one line longer than the limit is not ours: step over it
+        if (
+            whole == 0 and len(block) == limit_bytes
+        ):  # one line longer than the limit is not ours: step over it
             self._offset += len(block)
         self._offset += whole
         events = (_parse(line) for line in block[:whole].splitlines())

@@ -20,7 +20,9 @@ from workbench.runs import Run, create_run
 READY_SECONDS = 60.0
 
 
-def launch(plan: Plan, *, until: str | None = None, only: str | None = None, force: Sequence[str] = ()) -> Run:
+def launch(
+    plan: Plan, *, until: str | None = None, only: str | None = None, force: Sequence[str] = ()
+) -> Run:
     """The run of `plan`, with a worker on it unless it is finished or has one; returns once the worker holds it.
 
     Raises BadInput when a run of that name has another plan, NoSpace or BadInput when the home cannot be
@@ -57,7 +59,9 @@ def frozen_plan(run: Run) -> Plan:
     return Plan.from_dict(run.plan(), home=run.home, recipe_text=text)
 
 
-def start_worker(run: Run, *, until: str | None = None, only: str | None = None, force: Sequence[str] = ()) -> Run:
+def start_worker(
+    run: Run, *, until: str | None = None, only: str | None = None, force: Sequence[str] = ()
+) -> Run:
     """Start the worker and wait until it holds the run."""
     command = [sys.executable, "-m", "workbench.worker", str(run.path)]
     command += ["--until", until] if until else []
@@ -86,6 +90,10 @@ def start_worker(run: Run, *, until: str | None = None, only: str | None = None,
             with open(run.log_path, "rb") as log:
                 log.seek(log_start)
                 last = log.read().decode(errors="replace").strip().splitlines()[-1:]
-            raise WorkbenchError(f"the worker of {run.name} did not start: {''.join(last)[:300]}", file=run.log_path)
+            raise WorkbenchError(
+                f"the worker of {run.name} did not start: {''.join(last)[:300]}", file=run.log_path
+            )
         time.sleep(0.02)
-    raise WorkbenchError(f"the worker of {run.name} took more than {READY_SECONDS:.0f} s to start", file=run.log_path)
+    raise WorkbenchError(
+        f"the worker of {run.name} took more than {READY_SECONDS:.0f} s to start", file=run.log_path
+    )

@@ -77,9 +77,7 @@ class ModelConfig:
     @property
     def num_parameters(self) -> int:
         """All trainable parameters, tied ones counted once."""
-        return (
-            self.embedding_parameters + self.num_hidden_layers * self.block_parameters + self.hidden_size
-        )
+        return self.embedding_parameters + self.num_hidden_layers * self.block_parameters + self.hidden_size
 
     def flops_per_token(self, context_length: int) -> float:
         """Training FLOPs per token, forward and backward: 6 N + 6 L H E T (PaLM, appendix B, causal).
@@ -101,9 +99,34 @@ SIZES: dict[str, dict[str, int]] = {
     "1m": {"hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 384},
     "5m": {"hidden_size": 256, "num_hidden_layers": 5, "num_attention_heads": 4, "intermediate_size": 704},
     "20m": {"hidden_size": 448, "num_hidden_layers": 8, "num_attention_heads": 7, "intermediate_size": 1216},
-    "100m": {"hidden_size": 640, "num_hidden_layers": 15, "num_attention_heads": 10, "intermediate_size": 1728},
-    "350m": {"hidden_size": 1024, "num_hidden_layers": 26, "num_attention_heads": 16, "intermediate_size": 2752},
-    "1b": {"hidden_size": 1792, "num_hidden_layers": 24, "num_attention_heads": 28, "intermediate_size": 4864},
-    "3b": {"hidden_size": 2560, "num_hidden_layers": 36, "num_attention_heads": 40, "intermediate_size": 6912},
-    "7b": {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "intermediate_size": 11008},
+    "100m": {
+        "hidden_size": 640,
+        "num_hidden_layers": 15,
+        "num_attention_heads": 10,
+        "intermediate_size": 1728,
+    },
+    "350m": {
+        "hidden_size": 1024,
+        "num_hidden_layers": 26,
+        "num_attention_heads": 16,
+        "intermediate_size": 2752,
+    },
+    "1b": {
+        "hidden_size": 1792,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 28,
+        "intermediate_size": 4864,
+    },
+    "3b": {
+        "hidden_size": 2560,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 40,
+        "intermediate_size": 6912,
+    },
+    "7b": {
+        "hidden_size": 4096,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "intermediate_size": 11008,
+    },
 }

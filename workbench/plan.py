@@ -41,7 +41,9 @@ STAGES = (
     StageKind("pretrain", needs=("model", "documents", "tokenizer", "tokens"), makes="checkpoint", version=1),
     StageKind("sft", needs=("checkpoint",), makes="checkpoint", version=1),
     StageKind("dpo", needs=("checkpoint",), makes="checkpoint", version=1),
-    StageKind("eval", needs=("documents", "tokenizer", "tokens", "checkpoints"), makes="scorecard", version=1),
+    StageKind(
+        "eval", needs=("documents", "tokenizer", "tokens", "checkpoints"), makes="scorecard", version=1
+    ),
 )
 STAGE_NAMES = tuple(kind.name for kind in STAGES)
 
@@ -67,7 +69,9 @@ class StagePlan:
 
     def table(self) -> Table:
         """The settings as the stage's own recipe table."""
-        return tables()[self.name].model_validate({key: setting.value for key, setting in self.settings.items()})
+        return tables()[self.name].model_validate(
+            {key: setting.value for key, setting in self.settings.items()}
+        )
 
     def model_table(self) -> Model | None:
         """The model's shape table, for the stage that builds one."""
@@ -123,7 +127,10 @@ class Plan:
         for stage in self.stages:
             if stage.name == name:
                 return stage
-        raise NotFound(f"the recipe has no stage {name!r}", fix=f"its stages are {', '.join(s.name for s in self.stages)}")
+        raise NotFound(
+            f"the recipe has no stage {name!r}",
+            fix=f"its stages are {', '.join(s.name for s in self.stages)}",
+        )
 
     def reuse(self, stage: StagePlan) -> tuple[bool, str]:
         """Whether `stage` is finished already, and why or why not, in words."""
@@ -156,7 +163,10 @@ class Plan:
     def from_dict(facts: Mapping[str, Any], *, home: Path, recipe_text: str = "") -> Plan:
         """The plan that `to_dict` described. Raises BadInput for a plan of a newer Workbench or none at all."""
         if facts.get("version") != PLAN_VERSION:
-            raise BadInput(f"plan version {facts.get('version')!r} is not {PLAN_VERSION}", fix="start a new run from its recipe.toml")
+            raise BadInput(
+                f"plan version {facts.get('version')!r} is not {PLAN_VERSION}",
+                fix="start a new run from its recipe.toml",
+            )
         try:
             return Plan(
                 name=facts["name"],
@@ -167,7 +177,9 @@ class Plan:
                 stages=tuple(StagePlan.from_dict(stage) for stage in facts["stages"]),
             )
         except (KeyError, TypeError, AssertionError) as error:
-            raise BadInput(f"the plan is not whole ({error})", fix="start a new run from its recipe.toml") from None
+            raise BadInput(
+                f"the plan is not whole ({error})", fix="start a new run from its recipe.toml"
+            ) from None
 
 
 def make_plan(loaded: LoadedRecipe, *, home: Path | None = None, name: str | None = None) -> Plan:
@@ -192,7 +204,9 @@ def make_plan(loaded: LoadedRecipe, *, home: Path | None = None, name: str | Non
             name=kind.name,
             settings=_settings(loaded, kind.name, table),
             model=None if model is None else _settings(loaded, "model", model),
-            makes=ArtifactName(kind.makes, kind.name, _fingerprint(kind, table, model, inputs, measured, loaded)),
+            makes=ArtifactName(
+                kind.makes, kind.name, _fingerprint(kind, table, model, inputs, measured, loaded)
+            ),
             inputs=inputs,
             checkpoints=measured,
         )
@@ -285,7 +299,14 @@ def _sources_identity(name: str, table: Table, recipe: Recipe, loaded: LoadedRec
             suffixes = DOCUMENT_SUFFIXES if name == "corpus" else EXAMPLE_SUFFIXES
             for file in files_of(source, base=loaded.folder, suffixes=suffixes):
                 facts = file.stat()
-                identity.append([source, file.name.encode(errors="surrogateescape").hex(), facts.st_size, facts.st_mtime_ns])
+                identity.append(
+                    [
+                        source,
+                        file.name.encode(errors="surrogateescape").hex(),
+                        facts.st_size,
+                        facts.st_mtime_ns,
+                    ]
+                )
     if name == "eval" and BUILT_IN not in sources:
         identity.append(sys.version)
     return identity
@@ -297,7 +318,10 @@ def _package_identity(package: str) -> list[Any]:
     except (ImportError, ValueError):
         spec = None
     if spec is None or spec.origin is None:
-        raise BadInput(f"[corpus] packages: no installed package {package!r}", fix="install it in this Python or take it out")
+        raise BadInput(
+            f"[corpus] packages: no installed package {package!r}",
+            fix="install it in this Python or take it out",
+        )
     facts = Path(spec.origin).stat()
     return [package, facts.st_size, facts.st_mtime_ns]
 

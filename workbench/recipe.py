@@ -169,7 +169,14 @@ class Model(Table):
         if self.size is not None and self.size not in SIZES:
             raise ValueError(f"size {self.size!r} is not known; choose one of {' '.join(SIZES)}")
         numbers: dict[str, Any] = dict(SIZES[self.size]) if self.size is not None else {}
-        for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size"):
+        for key in (
+            "hidden_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "num_key_value_heads",
+            "head_dim",
+            "intermediate_size",
+        ):
             if (value := getattr(self, key)) is not None:
                 numbers[key] = value
                 if key == "hidden_size" and self.intermediate_size is None:
@@ -185,7 +192,14 @@ class Model(Table):
                 )
             numbers["head_dim"] = width // heads
         numbers.setdefault("num_key_value_heads", heads)
-        for key in ("max_position_embeddings", "rope_theta", "rms_norm_eps", "tie_word_embeddings", "qk_norm", "initializer_range"):
+        for key in (
+            "max_position_embeddings",
+            "rope_theta",
+            "rms_norm_eps",
+            "tie_word_embeddings",
+            "qk_norm",
+            "initializer_range",
+        ):
             numbers[key] = getattr(self, key)
         try:
             return ModelConfig(vocab_size=vocab_size, **numbers)

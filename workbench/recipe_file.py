@@ -60,7 +60,11 @@ def tables() -> dict[str, type[Table]]:
 def describe_key(table: type[BaseModel], key: str) -> str:
     """The documentation of a key: its own docstring, else the one it inherits."""
     for kind in table.__mro__:
-        if issubclass(kind, BaseModel) and key in kind.model_fields and (text := kind.model_fields[key].description):
+        if (
+            issubclass(kind, BaseModel)
+            and key in kind.model_fields
+            and (text := kind.model_fields[key].description)
+        ):
             return " ".join(text.split())
     return ""
 
@@ -84,13 +88,17 @@ def find_recipe(name: str | Path) -> Path:
     path = Path(name)
     if path.exists() or path.suffix == ".toml" or len(path.parts) > 1:
         if not path.exists():
-            raise NotFound("there is no such recipe", file=path, fix="`workbench recipes` lists the shipped ones")
+            raise NotFound(
+                "there is no such recipe", file=path, fix="`workbench recipes` lists the shipped ones"
+            )
         return path.absolute()
     shipped = shipped_folder() / f"{path}.toml"
     if shipped.is_file():
         return shipped
     names = [known for known, _ in shipped_recipes()]
-    raise NotFound(f"no recipe is called {str(name)!r}", fix=f"give a .toml file, or one of: {', '.join(names)}")
+    raise NotFound(
+        f"no recipe is called {str(name)!r}", fix=f"give a .toml file, or one of: {', '.join(names)}"
+    )
 
 
 def load_recipe(name: str | Path, overrides: Mapping[str, Any] | None = None) -> LoadedRecipe:
@@ -125,7 +133,10 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals or not re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?", key.strip()):
-            raise BadInput(f"--set {assignment!r} is not TABLE.KEY=VALUE", fix="write for example --set pretrain.tokens=2M")
+            raise BadInput(
+                f"--set {assignment!r} is not TABLE.KEY=VALUE",
+                fix="write for example --set pretrain.tokens=2M",
+            )
         parsed[key.strip()] = value.strip()
     return parsed
 
@@ -137,9 +148,15 @@ def _read(path: Path) -> str:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise BadInput(f"cannot be read: {error.strerror}", file=path, fix="check the path and its permissions") from None
+        raise BadInput(
+            f"cannot be read: {error.strerror}", file=path, fix="check the path and its permissions"
+        ) from None
     if len(data) > MAX_BYTES:
-        raise BadInput(f"is larger than {MAX_BYTES // 1000} kB", file=path, fix="a recipe is a short text; is this a data file?")
+        raise BadInput(
+            f"is larger than {MAX_BYTES // 1000} kB",
+            file=path,
+            fix="a recipe is a short text; is this a data file?",
+        )
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
@@ -151,16 +168,26 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
     for number, line in enumerate(text.split("\n"), start=1):
         # tomllib takes quadratic time over dotted keys; no recipe needs more than one dot.
         if line.count(".") >= 16 and _MANY_DOTS.search(_STRING.sub("", line)):
-            raise BadInput("has a key with too many dots", file=path, line=number, fix="write keys as in recipes/quickstart.toml")
+            raise BadInput(
+                "has a key with too many dots",
+                file=path,
+                line=number,
+                fix="write keys as in recipes/quickstart.toml",
+            )
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"\(at line (\d+), column \d+\)", str(error))
         message = re.sub(r"\s*\(at .*\)$", "", str(error))
-        line = int(found[1]) if found else text.count("\n") + 1
-        raise BadInput(f"is not TOML: {message}", file=path, line=line, fix="correct the line") from None
+        number = int(found[1]) if found else text.count("\n") + 1
+        raise BadInput(f"is not TOML: {message}", file=path, line=number, fix="correct the line") from None
     except (RecursionError, ValueError) as error:
-        raise BadInput(f"is not a recipe: {type(error).__name__}", file=path, line=1, fix="write it as in recipes/quickstart.toml") from None
+        raise BadInput(
+            f"is not a recipe: {type(error).__name__}",
+            file=path,
+            line=1,
+            fix="write it as in recipes/quickstart.toml",
+        ) from None
 
 
 def _key_lines(text: str) -> Iterator[tuple[str, int]]:
@@ -196,18 +223,25 @@ def _apply(overrides: Mapping[str, Any], values: dict[str, Any]) -> list[BadInpu
             values[key] = value
         elif table in known and isinstance(values.get(table, {}), dict):
             if table not in values and table != "model":
-                problems.append(BadInput(f"--set {name}: the recipe has no [{table}]", fix="add the table to the recipe first"))
+                problems.append(
+                    BadInput(
+                        f"--set {name}: the recipe has no [{table}]", fix="add the table to the recipe first"
+                    )
+                )
             else:
                 values.setdefault(table, {})[key] = value
         else:
-            problems.append(BadInput(f"--set {name}: [{table or key}] is not a table", fix=_nearest(table or key, known)))
+            problems.append(
+                BadInput(f"--set {name}: [{table or key}] is not a table", fix=_nearest(table or key, known))
+            )
     return problems
 
 
-def _problem(path: Path, lines: Mapping[str, int], overrides: Mapping[str, Any], error: dict[str, Any]) -> BadInput:
+def _problem(
+    path: Path, lines: Mapping[str, int], overrides: Mapping[str, Any], error: dict[str, Any]
+) -> BadInput:
     """One line for one pydantic error: `FILE:LINE: [table] key ...`."""
-    place = [str(part) for part in error["loc"]]
-    table, key = (place[0], place[1]) if len(place) > 1 else ("", place[0]) if place and place[0] not in tables() else (place[0] if place else "", "")
+    table, key = _place(error["loc"])
     name = f"{table}.{key}" if table else key
     where: dict[str, Any] = {"file": path, "line": _line(lines, table or key, key)}
     if name in overrides:
@@ -219,16 +253,36 @@ def _problem(path: Path, lines: Mapping[str, int], overrides: Mapping[str, Any],
         label = label if what == "key" else f"[{key}]"
         return BadInput(f"{label} is not a {what}", fix=_nearest(key, known), **where)
     if error["type"] == "missing":
-        return BadInput(f"{label} is missing", fix=f"add it: {describe_key(tables()[table] if table else Recipe, key)[:120]}", **where)
+        return BadInput(
+            f"{label} is missing",
+            fix=f"add it: {describe_key(tables()[table] if table else Recipe, key)[:120]}",
+            **where,
+        )
     message = str(error["msg"]).removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     if error["type"] == "string_pattern_mismatch":
         message = "may only hold letters, digits, dot, dash and underscore, at most 64"
-    shown = repr(error["input"]) if isinstance(error["input"], str | int | float | bool) else type(error["input"]).__name__
-    if isinstance(error["input"], dict):  # a check over the whole table: the message says it all, and names its key
+    shown = (
+        repr(error["input"])
+        if isinstance(error["input"], str | int | float | bool)
+        else type(error["input"]).__name__
+    )
+    if isinstance(
+        error["input"], dict
+    ):  # a check over the whole table: the message says it all, and names its key
         where["line"] = _line(lines, table, message.split(" ")[0])
         return BadInput(f"{label}: {message}", **where)
     return BadInput(f"{label} = {shown[:80]}: {message}", **where)
+
+
+def _place(parts: Sequence[str | int]) -> tuple[str, str]:
+    """Table and key that pydantic points at; the key is empty when it is the whole table."""
+    names = [str(part) for part in parts]
+    if len(names) > 1:
+        return names[0], names[1]
+    if names and names[0] not in tables():
+        return "", names[0]
+    return (names[0] if names else ""), ""
 
 
 def _nearest(word: str, known: Mapping[str, Any]) -> str:
@@ -240,7 +294,10 @@ def _capped(path: Path, problems: list[BadInput]) -> list[BadInput]:
     problems = sorted(problems, key=lambda problem: problem.line or 0)
     if len(problems) <= MAX_PROBLEMS:
         return problems
-    return [*problems[:MAX_PROBLEMS], BadInput(f"and {len(problems) - MAX_PROBLEMS} more problems", file=path)]
+    return [
+        *problems[:MAX_PROBLEMS],
+        BadInput(f"and {len(problems) - MAX_PROBLEMS} more problems", file=path),
+    ]
 
 
 def _cross_checks(recipe: Recipe) -> Iterator[tuple[str, str, str, str]]:
@@ -255,7 +312,14 @@ def _cross_checks(recipe: Recipe) -> Iterator[tuple[str, str, str, str]]:
                 f"[{name}] context_length = {table.context_length} is more than [model] max_position_embeddings = {longest}",
                 "lower one or raise the other",
             )
-    needs = {"tokenizer": "corpus", "pack": "tokenizer", "pretrain": "pack", "sft": "pretrain", "dpo": "pretrain", "eval": "pretrain"}
+    needs = {
+        "tokenizer": "corpus",
+        "pack": "tokenizer",
+        "pretrain": "pack",
+        "sft": "pretrain",
+        "dpo": "pretrain",
+        "eval": "pretrain",
+    }
     for name, need in needs.items():
         if getattr(recipe, name) is not None and getattr(recipe, need) is None:
             yield name, "", f"[{name}] needs [{need}]", f"add a [{need}] table"

@@ -1,9 +1,9 @@
 """From the words a person uses for a model to the folder it lies in.
 
-    RUN                 its most finished model
-    RUN/STAGE           the newest checkpoint of that stage
-    RUN/STAGE@STEP      that step, or `best`, or `latest`
-    FOLDER              any folder in Hugging Face format
+RUN                 its most finished model
+RUN/STAGE           the newest checkpoint of that stage
+RUN/STAGE@STEP      that step, or `best`, or `latest`
+FOLDER              any folder in Hugging Face format
 """
 
 from __future__ import annotations
@@ -31,18 +31,25 @@ def find_checkpoint(reference: str, *, home: Path | None = None) -> Path:
         return folder
     parts = _REFERENCE.match(reference)
     if parts is None or folder.is_dir():
-        raise BadInput(f"{reference!r} is neither a model folder nor RUN/STAGE@STEP", fix="a model folder holds a config.json")
+        raise BadInput(
+            f"{reference!r} is neither a model folder nor RUN/STAGE@STEP",
+            fix="a model folder holds a config.json",
+        )
     plan = frozen_plan(open_run(find_home(home), parts["run"]))
     stages = [stage for stage in plan.stages if stage.makes.kind == "checkpoint"]
     if parts["stage"] is not None:
         stages = [stage for stage in stages if stage.name == parts["stage"]]
         if not stages:
             known = ", ".join(stage.name for stage in plan.stages if stage.makes.kind == "checkpoint")
-            raise NotFound(f"run {plan.name} has no training stage {parts['stage']!r}", fix=f"it has {known or 'none'}")
+            raise NotFound(
+                f"run {plan.name} has no training stage {parts['stage']!r}", fix=f"it has {known or 'none'}"
+            )
     for stage in reversed(stages):
         if steps := steps_of(plan, stage):
             return _chosen(plan, stage, steps, parts["step"] or "latest")
-    raise NotFound(f"run {plan.name} has no checkpoint yet", fix=f"`workbench follow {plan.name}` shows how far it is")
+    raise NotFound(
+        f"run {plan.name} has no checkpoint yet", fix=f"`workbench follow {plan.name}` shows how far it is"
+    )
 
 
 def steps_of(plan: Plan, stage: StagePlan) -> dict[int, Path]:

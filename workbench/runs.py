@@ -82,7 +82,11 @@ class Run:
         """The frozen plan. Raises NotFound when the folder holds none."""
         plan = _read_json(self.path / "plan.json")
         if plan is None:
-            raise NotFound("has no readable plan.json", file=self.path, fix="it is not a run folder; see `workbench runs`")
+            raise NotFound(
+                "has no readable plan.json",
+                file=self.path,
+                fix="it is not a run folder; see `workbench runs`",
+            )
         return plan
 
     def is_alive(self) -> bool:
@@ -138,11 +142,16 @@ class Run:
         assert request in REQUESTS, request
         state = self.state()
         if state not in LIVE:
-            raise BadInput(f"run {self.name} is {state}; only a live run takes requests", fix=f"`workbench resume {self.name}` starts it again")
+            raise BadInput(
+                f"run {self.name} is {state}; only a live run takes requests",
+                fix=f"`workbench resume {self.name}` starts it again",
+            )
         folder = self.path / "control"
         with disk_errors_named(folder):
             folder.mkdir(exist_ok=True)
-        write_atomic(folder / f"{time.time_ns()}-{secrets.token_hex(2)}.json", json.dumps({"request": request}))
+        write_atomic(
+            folder / f"{time.time_ns()}-{secrets.token_hex(2)}.json", json.dumps({"request": request})
+        )
 
     def take_requests(self) -> list[str]:
         """The requests that wait, oldest first; taking removes them. For the worker only."""
@@ -163,10 +172,15 @@ class Run:
         """The run's lock, held while the returned file is open. Raises Busy, naming the holder."""
         lock = lock_file(self.lock_path)
         if lock is None:
-            raise Busy(f"run {self.name} is being worked on by {self.holder()}", fix=f"`workbench follow {self.name}` shows it")
+            raise Busy(
+                f"run {self.name} is being worked on by {self.holder()}",
+                fix=f"`workbench follow {self.name}` shows it",
+            )
         lock.seek(0)
         lock.truncate()
-        lock.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": round(time.time(), 3)}))
+        lock.write(
+            json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": round(time.time(), 3)})
+        )
         lock.flush()
         return lock
 
@@ -174,7 +188,11 @@ class Run:
         """Who holds the lock, in words."""
         facts = _read_json(self.lock_path) or {}
         since = facts.get("since")
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since)) if isinstance(since, int | float) else "?"
+        when = (
+            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
+            if isinstance(since, int | float)
+            else "?"
+        )
         return f"pid {facts.get('pid', '?')} on {facts.get('host', '?')} since {when}"
 
 
@@ -183,7 +201,11 @@ def list_runs(home: Path) -> list[Run]:
     folder = home / "runs"
     if not folder.is_dir():
         return []
-    runs = [Run(entry) for entry in folder.iterdir() if not entry.name.startswith(".") and (entry / "plan.json").is_file()]
+    runs = [
+        Run(entry)
+        for entry in folder.iterdir()
+        if not entry.name.startswith(".") and (entry / "plan.json").is_file()
+    ]
     return sorted(runs, key=lambda run: ((run.path / "plan.json").stat().st_mtime, run.name), reverse=True)
 
 
@@ -208,9 +230,13 @@ def create_run(home: Path, name: str, *, recipe_text: str, plan: Mapping[str, An
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except PermissionError:
-            raise BadInput("the home is not writable", file=home, fix="choose another with --home DIR") from None
+            raise BadInput(
+                "the home is not writable", file=home, fix="choose another with --home DIR"
+            ) from None
         except (NotADirectoryError, FileExistsError):
-            raise BadInput("is in the way: a home is a folder", file=home, fix="choose another with --home DIR") from None
+            raise BadInput(
+                "is in the way: a home is a folder", file=home, fix="choose another with --home DIR"
+            ) from None
         if not os.access(folder, os.W_OK):
             raise BadInput("the home is not writable", file=home, fix="choose another with --home DIR")
         if run.path.exists():
@@ -220,7 +246,9 @@ def create_run(home: Path, name: str, *, recipe_text: str, plan: Mapping[str, An
         (aside / "control").mkdir()
         write_atomic(aside / "recipe.toml", recipe_text)
         write_atomic(aside / "plan.json", json.dumps(plan, indent=1, ensure_ascii=True) + "\n")
-        write_atomic(aside / "status.json", json.dumps({"state": "pending", "started_at": round(time.time(), 3)}))
+        write_atomic(
+            aside / "status.json", json.dumps({"state": "pending", "started_at": round(time.time(), 3)})
+        )
         try:
             os.rename(aside, run.path)
         except OSError:

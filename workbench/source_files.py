@@ -73,6 +73,8 @@ def _require_readable(file: Path) -> None:
     except OSError as error:
         raise BadInput(f"cannot be read: {error.strerror}", file=file, fix="check the path") from None
     if not stat.S_ISREG(mode):
-        raise BadInput("is not a regular file", file=file, fix="give a file of text, not a device, pipe or socket")
+        raise BadInput(
+            "is not a regular file", file=file, fix="give a file of text, not a device, pipe or socket"
+        )
     if not os.access(file, os.R_OK):
         raise BadInput("cannot be read: permission denied", file=file, fix="give yourself read permission")

@@ -57,6 +57,7 @@ class StopSignal:
         self.received = True
 
     def __call__(self) -> bool:
+        """Whether a stop was signalled."""
         return self.received
 
 
@@ -71,7 +72,12 @@ def work(plan: Plan) -> Run:
 
 
 def work_on(
-    run: Run, *, until: str | None = None, only: str | None = None, force: Sequence[str] = (), stop: StopSignal | None = None
+    run: Run,
+    *,
+    until: str | None = None,
+    only: str | None = None,
+    force: Sequence[str] = (),
+    stop: StopSignal | None = None,
 ) -> ExitCode:
     """Do a run that has a folder, in this process. Returns how it ended; raises Busy if somebody else works on it."""
     stop = stop or StopSignal()
@@ -79,7 +85,9 @@ def work_on(
         sweep(run.path)
         _keep_reserve(run)
         events = EventWriter(run.events_path)
-        status = RunStatus(state="running", pid=os.getpid(), host=socket.gethostname(), started_at=round(time.time(), 3))
+        status = RunStatus(
+            state="running", pid=os.getpid(), host=socket.gethostname(), started_at=round(time.time(), 3)
+        )
         run.take_requests()  # requests to a dead worker are not for this one
         with _heartbeat(run, status):
             code = _walk(run, events, status, stop, until=until, only=only, force=force)
@@ -102,7 +110,9 @@ def _walk(
     started = time.monotonic()
     try:
         plan = frozen_plan(run)
-        events.write("run_started", name=run.name, pid=os.getpid(), stages=[stage.name for stage in plan.stages])
+        events.write(
+            "run_started", name=run.name, pid=os.getpid(), stages=[stage.name for stage in plan.stages]
+        )
         for stage in plan.stages:
             if only is not None and stage.name != only:
                 continue
@@ -124,17 +134,28 @@ def _walk(
     except MemoryError as error:
         traceback.print_exc()
         fix = "lower [pretrain] micro_batch_tokens or choose a smaller [model] size"
-        return _end(events, status, "failed", ExitCode.FAILED, started, error=f"out of memory ({error}); {fix}")
+        return _end(
+            events, status, "failed", ExitCode.FAILED, started, error=f"out of memory ({error}); {fix}"
+        )
     except Exception as error:  # our own bug: the log holds the traceback, the event one line
         traceback.print_exc()
         message = f"{type(error).__name__}: {error}; this is a bug in Workbench, the log has the details: {run.log_path}"
         return _end(events, status, "failed", ExitCode.OUR_BUG, started, error=message)
 
 
-def _do_stage(run: Run, plan: Plan, stage: StagePlan, events: EventWriter, status: RunStatus, stop: StopSignal) -> None:
+def _do_stage(
+    run: Run, plan: Plan, stage: StagePlan, events: EventWriter, status: RunStatus, stop: StopSignal
+) -> None:
     """Make the stage's artifact unless it is there; wait if another run is making it."""
     status.update(stage=stage.name, step=None, progress=None)
-    handle = StageRun(run, stage=stage.name, folder=plan.store.building(stage.makes), events=events, status=status, stop_signalled=stop)
+    handle = StageRun(
+        run,
+        stage=stage.name,
+        folder=plan.store.building(stage.makes),
+        events=events,
+        status=status,
+        stop_signalled=stop,
+    )
     with _making(plan, stage, handle):
         started = time.monotonic()
         reused = plan.store.exists(stage.makes)
@@ -144,7 +165,14 @@ def _do_stage(run: Run, plan: Plan, stage: StagePlan, events: EventWriter, statu
             _make(plan, stage, handle)
         summary = summary_of(plan, stage)
         seconds = round(time.monotonic() - started, 3)
-        events.write("stage_finished", stage=stage.name, artifact=str(stage.makes), reused=reused, seconds=seconds, summary=summary)
+        events.write(
+            "stage_finished",
+            stage=stage.name,
+            artifact=str(stage.makes),
+            reused=reused,
+            seconds=seconds,
+            summary=summary,
+        )
 
 
 @contextlib.contextmanager
@@ -203,12 +231,16 @@ def _end(
     error: str | None = None,
     note: str | None = None,
 ) -> ExitCode:
-    with contextlib.suppress(OSError, NoSpace):  # a full disk may refuse even this; the status file says it too
+    with contextlib.suppress(
+        OSError, NoSpace
+    ):  # a full disk may refuse even this; the status file says it too
         if note is not None:
             events.write("note", text=note)
         if error is not None:
             events.write("error", text=error)
-        events.write("run_finished", state=state, exit_code=int(code), seconds=round(time.monotonic() - started, 3))
+        events.write(
+            "run_finished", state=state, exit_code=int(code), seconds=round(time.monotonic() - started, 3)
+        )
     status.update(state=state, error=error, exit_code=int(code), finished_at=round(time.time(), 3))
     return code
 
@@ -235,7 +267,6 @@ def _heartbeat(run: Run, status: RunStatus) -> Iterator[None]:
 
 
 def _write_status(run: Run, status: RunStatus, *, durable: bool) -> None:
-    import json
 
     facts = {**status.snapshot(), "heartbeat": round(time.time(), 3)}
     write_atomic(run.path / "status.json", json.dumps(facts), durable=durable)

@@ -12,7 +12,7 @@ from workbench.data import byte_stream
 from workbench.data.byte_stream import open_plain_file, shown_path, text_blocks
 from workbench.errors import BadInput
 
-PROSE = "The quick brown fox jumps over the lazy dog.\n".encode() * 5000
+PROSE = b"The quick brown fox jumps over the lazy dog.\n" * 5000
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "a.txt": bytes,
     "a.txt.gz": gzip.compress,
@@ -116,12 +116,12 @@ def test_stopping_early_closes_the_file(tmp_path: Path) -> None:
     blocks = text_blocks(path)
     next(blocks)
     blocks.close()  # type: ignore[attr-defined]
-    assert not [name for name in os.listdir("/proc/self/fd") if _target(name) == str(path)]
+    assert not [name for name in Path("/proc/self/fd").iterdir() if _target(name) == str(path)]
 
 
-def _target(descriptor: str) -> str:
+def _target(descriptor: Path) -> str:
     try:
-        return os.readlink(f"/proc/self/fd/{descriptor}")
+        return str(descriptor.readlink())
     except OSError:
         return ""
 

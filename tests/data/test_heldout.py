@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +17,7 @@ def document(size: int) -> Document:
     st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 30)), unique_by=lambda entry: entry[0]),
     st.randoms(),
 )
-def test_the_order_of_arrival_does_not_matter(entries: list[tuple[int, int]], random) -> None:  # type: ignore[no-untyped-def]
+def test_the_order_of_arrival_does_not_matter(entries: list[tuple[int, int]], random: Random) -> None:
     sides = []
     for _ in range(2):
         heldout = HeldOut(max_bytes=50)
@@ -32,5 +34,6 @@ def test_the_lowest_positions_stay_lowest_first() -> None:
     assert heldout.add(document(4), 30) == []
     assert heldout.add(document(5), 20) == []
     assert [each.id for each in heldout.add(document(3), 10)] == ["4"]
-    assert [each.id for each in heldout.add(document(9), 99)] == ["9"]
+    assert [each.id for each in heldout.add(document(1), 99)] == ["1"]
+    assert [each.id for each in heldout.add(document(11), 0)] == ["11"]
     assert [each.id for each in heldout.documents()] == ["3", "5"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +11,7 @@ from workbench.data.lines import Line, split_lines
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200)))
 def test_blocks_do_not_matter(content: bytes, cuts: list[int]) -> None:
     places = sorted({0, len(content), *(cut for cut in cuts if cut < len(content))})
-    blocks = [content[start:end] for start, end in zip(places, places[1:], strict=False)]
+    blocks = [content[start:end] for start, end in itertools.pairwise(places)]
     expected = content.split(b"\n")
     if expected[-1] == b"":
         expected.pop()

@@ -61,7 +61,7 @@ def test_latin_1_is_read_as_windows_1252_and_counted() -> None:
 
 
 def test_another_encoding_is_a_bad_record_at_its_line() -> None:
-    (found,) = texts_of(["ok\n".encode() + "Привет, мир".encode("koi8-r")], split="file")
+    (found,) = texts_of([b"ok\n" + "Привет, мир".encode("koi8-r")], split="file")
     assert isinstance(found, BadText)
     assert (found.line, found.reason) == (2, "invalid_utf8")
 

@@ -6,9 +6,10 @@ import gzip
 import lzma
 import random
 
+import numpy as np
 import pytest
 
-from workbench.evals import baselines
+from workbench.evals import baselines, passages
 from workbench.tokenizer import Tokenizer
 
 
@@ -36,14 +37,17 @@ def test_xz_that_has_seen_the_text_pays_little() -> None:
 
 
 def test_kneser_ney_counts_the_same_bytes_and_tokens(tokenizer: Tokenizer, texts: list[str]) -> None:
-    figure = baselines.kneser_ney_bits_per_byte(tokenizer, texts, training_texts=texts)
+    ids = np.concatenate([passage.ids for passage in passages.documents(tokenizer, texts)])
+    figure = baselines.kneser_ney_bits_per_byte(tokenizer, texts, training_ids=ids)
     assert figure.num_bytes == sum(len(text.encode()) for text in texts)
     assert figure.num_tokens == sum(len(tokenizer.encode(text)) for text in texts)
-    fresh = baselines.kneser_ney_bits_per_byte(tokenizer, texts, training_texts=["zzz"])
+    fresh = baselines.kneser_ney_bits_per_byte(tokenizer, texts, training_ids=ids[:2])
     assert figure.bits_per_byte < 1.5 < fresh.bits_per_byte
 
 
-def test_training_text_is_capped_by_whole_texts() -> None:
-    assert list(baselines.first_bytes(["ab", "éé", "c"], 6)) == ["ab", "éé"]
-    assert list(baselines.first_bytes(["too long", "c"], 3)) == ["too long"]
-    assert list(baselines.first_bytes([], 3)) == []
+def test_all_baselines_by_name(tokenizer: Tokenizer, texts: list[str]) -> None:
+    ids = np.concatenate([passage.ids for passage in passages.documents(tokenizer, texts)])
+    found = baselines.heldout_baselines(tokenizer, texts[:2], training_texts=texts, training_ids=ids)
+    assert list(found) == ["gzip", "xz", "xz-with-training-text", "kneser-ney-5"]
+    assert found["xz-with-training-text"].value < found["xz"].value
+    assert {metric.n for metric in found.values()} == {2}

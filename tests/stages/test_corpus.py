@@ -231,9 +231,12 @@ def test_bad_records_within_the_share_are_left_out(tmp_path: Path, building: Fak
     assert build(building, tmp_path, "a.jsonl", max_bad_records=0.25)["rejected"] == {"not_an_object": 1}
 
 
-def test_a_stop_ends_it_and_the_next_attempt_starts_clean(tmp_path: Path, building: FakeRun) -> None:
+def test_a_stop_ends_it_and_the_next_attempt_starts_clean(
+    tmp_path: Path, building: FakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus, "BETWEEN_LOOKS_SECONDS", 0.0)
     write_jsonl(tmp_path / "a.jsonl", [prose(seed) for seed in range(300)])
-    building.stop_after = 2
+    building.stop_after = 50
     with pytest.raises(Stopped):
         build(building, tmp_path, "a.jsonl")
     building.stop_after = None

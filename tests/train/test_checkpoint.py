@@ -1,4 +1,4 @@
-"""Resume is bit for bit; every saved field matters; a full disk or a poisoned weight leaves nothing behind."""
+"""Resume is bit for bit, every saved field matters, a full disk or a poisoned weight leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 
 from workbench.data.loader import Batch
 from workbench.errors import Damaged, NoSpace, TrainingDiverged
@@ -46,6 +47,10 @@ def with_dropout(model: Decoder, batch: Batch) -> LossSum:
     """Draws from torch's global generator, so that the random state matters."""
     loss = next_token_loss(model, batch)
     return LossSum(total=loss.total * (1 + 0.1 * torch.rand(())), count=loss.count)
+
+
+class Killed(BaseException):
+    """No `except Exception` sees it, like a kill."""
 
 
 class Training:
@@ -264,6 +269,23 @@ def test_a_disk_that_fills_while_saving_leaves_the_old_checkpoint_and_nothing_ha
     with pytest.raises(NoSpace, match="free some space"):
         save_checkpoint(training.folder, model, optimizer, state, tokenizer=training.tokenizer)
     assert [path.name for path in training.folder.iterdir()] == ["step-00000004"]
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"), [(SafetensorError("Disk quota exceeded (os error 122)"), NoSpace), (Killed(), Killed)]
+)
+def test_whatever_breaks_a_save_leaves_nothing_half(
+    training: Training, monkeypatch: pytest.MonkeyPatch, error: BaseException, raised: type[BaseException]
+) -> None:
+    model, optimizer, state = training.start(None)
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr(safetensors.torch, "save_file", fail)
+    with pytest.raises(raised):
+        save_checkpoint(training.folder, model, optimizer, state, tokenizer=training.tokenizer)
+    assert list(training.folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("poison", [math.nan, math.inf])

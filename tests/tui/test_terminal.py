@@ -145,9 +145,7 @@ def test_a_closed_terminal_ends_it_even_when_hangups_are_ignored(tmp_path: Path,
 def test_q_leaves_and_bytes_that_are_not_utf8_do_no_harm(tmp_path: Path, open_terminal: Any) -> None:
     terminal = open_terminal(tmp_path)
     terminal.read_until(ready)
-    terminal.type(b"\xe9\x1b[M\x20\xff\xfe\x1b[200~caf\xe9 \x1b[201~")
-    time.sleep(0.3)
-    terminal.type(b"q")
+    terminal.type(b"\xe9\x1b[M\x20\xff\xfe\x1b[200~caf\xe9 \x1b[201~q")
     assert terminal.exit_code() == 0
     assert b"Traceback" not in terminal.output and LEFT_ALTERNATE_SCREEN in terminal.output
 
@@ -156,11 +154,12 @@ def test_no_control_sequence_of_data_reaches_the_terminal(
     make_run: MakeRun, tmp_path: Path, open_terminal: Any
 ) -> None:
     run = make_run("harmless", notes=("VISIBLE",), sample="VISIBLE", error="VISIBLE")
+    run.log_path.write_text("LOGGED\n")
     base = _bytes_of_a_visit(tmp_path, open_terminal)
     run.path.rename(tmp_path / "elsewhere")
     name = "run\x1b]0;pwn\x07\x9b31m"
     run = make_run(name, notes=(HOSTILE,), sample=HOSTILE, error=HOSTILE)
-    run.log_path.write_text(HOSTILE)
+    run.log_path.write_text(f"{HOSTILE} LOGGED\n")
     shown = _bytes_of_a_visit(tmp_path, open_terminal)
     for needle in NEEDLES:
         assert shown.count(needle.encode()) <= base.count(needle.encode()), needle
@@ -174,9 +173,10 @@ def _bytes_of_a_visit(home: Path, open_terminal: Any) -> bytes:
     terminal.type(b"\r")
     terminal.read_until(lambda output: b"VISIBLE" in output)
     terminal.type(b"8")
-    time.sleep(0.5)
+    terminal.read_until(lambda output: b"LOGGED" in output)
+    seen = len(terminal.output)
     terminal.type(b"\x1b")
-    time.sleep(0.3)
+    terminal.read_until(lambda output: b"smooth" in output[seen:])
     terminal.type(b"q")
     assert terminal.exit_code() == 0
     return bytes(terminal.output)

@@ -12,7 +12,7 @@ from typing import ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
@@ -43,36 +43,37 @@ _REPLY_LIMIT = 100_000
 
 STOPPED_BY = {
     "stop_token": "",
-    "stop_string": "stop string",
-    "length": "cut at max_new_tokens",
+    "stop_text": "stop text",
+    "max_new_tokens": "cut at max_new_tokens",
     "context": "cut: the context is full",
     "stopped": "stopped",
 }
 
 
-class Turn(Static):
+class Turn(Horizontal):
     """One thing that was said, and who said it."""
 
     def __init__(self, who: str, text: str = "") -> None:
         super().__init__(classes=f"turn -{who}")
         self._who = who
-        self.text = text
-        self.footnote = ""
+        self._text = text
+        self._footnote = ""
 
-    def on_mount(self) -> None:
-        """Show what is there."""
-        self.refresh_text()
+    def compose(self) -> ComposeResult:
+        """Who on the left, what on the right."""
+        yield Static(self._who, classes="who", markup=False)
+        yield Static(self._said(), classes="said", markup=False)
 
-    def grow(self, text: str) -> None:
+    def grow(self, text: str, *, footnote: str = "") -> None:
         """Say more."""
-        self.text += text
-        self.refresh_text()
+        self._text += text
+        self._footnote = footnote
+        for place in self.query(".said").results(Static):
+            place.update(self._said())
 
-    def refresh_text(self) -> None:
-        """Show text and footnote."""
-        note = (f"\n{self.footnote}", "$dim") if self.footnote else ""
-        color = "$primary" if self._who == "you" else "$success"
-        self.update(Content.assemble((f"{self._who:<6} ", f"{color} bold"), self.text, note))
+    def _said(self) -> Content:
+        note = (f"\n{self._footnote}", "$dim") if self._footnote else ""
+        return Content.assemble(self._text, note)
 
 
 class ChatScreen(Screen[None]):
@@ -82,7 +83,7 @@ class ChatScreen(Screen[None]):
         Binding(
             "escape",
             "back",
-            "stop / back",
+            "stop, back",
             key_display="esc",
             tooltip="Stop the reply; when there is none, back",
         ),
@@ -206,13 +207,9 @@ class ChatScreen(Screen[None]):
     def _reply_ended(self, done: Done) -> None:
         self._replying = False
         if reply := self._reply():
-            facts = [
-                f"{done.new_tokens} tokens",
-                f"{done.tokens_per_second:.0f} tok/s",
-                STOPPED_BY.get(done.stopped_by, ""),
-            ]
-            reply.footnote = one_line(" · ".join(filter(None, facts)), 100)
-            reply.refresh_text()
+            facts = [f"{done.new_tokens} tokens", f"{done.tokens_per_second:.0f} tok/s"]
+            facts.append(STOPPED_BY.get(done.stopped_by, ""))
+            reply.grow("", footnote=one_line(" · ".join(filter(None, facts)), 100))
         if done.context_tokens and self._ready is not None:
             self._title(f"context {done.context_tokens:,} of {self._ready.context_length:,} tokens")
 

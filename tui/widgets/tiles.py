@@ -99,7 +99,8 @@ def _time(stage: StageSeen) -> Tile:
     if stage.seconds is not None:
         return Tile("took", words.span(stage.seconds))
     if stage.state == "running":
-        return Tile("left", words.span(stage.seconds_left), "about" if stage.seconds_left else "")
+        about = "~" if stage.seconds_left is not None else ""
+        return Tile("left", f"{about}{words.span(stage.seconds_left)}")
     return Tile("left", "–")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import queue
 import sys
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from workbench.data.conversations import Message
 from workbench.errors import BadInput, ExitCode, WorkbenchError
 from workbench.runs import find_home
 
@@ -31,16 +33,8 @@ DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "stop": [],
 }
-LONGEST_LINE = 1_000_000
-ROLES = ("system", "user", "assistant")
-
-
-@dataclasses.dataclass(frozen=True)
-class Message:
-    """One turn of a conversation."""
-
-    role: str
-    content: str
+LONGEST_LINE = 4_000_000
+LONGEST_TEXT = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,12 +84,12 @@ class ModelSpeaker:
             sampling=sampling_of(settings),
             stop_ids=stop_ids(self._tokenizer),
         )
-        text, stopped = "", False
-        for piece in stream_text(generation, self._tokenizer, stop_texts=settings["stop"]):
+        text, stopped = "", stop()
+        pieces = iter(()) if stopped else stream_text(generation, self._tokenizer, stop_texts=settings["stop"])
+        for piece in pieces:
             text += piece
             yield piece
-            if stop():
-                stopped = True
+            if stopped := stop():
                 break
         new_tokens = len(generation.reply.ids)
         yield Spoken(
@@ -175,6 +169,8 @@ class ChatSession:
             yield self._conversation()
         elif kind == "messages":
             yield self._conversation()
+        elif kind is None:
+            raise BadInput("that line is not a request", fix='write {"type": "user", "text": "…"} on one line')
 
     def _conversation(self) -> dict[str, Any]:
         return {"type": "messages", "messages": [dataclasses.asdict(message) for message in self._messages]}
@@ -204,41 +200,58 @@ class ChatSession:
         self._settings = settings
 
 
-def serve(session: ChatSession, lines: Iterator[str], write: Callable[[str], None]) -> None:
-    """Answer requests in order until the lines end; a `stop` is heard while a reply is being made."""
-    waiting: queue.Queue[dict[str, Any] | None] = queue.Queue()
-    stopping = threading.Event()
+class _Inbox:
+    """Requests as they come, read by a thread of its own so that a `stop` is heard while a reply is being made.
 
-    def listen() -> None:
+    A stop means every request that came before it, so it is never too early nor too late.
+    """
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._stopped_through = 0
+        threading.Thread(target=self._listen, args=(lines,), name="chat-listener", daemon=True).start()
+
+    def _listen(self, lines: Iterator[bytes]) -> None:
+        received = 0
         for line in lines:
             request = _request(line)
-            if request is not None and request.get("type") == "stop":
-                stopping.set()
-            elif request is not None:
-                waiting.put(request)
-        waiting.put(None)
+            if request.get("type") == "stop":
+                self._stopped_through = received
+            else:
+                received += 1
+                self._waiting.put(request)
+        self._waiting.put(None)
 
-    threading.Thread(target=listen, name="chat-listener", daemon=True).start()
+    def requests(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Numbered requests until the lines end."""
+        return enumerate(iter(self._waiting.get, None), start=1)  # type: ignore[arg-type]
+
+    def is_stopped(self, number: int) -> bool:
+        """Whether a stop came after request `number`."""
+        return number <= self._stopped_through
+
+
+def serve(session: ChatSession, lines: Iterator[bytes], write: Callable[[str], None]) -> None:
+    """Answer requests in order until the lines end and all are answered."""
+    inbox = _Inbox(lines)
     write(json.dumps(session.ready()))
-    while (request := waiting.get()) is not None:
-        stopping.clear()
-        for answer in session.answer(request, stopping.is_set):
+    for number, request in inbox.requests():
+        for answer in session.answer(request, functools.partial(inbox.is_stopped, number)):
             write(json.dumps(answer))
 
 
-def _request(line: str) -> dict[str, Any] | None:
-    if len(line) > LONGEST_LINE:
-        return {"type": "user", "text": None}
+def _request(line: bytes) -> dict[str, Any]:
+    """The request of a line; for a line that is none, one that is answered by an error."""
     try:
-        request = json.loads(line)
+        request = json.loads(line) if len(line) <= LONGEST_LINE else None
     except (ValueError, RecursionError):
-        return None
-    return request if isinstance(request, dict) else None
+        request = None
+    return request if isinstance(request, dict) else {"type": None}
 
 
 def _text(request: Mapping[str, Any]) -> str:
     text = request.get("text")
-    if not isinstance(text, str) or len(text) > LONGEST_LINE:
+    if not isinstance(text, str) or len(text) > LONGEST_TEXT:
         raise BadInput("the message is not a text of reasonable length")
     return text.encode(errors="replace").decode()
 
@@ -251,7 +264,7 @@ def _messages(value: Any) -> list[Message]:
         role, content = (entry.get("role"), entry.get("content")) if isinstance(entry, dict) else (None, None)
         if role not in ROLES or not isinstance(content, str):
             raise BadInput("a message needs a role (system, user, assistant) and a text as content")
-        messages.append(Message(str(role), content))
+        messages.append(Message(role, content))
     return messages
 
 
@@ -287,7 +300,7 @@ def serve_stdio(session: ChatSession) -> None:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
-    serve(session, iter(sys.stdin.readline, ""), write)
+    serve(session, iter(sys.stdin.buffer.readline, b""), write)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,19 @@
-"""What is said of a file of examples: its format, what is rejected, and what a model learns of the first one.
+"""What is said of a data file: its format, what is rejected, and what a model learns of the first example.
 
-Without colour: `«learned»` stands in angle quotes, `‹read›` in single ones.
+Without colour: `«learned»` stands in double angle quotes, `‹read›` in single ones.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import textwrap
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.cli.inspected import Inspected, fact_lines, shown
 from workbench.data.inspect_examples import ExampleFileReport, ShownConversation, inspect_examples
+from workbench.files import human_bytes
 from workbench.safe_text import safe_text
 
 if TYPE_CHECKING:
@@ -20,6 +22,73 @@ if TYPE_CHECKING:
 WIDTH = 78
 MOST_SHOWN_TOKENS = 400
 MOST_REASONS = 10
+SHOWN_CHARACTERS = 300
+TEXT_SUFFIXES = (".txt", ".md", ".txt.gz", ".md.gz", ".txt.zst", ".md.zst")
+
+
+def data_file(path: Path, tokenizer: Tokenizer | None) -> Inspected:
+    """The report on a file of documents, of multiple-choice questions, or of examples to fine-tune on.
+
+    Raises BadInput for a file that is missing, damaged, empty or of an unknown shape.
+    """
+    keys = set[str]() if path.name.endswith(TEXT_SUFFIXES) else _first_keys(path)
+    if not keys or keys & {"text"} and not keys & {"messages", "conversations", "instruction", "prompt"}:
+        return document_file(path)
+    if keys & {"choices", "context_options"}:
+        return question_file(path)
+    return example_file(path, tokenizer)
+
+
+def _first_keys(path: Path) -> set[str]:
+    from workbench.data.rows import Row, read_rows
+
+    row = next((row for row in read_rows(path) if isinstance(row, Row)), None)
+    return set() if row is None else set(row.fields)
+
+
+def document_file(path: Path) -> Inspected:
+    """The report on a file of documents, as the corpus stage reads it."""
+    from workbench.data.documents import Document, read_documents
+
+    documents, size, first = 0, 0, ""
+    rejected: Counter[str] = Counter()
+    for record in read_documents([str(path.absolute())], base=Path()):
+        if isinstance(record, Document):
+            first = first or record.text[: SHOWN_CHARACTERS * 4]
+            documents, size = documents + 1, size + len(record.text.encode("utf-8", "replace"))
+        else:
+            rejected[record.reason.replace("_", " ")] += 1
+    facts = {
+        "kind": "documents",
+        "path": str(path),
+        "documents": documents,
+        "bytes": size,
+        "rejected": dict(rejected),
+    }
+    told = {
+        "documents": f"{documents:,}",
+        "text": human_bytes(size),
+        "bad records": f"{rejected.total():,}",
+    }
+    lines = [f"documents  {shown(str(path), 200)}", *fact_lines(told)]
+    lines += [f"    {shown(reason, 100)}: {count:,}" for reason, count in rejected.most_common(MOST_REASONS)]
+    if first:
+        lines += ["", *_wrapped(f"“{shown(first, SHOWN_CHARACTERS)}”")]
+    return Inspected(facts, lines)
+
+
+def question_file(path: Path) -> Inspected:
+    """The report on a file of multiple-choice questions, the right answer of the first one in «»."""
+    from workbench.data.questions import read_questions
+
+    questions = read_questions(path)
+    first = questions[0]
+    facts = {"kind": "questions", "path": str(path), "questions": len(questions), "first": dataclasses.asdict(first)}
+    lines = [f"questions  {shown(str(path), 200)}", *fact_lines({"questions": f"{len(questions):,}"}), ""]
+    for place, (context, text) in enumerate(zip(first.contexts, first.continuations, strict=True)):
+        answer = shown(text, SHOWN_CHARACTERS)
+        lines += _wrapped(f"{shown(context, SHOWN_CHARACTERS)} → {f'«{answer}»' if place == first.gold else answer}")
+    return Inspected(facts, lines)
 
 
 def example_file(path: Path, tokenizer: Tokenizer | None) -> Inspected:
@@ -51,7 +120,7 @@ def _lines(report: ExampleFileReport, cut: bool) -> list[str]:
     for reason, count in list(report.rejected.items())[:MOST_REASONS]:
         lines.append(f"    {shown(reason, 100)}: {count:,}")
     if report.first_rejected is not None:
-        lines.append(f"  first rejected  {shown(str(report.first_rejected.place), 120)}")
+        lines.append(f"  the first of them is {shown(str(report.path), 120)}:{report.first_rejected.line}")
     for conversation in report.first:
         lines += ["", f"{conversation.label}, what is learned in «»:"]
         lines += _tokens(conversation) if cut else _messages(conversation)

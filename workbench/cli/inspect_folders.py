@@ -174,7 +174,12 @@ def _training(state: Mapping[str, Any]) -> dict[str, str]:
     if state.get("best_metric") is not None:
         told["best"] = f"{figure(state['best_metric'])} held out, at step {figure(state.get('best_step'))}"
     environment = state.get("environment") or {}
-    told["made by"] = shown(", ".join(f"{key} {value}" for key, value in environment.items()), 200)
+    if environment:
+        told["on"] = shown(
+            f"{environment.get('device')}, {environment.get('threads')} threads, {environment.get('dtype')}, "
+            f"torch {environment.get('torch')}, {environment.get('optimizer')}",
+            110,
+        )
     return told
 
 

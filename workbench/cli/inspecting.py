@@ -17,6 +17,9 @@ from workbench.plan import Plan, StagePlan
 from workbench.references import find_checkpoint
 from workbench.runs import find_home, open_run
 
+# A missing file is told as one, not as an unknown run.
+DATA_SUFFIXES = (".json", ".jsonl", ".parquet", ".gz", ".zst", ".txt", ".md", ".toml")
+
 
 def inspected(what: str, *, home: Path | None, samples: int, tokenizer: str | None = None) -> Inspected:
     """What `what` holds: a path if there is one, else RUN, RUN/STAGE or RUN/STAGE@STEP.
@@ -27,11 +30,11 @@ def inspected(what: str, *, home: Path | None, samples: int, tokenizer: str | No
     path = Path(what)
     if path.is_dir():
         return _folder(path, samples)
-    if path.exists() or path.suffix in (".json", ".jsonl", ".parquet", ".gz", ".zst"):
-        from workbench.cli.inspect_file import example_file
+    if path.exists() or path.suffix in DATA_SUFFIXES:
+        from workbench.cli.inspect_file import data_file
         from workbench.cli.tokenizers import find_tokenizer
 
-        return example_file(path, find_tokenizer(tokenizer, home=home) if tokenizer is not None else None)
+        return data_file(path, find_tokenizer(tokenizer, home=home) if tokenizer is not None else None)
     name, _, stage = what.partition("/")
     if "@" in name:
         return _folder(find_checkpoint(what, home=home), samples)
@@ -90,6 +93,3 @@ def _folder(folder: Path, samples: int) -> Inspected:
         file=folder,
         fix="give one of those, an example file, or RUN/STAGE",
     )
-
-
-__all__ = ["Inspected", "inspected"]

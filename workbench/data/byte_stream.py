@@ -94,24 +94,11 @@ def text_blocks(path: Path) -> Iterator[bytes]:
             raise BadInput(f"cannot be read: {error.strerror or error}", file=shown_path(path)) from error
 
 
-def _unpacked(path: Path, file: BinaryIO) -> Iterator[bytes]:
-    suffix = path.suffix.lower()
-    if suffix == ".gz":
-        with gzip.GzipFile(fileobj=file, mode="rb") as stream:
-            yield from _within_ratio(path, file, _blocks_of(stream))
-    elif suffix == ".zst":
-        yield from _within_ratio(path, file, _zstd_blocks(file))
-    else:
-        yield from _blocks_of(file)
+def zstd_blocks(file: BinaryIO) -> Iterator[bytes]:
+    """Yields what a zstandard file unpacks to. Raises EOFError when it is cut, ZstdError when damaged.
 
-
-def _blocks_of(stream: BinaryIO | gzip.GzipFile) -> Iterator[bytes]:
-    while block := stream.read(BLOCK_BYTES):
-        yield block
-
-
-def _zstd_blocks(file: BinaryIO) -> Iterator[bytes]:
-    """Frame by frame, because zstandard's own `stream_reader` takes a cut for the end of the file."""
+    Frame by frame, because zstandard's own `stream_reader` takes a cut for the end of the file.
+    """
     unpacker = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
     frame = None
     while packed := file.read(_ZSTD_FEED_BYTES):
@@ -123,6 +110,22 @@ def _zstd_blocks(file: BinaryIO) -> Iterator[bytes]:
                 frame = None
     if frame is not None:
         raise EOFError("the last frame has no end")
+
+
+def _unpacked(path: Path, file: BinaryIO) -> Iterator[bytes]:
+    suffix = path.suffix.lower()
+    if suffix == ".gz":
+        with gzip.GzipFile(fileobj=file, mode="rb") as stream:
+            yield from _within_ratio(path, file, _blocks_of(stream))
+    elif suffix == ".zst":
+        yield from _within_ratio(path, file, zstd_blocks(file))
+    else:
+        yield from _blocks_of(file)
+
+
+def _blocks_of(stream: BinaryIO | gzip.GzipFile) -> Iterator[bytes]:
+    while block := stream.read(BLOCK_BYTES):
+        yield block
 
 
 def _within_ratio(path: Path, file: BinaryIO, blocks: Iterator[bytes]) -> Iterator[bytes]:

@@ -49,14 +49,13 @@ class FileSource:
 
     def _from_text(self, file: Path) -> Iterator[Document | BadRecord]:
         label = self._label(file)
+        whole_file = self._text_split == "file"
         for number, text in enumerate(texts_of(text_blocks(file), split=self._text_split)):
             if isinstance(text, BadText):
                 yield self._bad(file, text.line, text.reason, text.detail)
                 continue
-            if self._text_split != "file":
-                name = f"{label}:{text.line}"
-            else:
-                name = f"{label}[{number}]" if number else label
+            place = f"[{number}]" if whole_file else f":{text.line}"
+            name = label if whole_file and number == 0 else label + place
             yield Document(name, text.text, self.name, foreign_bytes=text.foreign_bytes)
 
     def _from_jsonl(self, file: Path) -> Iterator[Document | BadRecord]:

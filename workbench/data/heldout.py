@@ -5,18 +5,20 @@ from __future__ import annotations
 import heapq
 
 from workbench.data.documents import Document
+from workbench.data.split import POSITIONS
 
 
 class HeldOut:
-    """Keeps the documents at the lowest positions whose UTF-8 bytes fit into `max_bytes` together.
+    """Keeps the documents at the lowest positions, as many as fit into `max_bytes` of UTF-8 together.
 
-    Which ones stay depends on their positions (split.py) and not on the order they come in, except between
-    equal positions. Memory: `max_bytes` of text.
+    Which ones stay depends on their positions (split.py) and not on the order they come in: once one had to
+    leave, none above it comes in. A document larger than `max_bytes` alone is never in. Memory: `max_bytes`.
     """
 
     def __init__(self, *, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
+        self._ceiling = POSITIONS
         self._heap: list[tuple[int, int, int, Document]] = []  # highest position first; arrival breaks ties
         self._arrivals = 0
 
@@ -26,12 +28,15 @@ class HeldOut:
     def add(self, document: Document, position: int) -> list[Document]:
         """Take `document` in; gives back those that no longer fit, which may be itself."""
         size = len(document.text.encode())
+        if size > self._max_bytes or position >= self._ceiling:
+            return [document]
         self._arrivals += 1
         heapq.heappush(self._heap, (-position, -self._arrivals, size, document))
         self._bytes += size
         surplus = []
         while self._bytes > self._max_bytes:
-            _, _, freed, loser = heapq.heappop(self._heap)
+            negative, _, freed, loser = heapq.heappop(self._heap)
+            self._ceiling = -negative
             self._bytes -= freed
             surplus.append(loser)
         return surplus

@@ -1,12 +1,13 @@
 """JSON lines under zstandard: how documents lie on disk inside an artifact.
 
 Writing is deterministic: the same records give the same bytes. Reads only files this module wrote (a user's
-own files go through byte_stream.py and strict_json.py, which trust nothing).
+own files go through file_source.py, which trusts nothing).
 """
 
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,8 @@ from typing import IO, Any, cast
 import orjson
 import zstandard
 
+from workbench.data.byte_stream import zstd_blocks
+from workbench.data.lines import split_lines
 from workbench.errors import Damaged
 from workbench.files import disk_errors_named
 
@@ -75,8 +78,8 @@ class JsonlZstWriter:
 def read_jsonl_zst(path: Path) -> Iterator[dict[str, Any]]:
     """Yields the records of one file in order. Raises Damaged when the file is cut or altered."""
     try:
-        with zstandard.open(path, "rb") as stream:
-            for line in io.BufferedReader(stream, buffer_size=_BUFFER_BYTES):
-                yield orjson.loads(line)
-    except (zstandard.ZstdError, orjson.JSONDecodeError) as error:
+        with path.open("rb") as file:
+            for line in split_lines(zstd_blocks(file), max_bytes=sys.maxsize):
+                yield orjson.loads(line.content or b"")
+    except (EOFError, zstandard.ZstdError, orjson.JSONDecodeError) as error:
         raise Damaged("is damaged", file=path, fix="delete the artifact and run again") from error

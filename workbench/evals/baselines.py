@@ -2,8 +2,8 @@
 
 All figures are bits per UTF-8 byte of the held-out documents, so they stand beside the model's, but the games
 differ. A compressor reads all documents as *one* text: it may learn from one held-out document for the next,
-which a model may not. The n-gram model reads the model's own tokens and each document on its own, as models do.
-Knows texts, not files.
+which a model may not. The n-gram model reads the model's own tokens, and each document on its own, as models
+do. Knows texts, not files.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from workbench.evals.kneser_ney import KneserNey
 from workbench.evals.metric import Metric
 from workbench.tokenizer import Tokenizer
 
-# What the baselines may learn from, at most. xz -9 takes about 1 s and 10 MB of memory per MB of text (and runs
-# twice), the 5-gram 1 s and 150 MB per million tokens.
+# What the baselines may learn from, at most. xz -9 takes about 1 s and 10 MB of memory per MB of text (and is
+# run twice), the 5-gram 1 s and 150 MB per million tokens.
 XZ_TRAINING_BYTES = 24_000_000
 KNESER_NEY_TOKENS = 6_000_000
 

@@ -21,8 +21,8 @@ from workbench.model.transformer import Decoder
 
 # Logits held at once, in numbers: 2**22 float32 are 16 MB, whatever the vocabulary.
 MAX_LOGITS = 1 << 22
-# Tokens in a batch. On a CPU activations should stay in the cache: a 5M model reads 1.6 times as many tokens per
-# second in batches of 2,048 as in batches of 8,192. Other devices need much work at once.
+# Tokens in a batch. On a CPU activations should stay in the cache: a 5M model reads 1.4 to 1.6 times as many
+# tokens per second in batches of 2,048 as in batches of 8,192. Other devices need much work at once.
 BATCH_TOKENS = {"cpu": 2048}
 BATCH_TOKENS_ELSEWHERE = 32_768
 

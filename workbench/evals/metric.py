@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class Metric:
     stderr: float | None
     n: int
 
-    def to_json(self) -> dict[str, float | int | None]:
+    def to_json(self) -> dict[str, Any]:
         """Plain values, six significant digits: more would be noise, fewer would hide a change."""
         stderr = None if self.stderr is None else _rounded(self.stderr)
         return {"value": _rounded(self.value), "stderr": stderr, "n": self.n}

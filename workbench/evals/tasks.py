@@ -21,8 +21,8 @@ QUESTION_FILES = (".jsonl", ".jsonl.gz")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One way to measure. `needs` says what must be there: held-out documents, a model that chats, or one that
-    was taught from `python-docs` (without that the figures mean nothing, but they can be had).
+    """One way to measure. `needs` says what must be there: held-out documents, a model that chats, a model
+    that was taught from `python-docs` (without that the figures mean nothing, but they can be had).
 
     `questions` are those of a file; a task with a name knows where its own come from.
     """

@@ -7,7 +7,7 @@
 x_BTD is the residual stream: every layer reads it, thinks, and *adds* what it found. Attention moves
 information between positions; the feed-forward works on each position alone; nothing else mixes.
 It is the block of Llama (Touvron et al. 2023), and with `qk_norm` the block of Qwen3 (Qwen Team 2025).
-Attributes carry Hugging Face's tensor names, so a parameter's path is its name in a checkpoint.
+Attributes carry Hugging Face's names, so that a parameter's path is its name in anybody's checkpoint.
 
 Shapes are part of the names:
     B rows    T new positions    S positions seen (cached and new)    D width of the residual stream
@@ -30,8 +30,8 @@ from workbench.model_config import ModelConfig
 class Decoder(nn.Module):
     """A causal language model: `model(ids_BT)` gives logits_BTV, the scores of what follows each position.
 
-    The logits at position t depend on ids[:, : t + 1] only. Weights are whatever torch left in memory until
-    `initialise` or `load_model` sets them.
+    The logits at position t depend on ids[:, : t + 1] only. The weights mean something once `initialise` or
+    `load_model` has set them.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -210,7 +210,7 @@ class Rotation(NamedTuple):
 
     A head's E numbers are E/2 pairs (p, p + E/2), each a point in a plane. At position t pair p is turned by
     the angle t · theta^(-2p/E), so q·k depends on the *distance* of two tokens, not on where they stand; fast
-    pairs tell neighbours apart, slow ones give the far view. It costs no parameters, and no table ends it.
+    pairs tell neighbours apart, slow ones give the far view. It costs no parameters and ends at no position.
     """
 
     cos_BT1E: Tensor
@@ -218,7 +218,7 @@ class Rotation(NamedTuple):
 
     @classmethod
     def at(cls, positions_BT: Tensor, *, head_dim: int, theta: float) -> Rotation:
-        """The rotation at these positions. Always float32: bfloat16 cannot tell position 257 from 258."""
+        """The rotation at these positions. Always float32: bfloat16 cannot tell position 256 from 257."""
         pair = torch.arange(0, head_dim, 2, dtype=torch.float32, device=positions_BT.device)
         angles_BT1P = positions_BT[..., None, None] * theta ** (-pair / head_dim)
         cos, sin = angles_BT1P.cos(), angles_BT1P.sin()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from workbench.data.corpus_report import CorpusReport, first_lines
 from workbench.data.dedup import SeenTexts, folded_digest
 from workbench.data.documents import BadRecord, Document, read_documents
 from workbench.data.heldout import HeldOut
+from workbench.data.jsonl_zst import JsonlZstWriter
 from workbench.data.near_copies import ShingleIndex
 from workbench.data.passages import heldout_below, hold_out_passages, passage_characters
 from workbench.data.split import POSITIONS, position
@@ -31,8 +33,8 @@ from workbench.files import write_atomic
 from workbench.recipe import Corpus
 from workbench.stage_run import StageInputs, StageRun
 
-BETWEEN_LOOKS = 64
-"""Records between two looks at progress and requests to stop: at most two seconds of long novels."""
+BETWEEN_LOOKS_SECONDS = 0.2
+"""Time between two looks at progress and requests to stop; a record can be a line or a whole novel."""
 
 _Item = TypeVar("_Item")
 
@@ -67,10 +69,12 @@ def run(settings: Corpus, inputs: StageInputs, run: StageRun) -> dict[str, Any]:
 
 def _watched(items: Iterable[_Item], run: StageRun) -> Iterator[_Item]:
     """`items`, with progress shown and requests to stop obeyed on the way."""
+    looked_at = -BETWEEN_LOOKS_SECONDS
     for count, item in enumerate(items):
-        if count % BETWEEN_LOOKS == 0:
+        if time.monotonic() - looked_at >= BETWEEN_LOOKS_SECONDS:
             run.progress(count, None, "documents")
             run.check_stop()
+            looked_at = time.monotonic()
         yield item
 
 
@@ -98,6 +102,20 @@ def _accepted(
                 yield document
 
 
+class _TrainingSide:
+    """Documents on their way to disk, counted."""
+
+    def __init__(self, writer: JsonlZstWriter) -> None:
+        self._writer = writer
+        self.documents = 0
+        self.characters = 0
+
+    def add(self, document: Document) -> None:
+        corpus_folder.write_document(self._writer, document)
+        self.documents += 1
+        self.characters += len(document.text)
+
+
 @dataclass(frozen=True)
 class _Split:
     """The held-out side in order of position; the training side is on disk and only counted here."""
@@ -111,35 +129,30 @@ def _split(documents: Iterable[Document], settings: Corpus, run: StageRun, repor
     """Writes the training side and gives back the other: `heldout_fraction` of all documents, by their text.
 
     What a source itself holds out is never trained on; beyond `heldout_max_bytes` it is rejected, where a
-    document held out by hash goes to the training side. When no document would be left to train on, nothing
-    is held out (and passages are, later).
+    document held out by hash goes to the training side. When no document would be left to train on, those
+    held out by hash all go there (and passages of them are held out later).
     """
     heldout = HeldOut(max_bytes=settings.heldout_max_bytes)
-    train, train_characters = 0, 0
     below = round(settings.heldout_fraction * POSITIONS)
     with corpus_folder.train_writer(run.folder) as writer:
-
-        def keep_for_training(document: Document) -> None:
-            nonlocal train, train_characters
-            corpus_folder.write_document(writer, document)
-            train += 1
-            train_characters += len(document.text)
-
+        train = _TrainingSide(writer)
         for document in documents:
             at = position(document.text)
             if document.heldout is False or (document.heldout is None and at >= below):
-                keep_for_training(document)
+                train.add(document)
                 continue
             for surplus in heldout.add(document, at):
                 if surplus.heldout:
                     report.rejected(surplus, "heldout_surplus", settings.heldout_max_bytes)
                 else:
-                    keep_for_training(surplus)
-        if not train:
-            for document in heldout.documents():
-                keep_for_training(document)
-            heldout = HeldOut(max_bytes=settings.heldout_max_bytes)
-    return _Split(heldout.documents(), train, train_characters)
+                    train.add(surplus)
+        chosen = heldout.documents()
+        if not train.documents:
+            for document in chosen:
+                if not document.heldout:
+                    train.add(document)
+            chosen = [document for document in chosen if document.heldout]
+    return _Split(chosen, train.documents, train.characters)
 
 
 def _check(split: _Split, settings: Corpus, run: StageRun, report: CorpusReport) -> None:

@@ -41,7 +41,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     """
     run.start_over()
     machine = prepare_machine()
-    tasks = [find_task(name, base=inputs.recipe_folder) for name in settings.tasks]
+    tasks = [find_task(name, base=inputs.recipe_folder) for name in dict.fromkeys(settings.tasks)]
     heldout = [document.text for document in read_artifact_documents(inputs.documents, "heldout")]
     exams = plan_exams(tasks, inputs, has_heldout=bool(heldout))
     announce_omissions(tasks, exams, run)
@@ -62,7 +62,8 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
             run.check_stop()
         cards.append(Scorecard(exam.stage, results))
 
-    baselines = measure_baselines(tasks, heldout, inputs, settings.limit, run) if settings.baselines else {}
+    taken = [task for task in tasks if any(task in exam.tasks for exam in exams)]
+    baselines = measure_baselines(taken, heldout, inputs, settings.limit, run) if settings.baselines else {}
     figures = {
         "models": {card.model: card.to_json() for card in cards},
         "baselines": metrics_to_json(baselines),
@@ -76,8 +77,8 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
 class Exam:
     """One model and the tasks it is measured by.
 
-    context_length: the longest window any training so far used; None where nobody wrote it down. reference: the
-    model that preference training started from.
+    context_length: the longest window any training so far used; None where nobody wrote it down. reference:
+    the model that preference training started from.
     """
 
     stage: str
@@ -90,8 +91,8 @@ class Exam:
 def plan_exams(tasks: Sequence[Task], inputs: StageInputs, *, has_heldout: bool) -> list[Exam]:
     """The models in order of training, each with the tasks that suit it.
 
-    Held-out documents are for the first and the last model: what fine-tuning costs shows between those. Chat is
-    for models after sft. The Python tasks are for models that were taught, somewhere, from `python-docs`.
+    Held-out documents are for the first and the last model: what fine-tuning cost shows between those. Chat
+    is for models after sft. The Python tasks are for models taught, at any stage, from `python-docs`.
     """
     exams: list[Exam] = []
     lengths: list[int] = []
@@ -122,9 +123,8 @@ def announce_omissions(tasks: Sequence[Task], exams: Sequence[Exam], run: StageR
     """Warn, by name, of tasks that suit no model: the recipe asked for them."""
     for task in tasks:
         if not any(task in exam.tasks for exam in exams):
-            run.warning(
-                f"task {task.name} is left out: no model here has what it needs ({', '.join(sorted(task.needs))})"
-            )
+            needs = ", ".join(sorted(task.needs))
+            run.warning(f"task {task.name} is left out: no model here has all it needs ({needs})")
 
 
 def open_subject(exam: Exam, settings: Settings, machine: Machine) -> Subject:
@@ -143,7 +143,7 @@ def open_subject(exam: Exam, settings: Settings, machine: Machine) -> Subject:
 def measure_baselines(
     tasks: Sequence[Task], heldout: Sequence[str], inputs: StageInputs, limit: int | None, run: StageRun
 ) -> dict[str, Metrics]:
-    """What needs no model, by task and name: compressors and counts on the documents, spelling on the names."""
+    """What needs no model, by task and name: compressors and counts on documents, spelling on names."""
     found: dict[str, Metrics] = {}
     for task in tasks:
         run.check_stop()

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-import workbench
 from workbench.data.loader import Batch
 from workbench.errors import Stopped
 from workbench.files import sweep
@@ -26,6 +25,7 @@ from workbench.train.checkpoint_folder import Found, write_summary
 from workbench.train.device import Machine, compare, environment
 from workbench.train.loop import StepReport
 from workbench.train.optimizers import Optimizers, OptimizerSettings
+from workbench.version import VERSION
 
 METRIC_SECONDS = 0.1  # quicker steps are put together: ten points a second draw any curve
 SAVE_FIRST = ("save", "stop", "pause")
@@ -65,7 +65,7 @@ def start_or_resume(
     """
     here = environment(
         machine,
-        version=workbench.__version__,
+        version=VERSION,
         optimizer=optimizer.implementation,
         micro_batch_tokens=micro_batch_tokens,
     )

@@ -149,7 +149,7 @@ def restore(checkpoint: Path, optimizer: Optimizers) -> TrainingState:
 
 
 class SaveClock:
-    """Says when a checkpoint is due: every so many seconds, or fewer times, to keep saving under 2 % of the time.
+    """Says when a checkpoint is due: every so many seconds, and rarer when saving would take over 2 % of time.
 
     On the monotonic clock: a changed date neither hurries nor delays it.
     """
@@ -182,22 +182,24 @@ def _whole_or_nothing(building: Path, *, needed: int) -> Iterator[None]:
 
     A full disk shows itself as OSError, SafetensorError or RuntimeError, so what decides is the free space.
     """
-    with_margin = needed * 11 // 10
-    full = NoSpace(
-        f"a checkpoint needs {human_bytes(with_margin)}",
-        file=building.parent,
-        fix="free some space, then run the same command again: it goes on from the last checkpoint",
-    )
-    if free_bytes(building.parent) < with_margin:
-        raise full
+    folder, with_margin = building.parent, needed * 11 // 10
+
+    def refused(problem: str) -> NoSpace:
+        fix = "free some space, then run the same command again: it goes on from the last checkpoint"
+        return NoSpace(problem, file=folder, fix=fix)
+
+    if (free := free_bytes(folder)) < with_margin:
+        raise refused(f"a checkpoint needs {human_bytes(with_margin)}, {human_bytes(free)} are free")
     try:
         building.mkdir(parents=True)
         yield
     except BaseException as error:
-        is_full = isinstance(error, Exception) and free_bytes(building.parent) < with_margin
+        free = free_bytes(folder)
         shutil.rmtree(building, ignore_errors=True)
-        if is_full:
-            raise full from error
+        if isinstance(error, Exception) and free < with_margin:
+            raise refused(f"a checkpoint needs {human_bytes(with_margin)}, the disk filled up") from error
+        if isinstance(error, OSError | SafetensorError):  # a quota, a read-only or broken disk
+            raise refused(f"a checkpoint cannot be written ({error})") from error
         raise
 
 

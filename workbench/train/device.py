@@ -118,7 +118,7 @@ def environment(machine: Machine, *, version: str, optimizer: str, micro_batch_t
 
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """The differing fields of two environments, as `threads 2 -> 1`; none when results are bit for bit equal."""
+    """The differing fields of two environments, as `threads 2 -> 1`; none when results are equal to the bit."""
     return [
         f"{field} {old.get(field, 'unknown')} -> {new.get(field, 'unknown')}"
         for field in sorted(old.keys() | new.keys())

@@ -1,0 +1,100 @@
+"""Pictures of the screens. A difference is looked at before it is accepted (`--snapshot-update`)."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from tui.app import WorkbenchApp
+from tui.screens.chat import ChatScreen
+from workbench.chat_client import ChatClient
+from workbench.files import lock_file
+
+NOW = 1_700_000_000.0
+CHILD = Path(__file__).parent.parent / "fixtures" / "fake_chat_child.py"
+HOME = Path("/home/ada/models")
+
+
+@pytest.fixture(autouse=True)
+def _frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("WORKBENCH_THEME", "dark")
+
+
+@pytest.fixture
+def canned(make_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home with one live run and three that are over, in a fixed order and under a fixed path."""
+    make_run("tinystories-1b2c3d", state="finished", now=NOW - 90_000)
+    make_run("novels-large-99ffee", state="failed", now=NOW - 4000, error="the loss is not a number")
+    make_run("smoke-aa11bb", state="stopped", now=NOW - 300)
+    run = make_run("quickstart-7f3a12", state="running", now=NOW)
+    monkeypatch.setattr("workbench.runs.list_runs", lambda _: [])
+    monkeypatch.setattr("tui.feed.list_runs", lambda _: sorted(_runs(tmp_path), key=lambda run: run.name))
+    for module in ("run", "log"):
+        monkeypatch.setattr(f"tui.screens.{module}.open_run", lambda _, name: run)
+    with lock_file(run.lock_path) or pytest.fail("the lock was not free"):
+        yield HOME
+
+
+def _runs(home: Path) -> list[Any]:
+    from workbench.runs import Run
+
+    return [Run(folder) for folder in (home / "runs").iterdir()]
+
+
+async def shows(pilot: Pilot[None], text: str) -> None:
+    """Wait until `text` is on the screen."""
+    deadline = time.monotonic() + 10
+    while not any(text in strip.text for strip in pilot.app.screen._compositor.render_strips()):
+        assert time.monotonic() < deadline
+        await pilot.pause(0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "theme"),
+    [("usual", (80, 24), "dark"), ("wide-light", (140, 40), "light"), ("small", (60, 15), "dark")],
+)
+def test_run(
+    canned: Path,
+    snap_compare: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    size: tuple[int, int],
+    theme: str,
+) -> None:
+    monkeypatch.setenv("WORKBENCH_THEME", theme)
+    app = WorkbenchApp(canned, "quickstart-7f3a12")
+    assert snap_compare(app, terminal_size=size, run_before=lambda pilot: shows(pilot, "pretrain loss"))
+
+
+def test_home(canned: Path, snap_compare: Any) -> None:
+    assert snap_compare(WorkbenchApp(canned), run_before=lambda pilot: shows(pilot, "smoke-aa11bb"))
+
+
+def test_stop(canned: Path, snap_compare: Any) -> None:
+    async def ask(pilot: Pilot[None]) -> None:
+        await shows(pilot, "pretrain loss")
+        await pilot.press("S")
+        await shows(pilot, "Checkpoint, then stop")
+
+    assert snap_compare(WorkbenchApp(canned, "quickstart-7f3a12"), run_before=ask)
+
+
+def test_chat(canned: Path, snap_compare: Any) -> None:
+    async def talk(pilot: Pilot[None]) -> None:
+        client = ChatClient([sys.executable, str(CHILD)])  # the screen ends it
+        pilot.app.push_screen(ChatScreen(HOME, "quickstart", client=client))
+        await shows(pilot, "context 256")
+        pilot.app.screen.query_one(Input).value = "What does os.listdir do? " * 5
+        await pilot.press("enter")
+        await shows(pilot, "context 8 of 256")
+
+    assert snap_compare(WorkbenchApp(canned), run_before=talk)

@@ -16,7 +16,7 @@ from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.types import CSSPathType
 
-from tui.compat import SafeFilter
+from tui.compat import SafeFilter, leave_on_signals
 from tui.messages import ActionFailed
 from tui.screens.help import HelpScreen
 from tui.screens.home import HomeScreen
@@ -51,6 +51,11 @@ class WorkbenchApp(App[None]):
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
         self.theme = theme_of_terminal()
+
+    def on_load(self) -> None:
+        """In a real terminal, leave it as it was whatever ends us."""
+        if not self.is_headless:
+            leave_on_signals(self)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own colour names, for themes that lack them."""

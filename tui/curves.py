@@ -5,7 +5,6 @@ Pure functions and one small class; standard library only. Knows no event, no pl
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +24,16 @@ class Point:
     high: float
     mean: float
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What is drawn at one place of the x axis."""
+
+    x: float
+    low: float
+    high: float
+    value: float
 
 
 class Curve:
@@ -82,20 +91,19 @@ def smoothed(points: Sequence[Point], smoothing: float) -> list[float]:
     return averages
 
 
-def decimated(points: Sequence[Point], columns: int) -> list[Point]:
-    """At most `columns` points that keep every extreme."""
-    if len(points) <= columns:
-        return list(points)
-    edges = [len(points) * i // columns for i in range(columns + 1)]
-    groups = (points[a:b] for a, b in itertools.pairwise(edges))
-    return [_all_merged(group) for group in groups]
+def by_column(points: Sequence[Point], values: Sequence[float], *, end: int, columns: int) -> list[Sample]:
+    """One sample for each of `columns` equal parts of [0, end] that has points: extremes, and the last value.
 
-
-def _all_merged(group: Sequence[Point]) -> Point:
-    merged = group[0]
-    for point in group[1:]:
-        merged = _merged(merged, point)
-    return merged
+    What stands left of the newest step never changes while `end` stays: only news costs bytes on the line.
+    """
+    samples: dict[int, Sample] = {}
+    for point, value in zip(points, values, strict=True):
+        column = min(point.step * columns // end, columns - 1)
+        before = samples.get(column)
+        low, high = (before.low, before.high) if before else (point.low, point.high)
+        x = (column + 0.5) * end / columns
+        samples[column] = Sample(x, min(low, point.low), max(high, point.high), value)
+    return list(samples.values())
 
 
 def full_range(values: Sequence[float]) -> tuple[float, float]:
@@ -108,15 +116,26 @@ def full_range(values: Sequence[float]) -> tuple[float, float]:
 
 
 def focus_range(values: Sequence[float]) -> tuple[float, float]:
-    """A range that gives the later half of a curve at least 60 % of the height.
+    """A range that gives the later half of a curve most of the height.
 
     A loss falls from 9 to 3 in its first hundred steps and from 3.0 to 2.6 in the rest: on a linear axis of
     all of it, what a person wants to see lies in the lowest tenth.
     """
     low, high = full_range(values)
     late_low, late_high = full_range(values[len(values) // 2 :])
-    room = (late_high - late_low) / 0.6
-    return max(low, late_low - 0.1 * room), min(high, late_low + 0.9 * room)
+    room = (late_high - late_low) / 0.75
+    return max(low, late_low - 0.05 * room), min(high, late_low + 0.95 * room)
+
+
+def snapped(low: float, high: float) -> tuple[float, float]:
+    """The range widened to round limits: an axis that moves in jumps, not with every step."""
+    unit = _round_number((high - low) / 8)
+    return math.floor(low / unit + 1e-9) * unit, math.ceil(high / unit - 1e-9) * unit
+
+
+def _round_number(value: float) -> float:
+    power = 10.0 ** math.floor(math.log10(value))
+    return power * min((1.0, 2.0, 5.0, 10.0), key=lambda factor: abs(factor * power - value))
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
@@ -135,8 +154,10 @@ def ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def round_up(step: int) -> int:
-    """The next round step number (1, 1.5, 2, 2.5 … times a power of ten): an axis that rarely changes."""
-    if step <= 10:
-        return 10
-    unit: int = 10 ** (len(str(step)) - 1) // 2
-    return -(-step // unit) * unit
+    """The next of 10, 15, 20, 25, 30, 40, 50, 60, 80, 100, 150 …: an axis that rarely changes."""
+    power = 1
+    while True:
+        for factor in (10, 15, 20, 25, 30, 40, 50, 60, 80):
+            if step <= factor * power:
+                return factor * power
+        power *= 10

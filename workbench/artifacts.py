@@ -26,8 +26,10 @@ from workbench.files import (
     disk_errors_named,
     is_locked,
     lock_file,
+    make_folders,
     publish_folder,
     remove_folder,
+    sweep,
     write_atomic,
 )
 from workbench.version import VERSION
@@ -35,6 +37,8 @@ from workbench.version import VERSION
 KINDS = ("documents", "tokenizer", "tokens", "checkpoint", "scorecard", "package")
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
+# What a killed writer left behind is nobody's after an hour.
+ABANDONED_SECONDS = 3600.0
 
 
 def fingerprint_of(parts: Any) -> str:
@@ -84,9 +88,9 @@ class Store:
     def lock(self, name: ArtifactName) -> IO[str] | None:
         """The lock to make `name`, held while the returned file is open; None if another process makes it."""
         folder = self.path / name.kind
+        make_folders(folder)
         with disk_errors_named(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        return lock_file(folder / f".lock-{name.folder}")
+            return lock_file(folder / f".lock-{name.folder}")
 
     def is_being_made(self, name: ArtifactName) -> bool:
         """Whether a living process is making `name`."""
@@ -95,8 +99,7 @@ class Store:
     def start(self, name: ArtifactName) -> Path:
         """The folder to make `name` in, created if it is not there; needs the lock."""
         folder = self.building(name)
-        with disk_errors_named(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        make_folders(folder)
         return folder
 
     def publish(
@@ -126,13 +129,20 @@ class Store:
             "files": describe_files(building),
         }
         write_atomic(building / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=True) + "\n")
+        if not self.exists(name):  # a folder without its manifest is no artifact, whoever took it away
+            remove_folder(self.folder(name))
         publish_folder(building, self.folder(name))
         return self.folder(name)
 
     def remove(self, name: ArtifactName) -> None:
-        """Delete the artifact and whatever was left of making it."""
+        """Delete the artifact and whatever was left of making it; needs the lock."""
         remove_folder(self.folder(name))
         remove_folder(self.building(name))
+
+    def sweep(self) -> None:
+        """Clear away what killed processes were about to delete."""
+        for kind in KINDS:
+            sweep(self.path / kind, spare_seconds=ABANDONED_SECONDS)
 
 
 def describe_files(folder: Path) -> dict[str, dict[str, Any]]:

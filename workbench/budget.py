@@ -12,10 +12,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+from workbench.errors import BadInput
 from workbench.files import free_bytes, human_bytes, human_count
 from workbench.model_config import ModelConfig
 from workbench.plan import Plan, StagePlan, summary_of
 from workbench.recipe import Corpus, Dpo, Examples, Pretrain, Sft, Tokenizer
+from workbench.recipe_file import LoadedRecipe
 from workbench.source_files import DOCUMENT_SUFFIXES, EXAMPLE_SUFFIXES, files_of, is_file_source
 
 # Training FLOPs a second that the model reaches, per core or per device (recipes/LOG.md, 2026-11-20).
@@ -105,6 +107,13 @@ def estimate(plan: Plan) -> Budget:
         problems=(),
     )
     return dataclasses.replace(budget, problems=tuple(_problems(budget)))
+
+
+def require_fit(plan: Plan, loaded: LoadedRecipe) -> None:
+    """Raise BadInput, pointing at [model] or the home, when the plan cannot fit this machine."""
+    problems = estimate(plan).problems
+    if problems:
+        raise loaded.blame("model", "", BadInput(f"will not fit: {problems[0]}"))
 
 
 def _problems(budget: Budget) -> list[str]:

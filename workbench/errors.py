@@ -6,7 +6,8 @@ WorkbenchError                 1  the work failed
 │   └── Damaged                2  a file is not what its manifest says
 ├── NotFound                   3  no run, stage, checkpoint or file of that name
 ├── Busy                       4  somebody else holds the lock; says who
-├── NoSpace                    1  the disk is full or refuses to be written
+├── NoSpace                    1  the disk refuses to be written
+│   └── DiskFull               1  it is full: the run pauses until there is room
 ├── TrainingDiverged           1  the numbers went non-finite; says the step
 └── Stopped                   75  stopped with everything saved; `resume` goes on
 
@@ -98,7 +99,23 @@ class Busy(WorkbenchError):
 
 
 class NoSpace(WorkbenchError):
-    """The disk is full, read-only or refuses to be written; nothing published was harmed."""
+    """The disk is read-only, broken or refuses to be written; nothing published was harmed."""
+
+
+class DiskFull(NoSpace):
+    """There is no room now; waiting for some helps. `needed` says how many bytes, when that is known."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str | Path | None = None,
+        line: int | None = None,
+        fix: str | None = None,
+        needed: int | None = None,
+    ) -> None:
+        self.needed = needed
+        super().__init__(message, file=file, line=line, fix=fix)
 
 
 class TrainingDiverged(WorkbenchError):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import NoSpace
+from workbench.errors import DiskFull
 from workbench.files import disk_errors_named
 
 KINDS = frozenset(
@@ -68,7 +68,7 @@ class EventWriter:
     def write(self, kind: str, **fields: Any) -> Event:
         """Append one event and return it. Numbers that JSON cannot hold (NaN, inf) become strings.
 
-        Raises NoSpace when the disk is full; the file then ends with its last whole line.
+        Raises DiskFull, or NoSpace when the disk refuses; the file then ends with its last whole line.
         """
         assert kind in KINDS, f"{kind} is not an event kind"
         event: Event = {"time": round(time.time(), 3), "kind": kind, "seq": self._seq, **fields}
@@ -82,9 +82,7 @@ class EventWriter:
                 raise
             if written < len(line):
                 os.ftruncate(self._fd, before)
-                raise NoSpace(
-                    "the disk is full", file=self.path, fix="free some space, then run the same command again"
-                )
+                raise DiskFull("the disk is full", file=self.path, fix="free some space on this disk")
         self._seq += 1
         return event
 

@@ -19,26 +19,40 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from workbench.errors import BadInput, NoSpace
+from workbench.errors import BadInput, DiskFull, NoSpace
 
 TEMPORARY_PREFIX = ".tmp-"
 TRASH_PREFIX = ".trash-"
-_DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
+_FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT}
+_DISK_ERRNOS = {*_FULL_ERRNOS, errno.EROFS, errno.EIO, errno.EFBIG}
+# Native code tells of a full disk in words of its own.
+_FULL_WORDS = ("no space left", "os error 28", "disk is full")
 
 
 @contextlib.contextmanager
 def disk_errors_named(path: Path) -> Iterator[None]:
-    """Turn "no space", "read-only" and I/O errors of the block into one `NoSpace` line naming `path`."""
+    """Turn "no space", "read-only" and I/O errors of the block into one line naming `path`.
+
+    Raises DiskFull where room would help, NoSpace for the others.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno in _DISK_ERRNOS:
-            raise NoSpace(
-                f"cannot write: {os.strerror(error.errno)}",
-                file=path,
-                fix="free some space or choose another --home, then run the same command again",
-            ) from error
+        if named := disk_error(error, path):
+            raise named from error
         raise
+
+
+def disk_error(error: Exception, path: Path) -> NoSpace | None:
+    """The error that says in one line how the disk refused to take `path`; None when `error` is of another kind."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _FULL_ERRNOS or any(words in str(error).lower() for words in _FULL_WORDS):
+        told = os.strerror(number or errno.ENOSPC)
+        return DiskFull(f"cannot write: {told}", file=path, fix="free some space on this disk")
+    if number in _DISK_ERRNOS:
+        fix = "see to the disk or choose another --home, then run the same command again"
+        return NoSpace(f"cannot write: {os.strerror(number)}", file=path, fix=fix)
+    return None
 
 
 def fsync_file(path: Path) -> None:
@@ -59,6 +73,16 @@ def fsync_folder(folder: Path) -> None:
         os.close(fd)
 
 
+def make_folders(folder: Path) -> None:
+    """Create `folder` and whatever is missing above it, durably; fine if it is there. Raises NoSpace."""
+    missing = [folder, *folder.parents]
+    missing = missing[: next(i for i, each in enumerate(missing) if each.is_dir())]
+    with disk_errors_named(folder):
+        for each in reversed(missing):
+            each.mkdir(exist_ok=True)
+            fsync_folder(each.parent)
+
+
 def write_atomic(path: Path, content: bytes | str, *, durable: bool = True) -> None:
     """Replace `path` by `content` so that a reader sees the old or the new file, never a part.
 
@@ -76,7 +100,8 @@ def write_atomic(path: Path, content: bytes | str, *, durable: bool = True) -> N
                     os.fsync(file.fileno())
             os.rename(temporary, path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise
         if durable:
             fsync_folder(path.parent)
@@ -118,10 +143,18 @@ def remove_folder(folder: Path) -> None:
     shutil.rmtree(trash, ignore_errors=True)
 
 
-def sweep(folder: Path) -> None:
-    """Remove what killed writers left in `folder`: temporary and trashed files and folders."""
+def sweep(folder: Path, *, spare_seconds: float = 0.0) -> None:
+    """Remove what killed writers left in `folder`: temporary and trashed files and folders.
+
+    Where living writers may be at work beside the dead, `spare_seconds` keeps what is temporary and younger.
+    """
+    newest = time.time() - spare_seconds
     for entry in folder.iterdir() if folder.is_dir() else ():
         if entry.name.startswith((TEMPORARY_PREFIX, TRASH_PREFIX)):
+            if spare_seconds and entry.name.startswith(TEMPORARY_PREFIX):
+                with contextlib.suppress(FileNotFoundError):
+                    if entry.lstat().st_mtime > newest:
+                        continue
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry, ignore_errors=True)
             else:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 
 from workbench.errors import BadInput, WorkbenchError
+from workbench.files import disk_errors_named
 from workbench.plan import Plan, difference
 from workbench.runs import Run, create_run
 
@@ -68,8 +69,8 @@ def start_worker(
     command += ["--only", only] if only else []
     for stage in force:
         command += ["--force", stage]
-    log_start = run.log_path.stat().st_size if run.log_path.exists() else 0
-    with open(run.log_path, "ab") as log:
+    with disk_errors_named(run.log_path), open(run.log_path, "ab") as log:
+        log_start = log.tell()
         worker = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -85,14 +86,13 @@ def start_worker(
             return run
         if worker.poll() is not None:
             # It may have been quick, or another worker may have been quicker.
-            if worker.returncode in (0, 4) or run.state() in ("finished", "stopped", "failed"):
+            if worker.returncode in (0, 4) or run.status().get("pid") == worker.pid:
                 return run
             with open(run.log_path, "rb") as log:
                 log.seek(log_start)
-                last = log.read().decode(errors="replace").strip().splitlines()[-1:]
-            raise WorkbenchError(
-                f"the worker of {run.name} did not start: {''.join(last)[:300]}", file=run.log_path
-            )
+                said = log.read().decode(errors="replace").strip().splitlines()
+            last = said[-1] if said else "it could not even say why; is the disk full?"
+            raise WorkbenchError(f"the worker of {run.name} did not start: {last[:300]}", file=run.log_path)
         time.sleep(0.02)
     raise WorkbenchError(
         f"the worker of {run.name} took more than {READY_SECONDS:.0f} s to start", file=run.log_path

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -297,19 +298,19 @@ def _sources_identity(name: str, table: Table, recipe: Recipe, loaded: LoadedRec
             identity.append(source)
         else:
             suffixes = DOCUMENT_SUFFIXES if name == "corpus" else EXAMPLE_SUFFIXES
-            for file in files_of(source, base=loaded.folder, suffixes=suffixes):
-                facts = file.stat()
-                identity.append(
-                    [
-                        source,
-                        file.name.encode(errors="surrogateescape").hex(),
-                        facts.st_size,
-                        facts.st_mtime_ns,
-                    ]
-                )
+            try:
+                files = files_of(source, base=loaded.folder, suffixes=suffixes)
+            except BadInput as error:
+                raise loaded.blame(name, "tasks" if name == "eval" else "sources", error) from None
+            identity += [_file_identity(source, file) for file in files]
     if name == "eval" and BUILT_IN not in sources:
         identity.append(sys.version)
     return identity
+
+
+def _file_identity(source: str, file: Path) -> list[Any]:
+    facts = file.stat()
+    return [source, os.fsencode(file.name).hex(), facts.st_size, facts.st_mtime_ns]
 
 
 def _package_identity(package: str) -> list[Any]:

@@ -22,6 +22,7 @@ MAX_BYTES = 256_000
 MAX_PROBLEMS = 20
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"|\'[^\']*\'')
 _MANY_DOTS = re.compile(r"(?:[\w-]+\s*\.\s*){16}")
+_ENDLESS_NUMBER = re.compile(r"\d{1000}")
 _HEADER = re.compile(r"^\s*\[\s*([A-Za-z0-9_.-]+)\s*\]")
 _KEY = re.compile(r"^\s*([A-Za-z0-9_.-]+)\s*=")
 
@@ -34,7 +35,7 @@ class LoadedRecipe:
     path: Path
     text: str
     overrides: Mapping[str, Any]
-    written: frozenset[str]
+    lines: Mapping[str, int]
 
     @property
     def folder(self) -> Path:
@@ -44,7 +45,14 @@ class LoadedRecipe:
     def origin(self, table: str, key: str) -> str:
         """`--set`, `recipe` or `default`."""
         name = f"{table}.{key}"
-        return "--set" if name in self.overrides else "recipe" if name in self.written else "default"
+        return "--set" if name in self.overrides else "recipe" if name in self.lines else "default"
+
+    def blame(self, table: str, key: str, error: BadInput) -> BadInput:
+        """`error`, told as a problem of this recipe's `key`: with the line where it is written."""
+        message = f"{f'[{table}] {key}'.strip()}: {error.one_line()}"
+        if f"{table}.{key}" in self.overrides:
+            return BadInput(message, file="--set")
+        return BadInput(message, file=self.path, line=_line(self.lines, table, key))
 
 
 def tables() -> dict[str, type[Table]]:
@@ -107,9 +115,6 @@ def load_recipe(name: str | Path, overrides: Mapping[str, Any] | None = None) ->
     text = _read(path)
     values = _parse(path, text)
     lines = dict(_key_lines(text))
-    written = {
-        f"{table}.{key}" for table, content in values.items() if isinstance(content, dict) for key in content
-    }
     overrides = {key: _override_value(value) for key, value in (overrides or {}).items()}
     problems = _apply(overrides, values)
     try:
@@ -117,7 +122,7 @@ def load_recipe(name: str | Path, overrides: Mapping[str, Any] | None = None) ->
     except ValidationError as error:
         problems += [_problem(path, lines, overrides, dict(one)) for one in error.errors()]
         raise RecipeError(_capped(path, problems)) from None
-    loaded = LoadedRecipe(recipe, path, text, overrides, frozenset(written))
+    loaded = LoadedRecipe(recipe, path, text, overrides, lines)
     problems += [
         BadInput(message, file=path, line=_line(lines, table, key), fix=fix)
         for table, key, message, fix in _cross_checks(recipe)
@@ -167,6 +172,10 @@ def _read(path: Path) -> str:
 def _parse(path: Path, text: str) -> dict[str, Any]:
     for number, line in enumerate(text.split("\n"), start=1):
         # tomllib takes quadratic time over dotted keys; no recipe needs more than one dot.
+        if _ENDLESS_NUMBER.search(line):
+            raise BadInput(
+                "has a number too long to be one", file=path, line=number, fix="write a shorter number"
+            )
         if line.count(".") >= 16 and _MANY_DOTS.search(_STRING.sub("", line)):
             raise BadInput(
                 "has a key with too many dots",
@@ -270,7 +279,8 @@ def _problem(
     if isinstance(
         error["input"], dict
     ):  # a check over the whole table: the message says it all, and names its key
-        where["line"] = _line(lines, table, message.split(" ")[0])
+        named = (f"{table}.{word}" for word in re.findall(r"\w+", message))
+        where["line"] = next((lines[name] for name in named if name in lines), where["line"])
         return BadInput(f"{label}: {message}", **where)
     return BadInput(f"{label} = {shown[:80]}: {message}", **where)
 

@@ -12,25 +12,42 @@ by the lock, never by a pid alone; *crashed* is inferred and never recorded.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import json
 import os
 import secrets
+import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from workbench.errors import BadInput, Busy, NotFound
+from workbench.errors import BadInput, Busy, NoSpace, NotFound
 from workbench.events import Event, EventReader, read_events
-from workbench.files import TEMPORARY_PREFIX, disk_errors_named, is_locked, lock_file, write_atomic
+from workbench.files import (
+    TEMPORARY_PREFIX,
+    disk_errors_named,
+    free_bytes,
+    fsync_folder,
+    is_locked,
+    lock_file,
+    make_folders,
+    sweep,
+    write_atomic,
+)
 
 STATES = ("pending", "running", "paused", "finished", "failed", "stopped", "crashed")
 LIVE = ("pending", "running", "paused")
 REQUESTS = ("stop", "save", "pause", "resume")
 # A worker that has not taken its lock this long after launch never will.
 START_SECONDS = 60.0
+# A full disk must still take the news that it is full: this file is given back first.
+RESERVE_BYTES = 262_144
+# What a killed creator of a run left behind is nobody's after an hour.
+ABANDONED_SECONDS = 3600.0
 
 
 def find_home(option: Path | None = None) -> Path:
@@ -105,9 +122,9 @@ class Run:
         recorded = str(self.status().get("state", "pending"))
         if recorded not in LIVE:
             return recorded
-        if recorded == "pending":
-            age = time.time() - float(status.get("started_at") or self.path.stat().st_mtime)
-            return "pending" if age < START_SECONDS else "crashed"
+        started_at = status.get("started_at")
+        if recorded == "pending" and isinstance(started_at, int | float):
+            return "pending" if time.time() - started_at < START_SECONDS else "crashed"
         return "crashed"
 
     def events(self) -> Iterator[Event]:
@@ -121,7 +138,7 @@ class Run:
             while reader.read_new():
                 pass
         while True:
-            over = self.state() not in LIVE
+            over = self.state() not in LIVE and not self.is_alive()
             events = reader.read_new()
             yield from events
             if over and not events:
@@ -176,13 +193,24 @@ class Run:
                 f"run {self.name} is being worked on by {self.holder()}",
                 fix=f"`workbench follow {self.name}` shows it",
             )
-        lock.seek(0)
-        lock.truncate()
-        lock.write(
-            json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": round(time.time(), 3)})
-        )
-        lock.flush()
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": round(time.time(), 3)}
+        with contextlib.suppress(OSError):  # a full disk: the lock holds, only its holder has no name
+            os.ftruncate(lock.fileno(), 0)
+            os.write(lock.fileno(), json.dumps(holder).encode())
         return lock
+
+    def keep_reserve(self) -> bool:
+        """Keep a little room for the news of a full disk; False when there is none. For the worker only."""
+        path = self.path / ".reserve"
+        with contextlib.suppress(NoSpace, OSError):
+            if not path.exists() and free_bytes(self.path) > 4 * RESERVE_BYTES:
+                write_atomic(path, b"\0" * RESERVE_BYTES, durable=False)
+        return path.exists()
+
+    def give_reserve_back(self) -> None:
+        """Make that little room. For the worker only."""
+        with contextlib.suppress(OSError):
+            (self.path / ".reserve").unlink(missing_ok=True)
 
     def holder(self) -> str:
         """Who holds the lock, in words."""
@@ -201,12 +229,12 @@ def list_runs(home: Path) -> list[Run]:
     folder = home / "runs"
     if not folder.is_dir():
         return []
-    runs = [
-        Run(entry)
-        for entry in folder.iterdir()
-        if not entry.name.startswith(".") and (entry / "plan.json").is_file()
-    ]
-    return sorted(runs, key=lambda run: ((run.path / "plan.json").stat().st_mtime, run.name), reverse=True)
+    dated = []
+    for entry in folder.iterdir():
+        with contextlib.suppress(OSError):  # not a run, or deleted this instant
+            if not entry.name.startswith("."):
+                dated.append(((entry / "plan.json").stat().st_mtime, entry.name, entry))
+    return [Run(entry) for _, _, entry in sorted(dated, reverse=True)]
 
 
 def open_run(home: Path, name: str) -> Run:
@@ -228,7 +256,7 @@ def create_run(home: Path, name: str, *, recipe_text: str, plan: Mapping[str, An
     folder = home / "runs"
     with disk_errors_named(folder):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folders(folder)
         except PermissionError:
             raise BadInput(
                 "the home is not writable", file=home, fix="choose another with --home DIR"
@@ -241,20 +269,22 @@ def create_run(home: Path, name: str, *, recipe_text: str, plan: Mapping[str, An
             raise BadInput("the home is not writable", file=home, fix="choose another with --home DIR")
         if run.path.exists():
             return run
+        sweep(folder, spare_seconds=ABANDONED_SECONDS)
         aside = folder / f"{TEMPORARY_PREFIX}{name}-{secrets.token_hex(4)}"
-        aside.mkdir()
-        (aside / "control").mkdir()
-        write_atomic(aside / "recipe.toml", recipe_text)
-        write_atomic(aside / "plan.json", json.dumps(plan, indent=1, ensure_ascii=True) + "\n")
-        write_atomic(
-            aside / "status.json", json.dumps({"state": "pending", "started_at": round(time.time(), 3)})
-        )
         try:
+            aside.mkdir()
+            (aside / "control").mkdir()
+            write_atomic(aside / "recipe.toml", recipe_text)
+            write_atomic(aside / "plan.json", json.dumps(plan, indent=1, ensure_ascii=True) + "\n")
+            status = {"state": "pending", "started_at": round(time.time(), 3)}
+            write_atomic(aside / "status.json", json.dumps(status))
             os.rename(aside, run.path)
-        except OSError:
+        except BaseException as error:
+            shutil.rmtree(aside, ignore_errors=True)
             # Somebody else made the same run at the same time: theirs is as good.
-            if not run.path.exists():
+            if not (isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST)):
                 raise
+        fsync_folder(folder)
     return run
 
 

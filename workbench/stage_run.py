@@ -6,22 +6,30 @@ the run folder itself, and does not know which recipe it belongs to.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from workbench.errors import Stopped
+from workbench.errors import DiskFull, Stopped
 from workbench.events import EventWriter
-from workbench.files import remove_folder
+from workbench.files import free_bytes, remove_folder
 from workbench.recipe import Model
 from workbench.runs import Run
 
 PROGRESS_SECONDS = 0.5
 PAUSE_POLL_SECONDS = 0.2
+ROOM_POLL_SECONDS = 0.5
+# A full disk is tried again once it has this much more room, and in any case ever more rarely: a quota and
+# used-up inodes do not show in the free space.
+WORTHWHILE_BYTES = 4_000_000
+FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 5.0, 300.0
+
+_T = TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,11 +109,16 @@ class StageRun:
         self._stop_signalled = stop_signalled
         self._waiting: deque[str] = deque()
         self._stopping = False
+        self._waits_for_room = False
         self._progress_at = -PROGRESS_SECONDS
 
     def emit(self, kind: str, **fields: Any) -> None:
-        """Append one fact to the run's events."""
-        self._events.write(kind, stage=self.stage, **fields)
+        """Append one fact to the run's events; waits while the disk is full."""
+        if self._waits_for_room:  # said while waiting: lost when even the reserve is used up
+            with contextlib.suppress(DiskFull):
+                self._events.write(kind, stage=self.stage, **fields)
+        else:
+            self.when_there_is_room(lambda: self._events.write(kind, stage=self.stage, **fields))
         if kind == "metric" and "step" in fields:
             shown = ("step", "loss", "val_loss", "val_bpb", "learning_rate", "tokens", "tokens_per_second")
             self._status.update(**{key: fields[key] for key in shown if key in fields})
@@ -125,6 +138,50 @@ class StageRun:
         if now - self._progress_at >= PROGRESS_SECONDS or (total is not None and done >= total):
             self._progress_at = now
             self.emit("stage_progress", done=done, total=total, unit=unit)
+
+    def when_there_is_room(self, action: Callable[[], _T]) -> _T:
+        """What `action` gives. Whenever it raises DiskFull, the run pauses until there is room and tries again.
+
+        It goes on by itself, or at once when `resume` is asked for; `stop` ends the wait by Stopped.
+        """
+        retry_seconds = FIRST_RETRY_SECONDS
+        while True:
+            try:
+                done = action()
+            except DiskFull as full:
+                self._wait_for_room(full, at_most=retry_seconds)
+                retry_seconds = min(2 * retry_seconds, LAST_RETRY_SECONDS)
+                continue
+            if retry_seconds > FIRST_RETRY_SECONDS:
+                self._status.update(state="running", waits_for=None)
+                self.note("there is room again: going on")
+            return done
+
+    def _wait_for_room(self, full: DiskFull, *, at_most: float) -> None:
+        """Return when trying again is worth it. The reserve makes room for saying what is going on."""
+        self._run.give_reserve_back()
+        free = free_bytes(self.folder)
+        enough = free + WORTHWHILE_BYTES if full.needed is None else max(full.needed, free + 1)
+        until = time.monotonic() + at_most
+        others = []
+        self._waits_for_room = True
+        try:
+            if self._status.snapshot().get("waits_for") is None:
+                self._status.update(state="paused", waits_for=str(full))
+                self.warning(f"paused: {full}; the run goes on by itself when there is room")
+            while (request := self.request()) != "resume":
+                if request == "stop":
+                    fix = "`workbench resume` goes on from what is saved"
+                    raise Stopped(f"stopped in {self.stage} while the disk was full", fix=fix)
+                if request is not None:
+                    others.append(request)
+                worth_it = time.monotonic() > until or free_bytes(self.folder) >= enough
+                if worth_it and self._run.keep_reserve():
+                    return
+                time.sleep(ROOM_POLL_SECONDS)
+        finally:
+            self._waits_for_room = False
+            self._waiting.extend(others)
 
     def start_over(self) -> None:
         """Empty the folder of what a killed attempt left."""

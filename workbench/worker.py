@@ -27,7 +27,7 @@ from typing import IO, Any
 from workbench.artifacts import ArtifactName, verify
 from workbench.errors import ExitCode, NoSpace, Stopped, WorkbenchError
 from workbench.events import EventWriter
-from workbench.files import sweep, write_atomic
+from workbench.files import disk_error, sweep, write_atomic
 from workbench.launch import frozen_plan
 from workbench.plan import Plan, StagePlan, summary_of
 from workbench.runs import Run, create_run
@@ -35,8 +35,6 @@ from workbench.stage_run import RunStatus, StageInputs, StageRun
 
 HEARTBEAT_SECONDS = 1.0
 WAIT_SECONDS = 0.5
-# A full disk must still take the news that it is full: this file is given back first.
-RESERVE_BYTES = 262_144
 
 
 class StopSignal:
@@ -82,18 +80,24 @@ def work_on(
     """Do a run that has a folder, in this process. Returns how it ended; raises Busy if somebody else works on it."""
     stop = stop or StopSignal()
     with run.take_lock():
-        sweep(run.path)
-        _keep_reserve(run)
-        events = EventWriter(run.events_path)
         status = RunStatus(
             state="running", pid=os.getpid(), host=socket.gethostname(), started_at=round(time.time(), 3)
         )
-        run.take_requests()  # requests to a dead worker are not for this one
+        try:
+            sweep(run.path)
+            run.keep_reserve()
+            events = EventWriter(run.events_path)
+        except NoSpace as error:
+            status.update(state="failed", error=str(error), exit_code=int(error.exit_code))
+            _final_status(run, status)
+            raise
+        if run.status().get("state") != "pending":
+            run.take_requests()  # requests to a dead worker are not for this one
         with _heartbeat(run, status):
             code = _walk(run, events, status, stop, until=until, only=only, force=force)
-        _final_status(run, status)
         with contextlib.suppress(OSError):
             events.close()
+        _final_status(run, status)
     return code
 
 
@@ -110,43 +114,51 @@ def _walk(
     started = time.monotonic()
     try:
         plan = frozen_plan(run)
+        plan.store.sweep()
         events.write(
             "run_started", name=run.name, pid=os.getpid(), stages=[stage.name for stage in plan.stages]
         )
         for stage in plan.stages:
             if only is not None and stage.name != only:
                 continue
-            if stage.name in force:
-                plan.store.remove(stage.makes)
-            _do_stage(run, plan, stage, events, status, stop)
+            _do_stage(run, plan, stage, events, status, stop, again=stage.name in force)
             if stage.name == until:
                 break
         state = "finished" if plan.is_complete() else "stopped"
         return _end(events, status, state, ExitCode.FINE, started)
     except Stopped as stopped:
         return _end(events, status, "stopped", ExitCode.RESUME_ME, started, note=str(stopped))
-    except NoSpace as error:
-        _give_reserve_back(run)
-        return _end(events, status, "failed", error.exit_code, started, error=str(error))
     except WorkbenchError as error:
-        print(error, flush=True)
+        if isinstance(error, NoSpace):
+            run.give_reserve_back()
+        _log(str(error))
         return _end(events, status, "failed", error.exit_code, started, error=str(error))
     except MemoryError as error:
-        traceback.print_exc()
+        _log(traceback.format_exc())
         fix = "lower [pretrain] micro_batch_tokens or choose a smaller [model] size"
         return _end(
             events, status, "failed", ExitCode.FAILED, started, error=f"out of memory ({error}); {fix}"
         )
     except Exception as error:  # our own bug: the log holds the traceback, the event one line
-        traceback.print_exc()
-        message = f"{type(error).__name__}: {error}; this is a bug in Workbench, the log has the details: {run.log_path}"
+        _log(traceback.format_exc())
+        if isinstance(error, FileNotFoundError) and str(error.filename).startswith(str(run.home)):
+            message = f"{error.filename}: was taken away while the run worked; run the same command again"
+            return _end(events, status, "failed", ExitCode.FAILED, started, error=message)
+        message = f"{type(error).__name__}: {error}; this is a bug in Workbench, see {run.log_path}"
         return _end(events, status, "failed", ExitCode.OUR_BUG, started, error=message)
 
 
 def _do_stage(
-    run: Run, plan: Plan, stage: StagePlan, events: EventWriter, status: RunStatus, stop: StopSignal
+    run: Run,
+    plan: Plan,
+    stage: StagePlan,
+    events: EventWriter,
+    status: RunStatus,
+    stop: StopSignal,
+    *,
+    again: bool,
 ) -> None:
-    """Make the stage's artifact unless it is there; wait if another run is making it."""
+    """Make the stage's artifact unless it is there, or `again`; wait if another run is making it."""
     status.update(stage=stage.name, step=None, progress=None)
     handle = StageRun(
         run,
@@ -156,32 +168,28 @@ def _do_stage(
         status=status,
         stop_signalled=stop,
     )
-    with _making(plan, stage, handle):
+    artifact = str(stage.makes)
+    with _making(plan, stage, handle, again=again):
         started = time.monotonic()
+        if again:
+            plan.store.remove(stage.makes)
         reused = plan.store.exists(stage.makes)
-        events.write("stage_started", stage=stage.name, artifact=str(stage.makes), reused=reused)
+        handle.emit("stage_started", artifact=artifact, reused=reused)
         if not reused:
             handle.check_stop()
-            _make(plan, stage, handle)
-        summary = summary_of(plan, stage)
+            handle.when_there_is_room(lambda: _make(plan, stage, handle))
         seconds = round(time.monotonic() - started, 3)
-        events.write(
-            "stage_finished",
-            stage=stage.name,
-            artifact=str(stage.makes),
-            reused=reused,
-            seconds=seconds,
-            summary=summary,
-        )
+        summary = summary_of(plan, stage)
+        handle.emit("stage_finished", artifact=artifact, reused=reused, seconds=seconds, summary=summary)
 
 
 @contextlib.contextmanager
-def _making(plan: Plan, stage: StagePlan, handle: StageRun) -> Iterator[None]:
-    """Hold the artifact's lock, waiting while another run makes the same one."""
+def _making(plan: Plan, stage: StagePlan, handle: StageRun, *, again: bool) -> Iterator[None]:
+    """Hold the artifact's lock unless it is there already, waiting while another run makes the same one."""
     lock: IO[str] | None = None
     said = False
-    while lock is None and not plan.store.exists(stage.makes):
-        lock = plan.store.lock(stage.makes)
+    while lock is None and (again or not plan.store.exists(stage.makes)):
+        lock = handle.when_there_is_room(lambda: plan.store.lock(stage.makes))
         if lock is None:
             if not said:
                 handle.note(f"another run is making {stage.makes}; waiting for it")
@@ -201,7 +209,13 @@ def _make(plan: Plan, stage: StagePlan, handle: StageRun) -> None:
     )
     plan.store.start(stage.makes)
     module = importlib.import_module(f"workbench.stages.{stage.name}")
-    summary = module.run(stage.table(), inputs, handle)
+    try:
+        summary = module.run(stage.table(), inputs, handle)
+    except Exception as error:
+        named = None if isinstance(error, WorkbenchError) else disk_error(error, handle.folder)
+        if named is None:
+            raise
+        raise named from error
     settings: dict[str, Any] = {key: setting.value for key, setting in stage.settings.items()}
     if stage.model is not None:
         settings["model"] = {key: setting.value for key, setting in stage.model.items()}
@@ -267,7 +281,6 @@ def _heartbeat(run: Run, status: RunStatus) -> Iterator[None]:
 
 
 def _write_status(run: Run, status: RunStatus, *, durable: bool) -> None:
-
     facts = {**status.snapshot(), "heartbeat": round(time.time(), 3)}
     write_atomic(run.path / "status.json", json.dumps(facts), durable=durable)
 
@@ -276,20 +289,15 @@ def _final_status(run: Run, status: RunStatus) -> None:
     try:
         _write_status(run, status, durable=True)
     except (OSError, NoSpace):
-        _give_reserve_back(run)
+        run.give_reserve_back()
         with contextlib.suppress(OSError, NoSpace):
             _write_status(run, status, durable=True)
 
 
-def _keep_reserve(run: Run) -> None:
-    path = run.path / ".reserve"
-    with contextlib.suppress(NoSpace, OSError):
-        if not path.exists():
-            write_atomic(path, b"\0" * RESERVE_BYTES, durable=False)
-
-
-def _give_reserve_back(run: Run) -> None:
-    (run.path / ".reserve").unlink(missing_ok=True)
+def _log(text: str) -> None:
+    """Say it in the log, if the disk takes it."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _name_process(run: Run) -> None:
@@ -313,7 +321,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return work_on(run, until=options.until, only=options.only, force=options.force, stop=stop)
     except WorkbenchError as error:
-        print(error, flush=True)
+        _log(str(error))
         return error.exit_code
 
 

@@ -272,7 +272,8 @@ def test_a_disk_that_fills_while_saving_leaves_the_old_checkpoint_and_nothing_ha
 
 
 @pytest.mark.parametrize(
-    ("error", "raised"), [(SafetensorError("Disk quota exceeded (os error 122)"), NoSpace), (Killed(), Killed)]
+    ("error", "raised"),
+    [(SafetensorError("Disk quota exceeded (os error 122)"), NoSpace), (Killed(), Killed)],
 )
 def test_whatever_breaks_a_save_leaves_nothing_half(
     training: Training, monkeypatch: pytest.MonkeyPatch, error: BaseException, raised: type[BaseException]

@@ -75,7 +75,7 @@ def write_run(
     run.events_path.write_text("\n".join(lines) + "\n")
     status: dict[str, Any] = {
         "state": state, "stage": "pretrain", "step": steps, "loss": 2.1, "started_at": start, "heartbeat": now,
-        "progress": {"done": steps * 2048, "total": total_steps * 2048, "unit": "tokens"}, 
+        "progress": {"done": steps * 2048, "total": total_steps * 2048, "unit": "tokens"},
         "pid": 1,
     }  # fmt: skip
     (run.path / "status.json").write_text(json.dumps(status))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.curves import Curve, decimated, focus_range, full_range, round_up, smoothed, ticks
+from tui.curves import Curve, by_column, focus_range, full_range, round_up, smoothed, snapped, ticks
 
 values = st.floats(-1e6, 1e6, allow_nan=False)
 
@@ -60,7 +60,7 @@ def test_a_merged_point_counts_as_its_steps() -> None:
 
 def test_focus_gives_the_later_half_at_least_60_percent_of_the_height() -> None:
     losses = [2.6 + 9.4 * math.exp(-step / 40) for step in range(1000)]
-    low, high = focus_range(losses)
+    low, high = snapped(*focus_range(losses))
     late = losses[500:]
     assert (max(late) - min(late)) / (high - low) >= 0.6
     assert low <= min(late) and high >= max(late)
@@ -85,16 +85,28 @@ def test_ticks_of_a_usual_range() -> None:
     assert ticks(1.0, 1.0, 4) == []
 
 
-def test_decimation_keeps_every_extreme() -> None:
+def test_a_column_keeps_its_extremes_and_never_changes_behind_the_newest_step() -> None:
     curve = Curve()
     for step in range(1, 1001):
         curve.add(step, 100.0 if step == 500 else 1.0)
-    few = decimated(curve.points(), 40)
-    assert len(few) == 40 and max(point.high for point in few) == 100.0
+    before = by_column(curve.points(), smoothed(curve.points(), 0.9), end=2000, columns=80)
+    assert len(before) == 41 and max(sample.high for sample in before) == 100.0
+    curve.add(1001, 3.0)
+    after = by_column(curve.points(), smoothed(curve.points(), 0.9), end=2000, columns=80)
+    assert after[:-1] == before[:-1] and after[-1].high == 3.0
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
+def test_snapped_limits_hold_the_range_and_little_more(low: float, width: float) -> None:
+    high = low + width
+    snapped_low, snapped_high = snapped(low, high)
+    slack = 1e-6 * max(1.0, abs(low), width)
+    assert snapped_low <= low + slack and snapped_high >= high - slack
+    assert snapped_high - snapped_low <= 1.6 * width + slack
 
 
 @pytest.mark.parametrize(
-    ("step", "end"), [(1, 10), (11, 15), (99, 100), (400, 400), (401, 450), (20_014, 25_000)]
+    ("step", "end"), [(1, 10), (11, 15), (99, 100), (400, 400), (401, 500), (20_014, 25_000)]
 )
 def test_the_axis_ends_at_a_round_step(step: int, end: int) -> None:
     assert round_up(step) == end

@@ -24,22 +24,12 @@ MakeRun = Any
 ROOT = Path(__file__).parent.parent.parent
 LEFT_ALTERNATE_SCREEN = b"\x1b[?1049l"
 HOSTILE = (
-    "\x1b]52;c;Y2xpcA==\x07 \x1b]0;pwn\x07 \x1b[6;7n \x1b[?1003;9h \x9b31m \x9d0;x\x9c \x0e \x7f \u202e \u2067 \U000e0041"
-    " \x1bc \x1bP$q\x1b\\ \x1b_Ga\x1b\\ VISIBLE"
+    "\x1b]52;c;Y2xpcA==\x07 \x1b]0;pwn\x07 \x1b[6;7n \x1b[?1003;9h \x9b31m \x9d0;x\x9c \x0e \x7f \u202e \u2067"
+    " \U000e0041 \x1bc \x1bP$q\x1b\\ \x1b_Ga\x1b\\ VISIBLE"
 )
 NEEDLES = (
-    "\x1b]52",
-    "\x1b]0;",
-    "\x1b[6;7n",
-    "\x1b[?1003;9h",
-    "\x1bP$q",
-    "\x1b_Ga",
-    "\x1bc",
-    "\x9b",
-    "\x9d",
-    "\x0e",
-    "\x7f",
-)
+    "\x1b]52", "\x1b]0;", "\x1b[6;7n", "\x1b[?1003;9h", "\x1bP$q", "\x1b_Ga", "\x1bc", "\x9b", "\x9d", "\x0e", "\x7f",
+)  # fmt: skip
 
 
 class Terminal:

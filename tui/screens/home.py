@@ -22,6 +22,7 @@ from tui.screens.chat import ChatScreen
 from tui.screens.run import RunScreen
 from tui.screens.start import StartScreen
 from tui.widgets.key_bar import KeyBar
+from tui.widgets.still import StillText
 from workbench.runs import LIVE
 from workbench.safe_text import one_line
 
@@ -64,7 +65,7 @@ class HomeScreen(Screen[None]):
             id="title",
         )
         yield Static(EMPTY, id="empty")
-        yield Static(id="columns")
+        yield StillText(id="columns")
         yield OptionList(id="runs")
         yield KeyBar()
 
@@ -82,7 +83,7 @@ class HomeScreen(Screen[None]):
         self._look()
 
     def _look(self) -> None:
-        if self.is_current and not self._looking:
+        if self.is_active and not self._looking:
             self._looking = True
             self._read()
 
@@ -108,7 +109,7 @@ class HomeScreen(Screen[None]):
         self.query_one("#empty").display = not self._rows
         runs.display = self.query_one("#columns").display = bool(self._rows)
         now, width = time.time(), self.size.width - 4
-        self.query_one("#columns", Static).update(Content.styled(columns_line(width), "$dim"), layout=False)
+        self.query_one("#columns", StillText).put(Content.styled(columns_line(width), "$dim"))
         lines = [row_line(row, width=width, now=now) for row in self._rows]
         names = [row.name for row in self._rows]
         if names != self._names:

@@ -73,7 +73,7 @@ class RunScreen(Screen[None]):
         yield StageRail(id="rail")
         yield Tiles()
         yield LossChart()
-        yield Story(id="story")
+        yield Story()
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -86,7 +86,7 @@ class RunScreen(Screen[None]):
         self._look()
 
     def _look(self) -> None:
-        if self.is_current and not self._looking:
+        if self.is_active and not self._looking:
             self._looking = True
             self._read()
 

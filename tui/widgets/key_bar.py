@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from textual import events
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Static
+
+from tui.widgets.still import StillText
 
 _GAP = "  "
 
@@ -23,7 +24,7 @@ class Key:
     kept: bool
 
 
-class KeyBar(Static):
+class KeyBar(StillText):
     """Follows the bindings of its screen."""
 
     DEFAULT_CSS = "KeyBar { dock: bottom; height: 1; background: $panel; padding: 0 1; text-wrap: nowrap; }"
@@ -38,7 +39,7 @@ class KeyBar(Static):
 
     def _changed(self, screen: Screen[object]) -> None:
         if self.is_attached:
-            self.update(key_line(self._keys(screen), width=self.size.width), layout=False)
+            self.put(key_line(self._keys(screen), width=self.size.width))
 
     def _keys(self, screen: Screen[object]) -> Sequence[Key]:
         keys: dict[str, Key] = {}

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from textual.content import Content
-from textual.widgets import Static
 
 from tui import words
 from tui.feed import RunSeen
+from tui.widgets.still import StillText
 
 STALE_SECONDS = 10.0
 """The worker's heart beats every second; ten missed beats of a live run are worth a look."""
 
 
-class RunHeader(Static):
+class RunHeader(StillText):
     """Name, state, times."""
 
     DEFAULT_CSS = "RunHeader { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }"
 
     def show(self, seen: RunSeen, *, now: float, asked: str = "") -> None:
         """Show the run; `asked` is what was requested of it and not yet done."""
-        self.update(headline(seen, now=now, asked=asked), layout=False)
+        self.put(headline(seen, now=now, asked=asked))
 
 
 def headline(seen: RunSeen, *, now: float, asked: str = "") -> Content:

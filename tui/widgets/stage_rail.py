@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual.content import Content
-from textual.widgets import Static
 
 from tui import words
 from tui.feed import StageSeen
+from tui.widgets.still import StillText
 
 _SAY_THE_WORD = frozenset({"paused", "failed", "stopped", "crashed"})
 _SILENT = frozenset({"waiting", "finished", "reused"})
 _GLYPHS = frozenset(sign.glyph for sign in words.STAGE_SIGNS.values())
 
 
-class StageRail(Static):
+class StageRail(StillText):
     """What is done, what is running, what waits. A stage chosen by hand is underlined."""
 
     DEFAULT_CSS = "StageRail { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }"
@@ -23,9 +23,7 @@ class StageRail(Static):
     def show(self, stages: Sequence[StageSeen], *, shown: str = "") -> None:
         """Show `stages`; `shown` is the one chosen by hand, if any."""
         line = rail(stages, shown=shown)
-        self.update(
-            line if line.cell_length <= self.size.width else short_rail(stages, shown=shown), layout=False
-        )
+        self.put(line if line.cell_length <= self.size.width else short_rail(stages, shown=shown))
 
 
 def rail(stages: Sequence[StageSeen], *, shown: str = "") -> Content:

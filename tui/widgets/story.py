@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
-from textual.widgets import Static
 
 from tui import words
 from tui.feed import Note, Sample
+from tui.widgets.still import StillText
 
 _SIGNS = {"note": ("·", "$dim"), "warning": ("!", "$warning"), "error": ("✗", "$error")}
 
@@ -24,21 +24,25 @@ class Story(Vertical):
     Story > #notes { height: auto; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
+    def __init__(self) -> None:
+        super().__init__(id="story")
+        self._lines = 0
+
     def compose(self) -> ComposeResult:
         """Two places, empty."""
-        yield Static(id="sample", markup=False)
-        yield Static(id="notes", markup=False)
+        yield StillText(id="sample")
+        yield StillText(id="notes")
 
     def show(self, sample: Sample | None, notes: Sequence[Note], *, now: float) -> None:
-        """Show the newest of both."""
-        place = self.query_one("#sample", Static)
-        place.display = sample is not None
+        """Show the newest of both. The screen is laid out again only when something takes more or less room."""
+        written, said = self.query_one("#sample", StillText), self.query_one("#notes", StillText)
         if sample is not None:
-            place.update(_sample(sample))
+            written.put(_sample(sample), layout=True)
         most = 2 if self.screen.size.height < 32 else 6
-        self.query_one("#notes", Static).update(
-            Content("\n").join(_note(note, now) for note in notes[-most:])
-        )
+        lines = [_note(note, now) for note in notes[-most:]]
+        said.put(Content("\n").join(lines), layout=len(lines) != self._lines)
+        self._lines = len(lines)
+        written.display, said.display = sample is not None, bool(lines)
 
 
 def _sample(sample: Sample) -> Content:

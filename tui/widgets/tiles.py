@@ -9,10 +9,10 @@ from typing import Any
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.widgets import Static
 
 from tui import words
 from tui.feed import RunSeen, StageSeen
+from tui.widgets.still import StillText
 from workbench.files import human_count
 from workbench.safe_text import one_line
 
@@ -29,30 +29,23 @@ class Tile:
 
 
 class Tiles(Horizontal):
-    """Five places of equal width; a place keeps its figure until it changes."""
+    """Five places of equal width; a place without a figure is empty."""
 
     DEFAULT_CSS = """
     Tiles { height: 2; }
-    Tiles > Static { width: 1fr; height: 2; padding-right: 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    Tiles > StillText { width: 1fr; height: 2; padding-right: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     Tiles > #tile-1 { width: 1.4fr; }
     """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._shown: list[Tile | None] = [None] * MOST
 
     def compose(self) -> ComposeResult:
         """The empty places."""
         for index in range(MOST):
-            yield Static(markup=False, id=f"tile-{index}")
+            yield StillText(id=f"tile-{index}")
 
     def show(self, tiles: Sequence[Tile]) -> None:
         """Show at most five tiles; places without one are empty."""
-        for index, (place, shown) in enumerate(zip(self.query(Static), self._shown, strict=True)):
-            tile = tiles[index] if index < len(tiles) else None
-            if tile != shown:
-                self._shown[index] = tile
-                place.update(_content(tile) if tile else "", layout=False)
+        for index, place in enumerate(self.query(StillText)):
+            place.put(_content(tiles[index]) if index < len(tiles) else Content(""))
 
 
 def _content(tile: Tile) -> Content:

@@ -7,15 +7,20 @@ one JSON document (or JSON lines where the verb streams) and nothing else.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import tempfile
 import traceback
+from collections.abc import Sequence
 
 import typer
+from typer.exceptions import TyperException
 
 from workbench.cli import build, measure, screen, steer, talk, watch
+from workbench.cli.output import say
 from workbench.errors import ExitCode, WorkbenchError
+from workbench.safe_text import one_line
 
 app = typer.Typer(
     name="workbench",
@@ -32,38 +37,69 @@ for group in (screen, build, watch, steer, talk, measure):
 
 def main() -> None:
     """Entry of the `workbench` command: every error a person can meet is one line and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character gets its number
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app(windows_expand_args=False)
-    except WorkbenchError as error:
-        _complain(str(error))
-        _leave(error.exit_code)
-    except KeyboardInterrupt:
-        _leave(ExitCode.INTERRUPTED)
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our stdout left (`workbench runs | head -1`): a quiet end, nothing is wrong.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _leave(ExitCode.FINE)
+        code = int(ExitCode.FINE)
+        _forget_stdout()
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do what the arguments say; the exit code. Every error is told on stderr, in one line where one will do."""
+    try:
+        _invoke(arguments)
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    except WorkbenchError as error:
+        return _complain(str(error), error.exit_code)
+    except TyperException as error:
+        context = getattr(error, "ctx", None)
+        verb = context.command_path if context is not None else "workbench"
+        message = error.format_message().rstrip(". ")
+        return _complain(f"{message}; see `{verb} --help`", ExitCode.BAD_INPUT)
+    except KeyboardInterrupt:
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        raise
     except Exception as error:
         if os.environ.get("WORKBENCH_DEBUG"):
             raise
-        _complain(f"a bug in Workbench: {type(error).__name__}: {error}; please report it with {_report()}")
-        _leave(ExitCode.OUR_BUG)
+        what = one_line(f"{type(error).__name__}: {error}", 300)
+        return _complain(f"a bug in Workbench: {what}; please report it with {_report()}", ExitCode.OUR_BUG)
+    return int(ExitCode.FINE)
 
 
-def _complain(text: str) -> None:
-    from workbench.cli.output import say
+def _invoke(arguments: Sequence[str]) -> None:
+    # Not `app()`: that turns Ctrl-C and a closed pipe into exit code 1 before we see them.
+    command = typer.main.get_command(app)
+    with command.make_context("workbench", list(arguments)) as context:
+        command.invoke(context)
 
-    for line in text.splitlines():
-        say(line)
+
+def _complain(text: str, code: ExitCode) -> int:
+    with contextlib.suppress(OSError):  # the terminal may be what is gone
+        for line in text.splitlines():
+            say(line)
+    return int(code)
 
 
-def _leave(code: ExitCode) -> None:
-    sys.exit(int(code))
+def _forget_stdout() -> None:
+    """Let nothing that is still buffered complain when the process ends."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report() -> str:
-    with tempfile.NamedTemporaryFile("w", prefix="workbench-report-", suffix=".txt", delete=False) as file:
-        file.write(f"workbench {' '.join(sys.argv[1:])!r}\npython {sys.version}\n\n")
+    """Write what is needed to understand a bug to a file of the owner's own; its path."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="workbench-report-", suffix=".txt", delete=False, encoding="utf-8", errors="replace"
+    ) as file:
+        file.write(f"workbench {sys.argv[1:]!r}\npython {sys.version}\n\n")
         traceback.print_exc(file=file)
     return file.name

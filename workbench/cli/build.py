@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json as json_module
+import textwrap
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.output import Home, Json, figure, print_json, print_table, result, say
+from workbench.cli.output import Home, Json, print_json, print_table, result, say
 from workbench.errors import BadInput, ExitCode
+from workbench.safe_text import one_line
 
-Recipe = Annotated[str, typer.Argument(metavar="RECIPE", help="A .toml file, or the name of a shipped recipe.")]
+if TYPE_CHECKING:
+    from workbench.budget import Budget
+    from workbench.plan import Plan
+
+Recipe = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A .toml file, or the name of a shipped recipe.")
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Replace one value of the recipe. Repeatable."),
@@ -26,9 +35,13 @@ def add_to(app: typer.Typer) -> None:
 
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Writes NAME.toml here.")],
-    source: Annotated[str, typer.Option("--from", metavar="RECIPE", help="The recipe to start from.")] = "quickstart",
+    source: Annotated[
+        str, typer.Option("--from", metavar="RECIPE", help="The recipe to start from.")
+    ] = "quickstart",
 ) -> None:
-    """Write NAME.toml from a shipped recipe, comments kept.
+    """Write NAME.toml from a shipped recipe.
+
+    Comments are kept: they say what each value does.
 
     Example: workbench new mymodel --from quickstart
     """
@@ -65,7 +78,9 @@ def recipes(json: Json = False) -> None:
 
 
 def check(recipe: Recipe, assignments: Set = None, json: Json = False) -> None:
-    """Validate a recipe without running it: every problem at once, as FILE:LINE: message.
+    """Validate a recipe without running it.
+
+    Every problem is told at once, each as FILE:LINE: message.
 
     Example: workbench check mymodel.toml
     """
@@ -75,13 +90,19 @@ def check(recipe: Recipe, assignments: Set = None, json: Json = False) -> None:
     loaded = load_recipe(recipe, parse_assignments(assignments or []))
     planned = make_plan(loaded)
     if json:
-        print_json({"recipe": str(loaded.path), "ok": True, "stages": [stage.name for stage in planned.stages]})
+        print_json(
+            {"recipe": str(loaded.path), "ok": True, "stages": [stage.name for stage in planned.stages]}
+        )
     else:
         say(f"{loaded.path}: fine; stages: {', '.join(stage.name for stage in planned.stages)}")
 
 
-def plan(recipe: Recipe, assignments: Set = None, name: Name = None, home: Home = None, json: Json = False) -> None:
-    """Say what a run will do and cost before it starts: stages, reuse, parameters, FLOPs, memory, disk, time.
+def plan(
+    recipe: Recipe, assignments: Set = None, name: Name = None, home: Home = None, json: Json = False
+) -> None:
+    """Say what a run will do and cost.
+
+    Its stages, what is there already and why, parameters, FLOPs, memory, disk and time; whether it fits.
 
     Example: workbench plan quickstart --set pretrain.tokens=4M
     """
@@ -93,34 +114,73 @@ def plan(recipe: Recipe, assignments: Set = None, name: Name = None, home: Home 
     planned = make_plan(load_recipe(recipe, parse_assignments(assignments or [])), home=home, name=name)
     budget = estimate(planned)
     if json:
-        print_json({**planned.to_dict(), "home": str(planned.home), "budget": budget.to_dict(), "reuse": _reuse(planned)})
-        return
-    rows = []
-    for stage in planned.stages:
-        done, why = planned.reuse(stage)
-        cost = budget.stages[stage.name]
-        rows.append(
-            (stage.name, "reuse" if done else "run", "" if done else f"~{human_duration(cost.seconds)}", figure(cost.summary), why)
+        print_json(
+            {
+                **planned.to_dict(),
+                "home": str(planned.home),
+                "budget": budget.to_dict(),
+                "reuse": _reuse(planned),
+            }
         )
-    print_table(("stage", "", "time", "size", "why"), rows, right=(2,))
+        return
+    _print_stages(planned, budget)
     result("")
-    result(f"run        {planned.name}   in {planned.home}")
-    result(f"model      {human_count(budget.parameters)} parameters, {human_count(budget.tokens)} tokens, {budget.flops:.2g} FLOPs")
-    result(f"memory     ~{human_bytes(budget.peak_bytes)} of {human_bytes(budget.memory_bytes)} in this machine")
-    result(f"disk       ~{human_bytes(budget.disk_bytes)} of {human_bytes(budget.free_bytes)} free")
-    result(f"time       ~{human_duration(budget.seconds)} on {budget.device}, estimated from its kind, not measured")
+    result(f"run      {planned.name}   in {planned.home}")
+    result(
+        f"model    {human_count(budget.parameters)} parameters, {human_count(budget.tokens)} tokens, "
+        f"{budget.flops:.2g} FLOPs"
+    )
+    result(
+        f"memory   ~{human_bytes(budget.peak_bytes)} of {human_bytes(budget.memory_bytes)} in this machine"
+    )
+    result(f"disk     ~{human_bytes(budget.disk_bytes)} of {human_bytes(budget.free_bytes)} free")
+    result(f"time     ~{human_duration(budget.seconds)} on {budget.device}, estimated, not measured")
     for problem in budget.problems:
         say(f"will not fit: {problem}")
-    for table, settings in ((s.name, {**s.settings, **(s.model or {})}) for s in planned.stages):
-        changed = {key: setting for key, setting in settings.items() if setting.origin != "default"}
-        if changed:
-            say(f"[{table}] " + ", ".join(f"{key} = {setting.value} ({setting.origin})" for key, setting in changed.items()))
+    _print_changed(planned)
     if budget.problems:
         raise typer.Exit(int(ExitCode.BAD_INPUT))
 
 
-def _reuse(planned: Any) -> dict[str, Any]:
-    return {stage.name: dict(zip(("reuse", "why"), planned.reuse(stage), strict=True)) for stage in planned.stages}
+def _print_stages(planned: Plan, budget: Budget) -> None:
+    from workbench.files import human_duration
+
+    rows = []
+    for stage in planned.stages:
+        done, why = planned.reuse(stage)
+        cost = budget.stages[stage.name]
+        time = "" if done else f"~{human_duration(cost.seconds)}"
+        what = one_line(cost.summary, 18) if cost.summary else ""
+        rows.append((stage.name, "reuse" if done else "run", time, what, str(stage.makes) if done else why))
+    print_table(("stage", "", "time", "size", "why"), rows, right=(2,))
+
+
+def _print_changed(planned: Plan) -> None:
+    """Every value that is not the default, and where it comes from."""
+    tables = {stage.name: stage.settings for stage in planned.stages}
+    for stage in planned.stages:
+        if stage.model is not None:
+            tables["model"] = stage.model
+    result("\nnot the defaults, from the recipe unless another origin is named:")
+    for table, settings in tables.items():
+        changed = [
+            f"{key} = {one_line(json_module.dumps(setting.value, ensure_ascii=False), 60)}"
+            + (f" ({setting.origin})" if setting.origin != "recipe" else "")
+            for key, setting in settings.items()
+            if setting.origin != "default"
+        ]
+        if changed:
+            whole = "  ".join(item.replace(" ", "\N{NO-BREAK SPACE}") for item in changed)
+            lines = textwrap.wrap(
+                whole, 78, initial_indent=f"  {f'[{table}]':<12}", subsequent_indent=" " * 14
+            )
+            result("\n".join(lines).replace("\N{NO-BREAK SPACE}", " "))
+
+
+def _reuse(planned: Plan) -> dict[str, Any]:
+    return {
+        stage.name: dict(zip(("reuse", "why"), planned.reuse(stage), strict=True)) for stage in planned.stages
+    }
 
 
 def run(
@@ -129,16 +189,18 @@ def run(
     name: Name = None,
     until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
     only: Annotated[str | None, typer.Option(help="Run this stage alone.")] = None,
-    force: Annotated[list[str] | None, typer.Option(help="Make this stage again even if it is there. Repeatable.")] = None,
+    force: Annotated[
+        list[str] | None, typer.Option(help="Make this stage again even if it is there. Repeatable.")
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Start it and return at once.")] = False,
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Do what a recipe says, from where it is; the last line on stdout is the run's name.
+    """Do what a recipe says, from where it is.
 
-    The same recipe with the same settings is the same run: run it again and it goes on where it was cut off,
-    follows it while it lives, or returns at once when it is finished. Ctrl-C asks whether to stop or detach;
-    closing the terminal never stops a run.
+    The last line on stdout is the run's name. The same recipe with the same settings is the same run: run it
+    again and it goes on where it was cut off, follows it while it lives, or returns at once when it is
+    finished. Ctrl-C asks whether to stop or detach; closing the terminal never stops a run.
 
     Example: workbench run quickstart --set pretrain.tokens=4M
     """

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from workbench.data.conversations import Message
+from workbench.data.conversations import ROLES, Message
 from workbench.errors import BadInput, ExitCode, WorkbenchError
 from workbench.runs import find_home
 
@@ -53,7 +53,9 @@ class Speaker(Protocol):
 
     context_length: int
 
-    def reply(self, messages: Sequence[Message], settings: Mapping[str, Any], stop: Callable[[], bool]) -> Iterator[str | Spoken]:
+    def reply(
+        self, messages: Sequence[Message], settings: Mapping[str, Any], stop: Callable[[], bool]
+    ) -> Iterator[str | Spoken]:
         """Pieces of text, and a `Spoken` last."""
         ...
 
@@ -69,7 +71,9 @@ class ModelSpeaker:
         self._tokenizer = Tokenizer.load(folder)
         self.context_length = self._model.config.max_position_embeddings
 
-    def reply(self, messages: Sequence[Message], settings: Mapping[str, Any], stop: Callable[[], bool]) -> Iterator[str | Spoken]:
+    def reply(
+        self, messages: Sequence[Message], settings: Mapping[str, Any], stop: Callable[[], bool]
+    ) -> Iterator[str | Spoken]:
         """Stream the reply; when the conversation is longer than the context, its oldest turns are left out."""
         from workbench.model import stream_text
         from workbench.model.generate import generate
@@ -85,7 +89,9 @@ class ModelSpeaker:
             stop_ids=stop_ids(self._tokenizer),
         )
         text, stopped = "", stop()
-        pieces = iter(()) if stopped else stream_text(generation, self._tokenizer, stop_texts=settings["stop"])
+        pieces = (
+            iter(()) if stopped else stream_text(generation, self._tokenizer, stop_texts=settings["stop"])
+        )
         for piece in pieces:
             text += piece
             yield piece
@@ -136,7 +142,12 @@ class ChatSession:
 
     def ready(self) -> dict[str, Any]:
         """The first line the other side gets."""
-        return {"type": "ready", "model": self._name, "context_length": self._speaker.context_length, "settings": self._settings}
+        return {
+            "type": "ready",
+            "model": self._name,
+            "context_length": self._speaker.context_length,
+            "settings": self._settings,
+        }
 
     def answer(self, request: Mapping[str, Any], stop: Callable[[], bool]) -> Iterator[dict[str, Any]]:
         """The lines that answer one request. A bad one is answered by `error` and changes nothing."""
@@ -170,7 +181,9 @@ class ChatSession:
         elif kind == "messages":
             yield self._conversation()
         elif kind is None:
-            raise BadInput("that line is not a request", fix='write {"type": "user", "text": "…"} on one line')
+            raise BadInput(
+                "that line is not a request", fix='write {"type": "user", "text": "…"} on one line'
+            )
 
     def _conversation(self) -> dict[str, Any]:
         return {"type": "messages", "messages": [dataclasses.asdict(message) for message in self._messages]}
@@ -192,9 +205,8 @@ class ChatSession:
             value = [value] if isinstance(value, str) else value
             if not isinstance(value, list) or not all(isinstance(text, str) and text for text in value):
                 raise BadInput("stop takes a text or a list of texts")
-        elif key == "max_new_tokens":
-            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1_000_000:
-                raise BadInput(f"max_new_tokens = {value!r} is not a whole number from 1 to 1,000,000")
+        elif key == "max_new_tokens" and (type(value) is not int or not 1 <= value <= 1_000_000):
+            raise BadInput(f"max_new_tokens = {value!r} is not a whole number from 1 to 1,000,000")
         settings = {**self._settings, key: value}
         sampling_of(settings)
         self._settings = settings
@@ -224,7 +236,7 @@ class _Inbox:
 
     def requests(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Numbered requests until the lines end."""
-        return enumerate(iter(self._waiting.get, None), start=1)  # type: ignore[arg-type]
+        return enumerate(iter(self._waiting.get, None), start=1)
 
     def is_stopped(self, number: int) -> bool:
         """Whether a stop came after request `number`."""
@@ -261,8 +273,9 @@ def _messages(value: Any) -> list[Message]:
         raise BadInput("a conversation is a list of {role, content}")
     messages = []
     for entry in value:
-        role, content = (entry.get("role"), entry.get("content")) if isinstance(entry, dict) else (None, None)
-        if role not in ROLES or not isinstance(content, str):
+        fields = entry if isinstance(entry, dict) else {}
+        role, content = ROLES.get(str(fields.get("role"))), fields.get("content")
+        if role is None or not isinstance(content, str):
             raise BadInput("a message needs a role (system, user, assistant) and a text as content")
         messages.append(Message(role, content))
     return messages

@@ -32,7 +32,7 @@ def data_file(path: Path, tokenizer: Tokenizer | None) -> Inspected:
     Raises BadInput for a file that is missing, damaged, empty or of an unknown shape.
     """
     keys = set[str]() if path.name.endswith(TEXT_SUFFIXES) else _first_keys(path)
-    if not keys or keys & {"text"} and not keys & {"messages", "conversations", "instruction", "prompt"}:
+    if not keys or ("text" in keys and not keys & {"messages", "conversations", "instruction", "prompt"}):
         return document_file(path)
     if keys & {"choices", "context_options"}:
         return question_file(path)
@@ -83,11 +83,18 @@ def question_file(path: Path) -> Inspected:
 
     questions = read_questions(path)
     first = questions[0]
-    facts = {"kind": "questions", "path": str(path), "questions": len(questions), "first": dataclasses.asdict(first)}
+    facts = {
+        "kind": "questions",
+        "path": str(path),
+        "questions": len(questions),
+        "first": dataclasses.asdict(first),
+    }
     lines = [f"questions  {shown(str(path), 200)}", *fact_lines({"questions": f"{len(questions):,}"}), ""]
     for place, (context, text) in enumerate(zip(first.contexts, first.continuations, strict=True)):
         answer = shown(text, SHOWN_CHARACTERS)
-        lines += _wrapped(f"{shown(context, SHOWN_CHARACTERS)} → {f'«{answer}»' if place == first.gold else answer}")
+        lines += _wrapped(
+            f"{shown(context, SHOWN_CHARACTERS)} → {f'«{answer}»' if place == first.gold else answer}"
+        )
     return Inspected(facts, lines)
 
 

@@ -156,7 +156,8 @@ def checkpoint(folder: Path) -> Inspected:
         f"{model.head_dim} ({model.num_key_value_heads} key/value), feed-forward {model.intermediate_size}"
     )
     told = {
-        "model": f"{shown(facts['architecture'], 60)}, {human_count(model.num_parameters)} parameters, {human_bytes(weights)}",
+        "model": f"{shown(facts['architecture'], 60)}, {human_count(model.num_parameters)} parameters, "
+        f"{human_bytes(weights)}",
         "shape": shape,
         "reads": f"{model.max_position_embeddings:,} tokens of a vocabulary of {model.vocab_size:,}",
     }
@@ -169,7 +170,8 @@ def checkpoint(folder: Path) -> Inspected:
 
 def _training(state: Mapping[str, Any]) -> dict[str, str]:
     told = {
-        "trained": f"{figure(state.get('step'))} steps, {human_count(state.get('tokens') or 0)} tokens, seed {state.get('seed')}"
+        "trained": f"{figure(state.get('step'))} steps, {human_count(state.get('tokens') or 0)} tokens, "
+        f"seed {state.get('seed')}"
     }
     if state.get("best_metric") is not None:
         told["best"] = f"{figure(state['best_metric'])} held out, at step {figure(state.get('best_step'))}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from workbench.cli.inspected import Inspected, joined
 from workbench.errors import BadInput, NotFound

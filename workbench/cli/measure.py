@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,20 +27,31 @@ def tasks(json: Json = False) -> None:
     from workbench.evals.tasks import list_tasks
 
     if json:
-        print_json([{"name": task.name, "description": task.description, "needs": sorted(task.needs)} for task in list_tasks()])
+        print_json(
+            [
+                {"name": task.name, "description": task.description, "needs": sorted(task.needs)}
+                for task in list_tasks()
+            ]
+        )
     else:
         print_table(("task", "what it measures"), [(task.name, task.description) for task in list_tasks()])
 
 
 def evaluate(
     reference: Reference,
-    names: Annotated[str, typer.Option("--tasks", metavar="A,B", help="Task names or .jsonl files, comma-separated.")],
+    names: Annotated[
+        str, typer.Option("--tasks", metavar="A,B", help="Task names or .jsonl files, comma-separated.")
+    ],
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many items per task.")] = None,
-    batch_size: Annotated[str, typer.Option(help="Items at once, or auto; the score does not depend on it.")] = "auto",
+    batch_size: Annotated[
+        str, typer.Option(help="Items at once, or auto; the score does not depend on it.")
+    ] = "auto",
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Measure a model: a scorecard with standard errors.
+    """Measure a model on tasks.
+
+    Prints a scorecard with standard errors; `workbench tasks` lists the tasks.
 
     Example: workbench eval quickstart/sft --tasks heldout,python-names
     """
@@ -59,23 +71,41 @@ def evaluate(
         print_json(scorecard)
         return
     rows = [
-        (task, metric, figure(facts["value"]), f"± {figure(facts['stderr'])}" if facts["stderr"] is not None else "", figure(facts["n"] or ""))
-        for task, metrics in scorecard["tasks"].items()
+        (task, metric, figure(facts["value"]), _error(facts["stderr"]), figure(facts["n"] or ""), who)
+        for who, card in (("", scorecard["tasks"]), ("without a model", scorecard["baselines"]))
+        for task, metrics in card.items()
         for metric, facts in metrics.items()
     ]
-    print_table(("task", "metric", "value", "", "n"), rows, right=(2, 4))
+    print_table(("task", "metric", "value", "", "n", ""), rows, right=(2, 4))
+
+
+def _error(stderr: float | None) -> str:
+    return "" if stderr is None else f"± {stderr:.2g}"
 
 
 def inspect(
-    what: Annotated[str, typer.Argument(metavar="PATH|REF", help="An example file, a run, a checkpoint or a tokenizer folder.")],
-    samples: Annotated[int, typer.Option(min=0, max=100, help="How many rejected documents to show per reason.")] = 1,
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH|REF", help="An example file, a run, a checkpoint or a tokenizer folder."
+        ),
+    ],
+    samples: Annotated[
+        int, typer.Option(min=0, max=100, help="How many rejected documents to show per reason.")
+    ] = 1,
     tokenizer: Annotated[
-        str | None, typer.Option("--with", metavar="REF", help="Show an example file's tokens as this model's tokenizer cuts it.")
+        str | None,
+        typer.Option(
+            "--with", metavar="REF", help="Show an example file's tokens as this model's tokenizer cuts it."
+        ),
     ] = None,
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Look inside: a corpus (kept, rejected and why), an example file (format, loss mask), a checkpoint, a tokenizer.
+    """Look inside a corpus, a data file or a model.
+
+    A run or its corpus: what was kept, rejected and why. A file of examples: its format, and what a model
+    learns of it, in «». A checkpoint, a tokenizer, token shards.
 
     Example: workbench inspect chats.jsonl --with quickstart
     """
@@ -92,11 +122,15 @@ def inspect(
 def export(
     reference: Reference,
     output: Annotated[Path, typer.Option("--output", metavar="DIR", help="A new folder.")],
-    to: Annotated[str, typer.Option("--to", help="hf: a Hugging Face folder (safetensors, tokenizer, chat template).")] = "hf",
+    to: Annotated[
+        str, typer.Option("--to", help="hf: a Hugging Face folder (safetensors, tokenizer, chat template).")
+    ] = "hf",
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Write a model as a folder that others load; its logits are checked before it appears.
+    """Write a model as a folder that others load.
+
+    Its logits are compared with the checkpoint's before the folder appears.
 
     Example: workbench export quickstart --to hf --output my-model
     """
@@ -106,6 +140,9 @@ def export(
 
     if to != "hf":
         raise BadInput(f"--to {to!r} is not known", fix="write --to hf")
+    os.environ.setdefault(
+        "HF_HUB_DISABLE_PROGRESS_BARS", "1"
+    )  # transformers, where it is installed, draws bars
     done = export_hf(find_checkpoint(reference, home=home), output)
     facts: dict[str, Any] = {
         "folder": str(done.folder),
@@ -117,5 +154,8 @@ def export(
     if json:
         print_json(facts)
     else:
-        say(f"{human_bytes(done.num_bytes)}; logits checked with {', '.join(done.checked_with)}, largest difference {done.max_difference:.1e}")
+        say(
+            f"{human_bytes(done.num_bytes)}; logits checked with {', '.join(done.checked_with)}, "
+            f"largest difference {done.max_difference:.1e}"
+        )
         result(str(done.folder))

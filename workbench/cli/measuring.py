@@ -7,7 +7,7 @@ compared with the model it started from. A folder from elsewhere has neither.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from workbench.data.corpus_folder import read_artifact_documents
 from workbench.errors import BadInput
 from workbench.evals.measures import Material, Metrics, measure_baseline
 from workbench.evals.scorecard import Scorecard, metrics_to_json, score
-from workbench.evals.subject import Subject
+from workbench.evals.subject import Subject, load_subject
 from workbench.evals.tasks import Task, find_task
-from workbench.model import load_model
 from workbench.references import find_checkpoint
-from workbench.tokenizer import Tokenizer
+
+COMPARED = "python-preferences"
+"""The task that measures a model against the one it started from."""
 
 
 def score_reference(
@@ -53,13 +54,9 @@ def score_reference(
 
 
 def _subject(folder: Path, origin: Origin | None, *, batch_size: int | None) -> Subject:
-    model = load_model(folder)
-    trained_on = origin.longest_context() if origin is not None else None
-    longest = model.config.max_position_embeddings
-    return Subject(
-        model,
-        Tokenizer.load(folder),
-        context_length=min(trained_on or longest, longest),
+    return load_subject(
+        folder,
+        context_length=origin.longest_context() if origin is not None else None,
         chats=origin is None or origin.chats(),
         batch_size=batch_size,
     )
@@ -76,10 +73,7 @@ def _material(
     if "documents" in needs and documents is not None:
         texts = [document.text for document in read_artifact_documents(documents, "heldout")]
         material = dataclasses.replace(material, heldout_texts=texts)
-    before = origin.started_from()
-    if origin.stage.name == "dpo" and before is not None and any(task.name in _COMPARED for task in tasks):
+    before = origin.started_from() if origin.stage.name == "dpo" else None
+    if before is not None and any(task.name == COMPARED for task in tasks):
         material = dataclasses.replace(material, reference=_subject(before, origin, batch_size=batch_size))
     return material
-
-
-_COMPARED: Mapping[str, str] = {"python-preferences": "margin over the reference"}

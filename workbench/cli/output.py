@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +16,17 @@ from workbench.safe_text import one_line, safe_text
 
 Home = Annotated[
     Path | None,
-    typer.Option("--home", help="Where runs/ and store/ live [default: $WORKBENCH_HOME, else the XDG data directory]"),
+    typer.Option(
+        "--home", help="Where runs/ and store/ live [default: $WORKBENCH_HOME, else the XDG data directory]"
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's name or a unique prefix of it.")]
 Reference = Annotated[
-    str, typer.Argument(metavar="REF", help="RUN, RUN/STAGE, RUN/STAGE@STEP|best|latest, or a Hugging Face folder.")
+    str,
+    typer.Argument(
+        metavar="REF", help="RUN, RUN/STAGE, RUN/STAGE@STEP|best|latest, or a Hugging Face folder."
+    ),
 ]
 
 
@@ -40,15 +46,17 @@ def print_json(value: Any) -> None:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
-    """Aligned columns on stdout; columns in `right` are right-aligned."""
+    """Aligned columns on stdout; columns in `right` are right-aligned. On a terminal no line is wider than it."""
     cells = [[one_line(cell, 200) for cell in row] for row in [header, *rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for row in cells:
         parts = [
             cell.rjust(width) if column in right else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        print("  ".join(parts).rstrip())
+        line = "  ".join(parts).rstrip()
+        print(line if columns is None or len(line) <= columns else line[: columns - 1] + "…")
     sys.stdout.flush()
 
 
@@ -59,6 +67,15 @@ def figure(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.4g}"
+
+
+def figures(value: Any) -> str:
+    """Figures in lists and tables too, on one line."""
+    if isinstance(value, dict):
+        return one_line(", ".join(f"{name} {figure(item)}" for name, item in value.items()) or "none", 200)
+    if isinstance(value, list | tuple):
+        return one_line(", ".join(map(figure, value)) or "none", 200)
+    return one_line(figure(value), 200)
 
 
 def _json_safe(value: Any) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 
 MOST_POINTS = 400
+_COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
 
 def draw_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], metric: str) -> str:
@@ -24,7 +26,8 @@ def draw_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], m
         signal.label(label)
         figure.draw(signal)
     title = ", ".join(f"{label} {ys[-1]:.4g}" for label, (_, ys) in curves.items())
-    return f"{metric} by step: {title}\n{figure.build()}".rstrip()
+    drawn = _COLOURS.sub("", str(figure.build()))  # it resets colours even where there are none
+    return f"{metric} by step: {title}\n{drawn}".rstrip()
 
 
 def decimate(xs: Sequence[float], ys: Sequence[float], most: int) -> tuple[list[float], list[float]]:

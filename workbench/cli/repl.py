@@ -7,18 +7,32 @@ import json
 import os
 import readline
 import shlex
+import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from workbench.chat_client import ChatClient, ChatEvent, Done, Ended, Failed, Messages, Ready, Settings, Token
+from workbench.chat_client import (
+    ChatClient,
+    ChatEvent,
+    Done,
+    Ended,
+    Failed,
+    Messages,
+    Ready,
+    Settings,
+    Token,
+)
 from workbench.cli.output import result, say
 from workbench.errors import BadInput, NotFound, WorkbenchError
 from workbench.files import write_atomic
 from workbench.runs import find_home
-from workbench.safe_text import SafeStream, one_line, safe_text
+from workbench.safe_text import SafeStream, one_line
 
 HISTORY_LINES = 1000
+PATIENCE = 3
+"""Ctrl-C so many times in one reply leaves, for a model that does not answer even to that."""
 ENDINGS = {
     "max_new_tokens": "cut at max_new_tokens; /set max_new_tokens 400 for more",
     "context": "the context is full; /reset starts afresh",
@@ -37,31 +51,209 @@ COMMANDS = {
 }
 
 
+class GoneError(WorkbenchError):
+    """The child that held the model is gone: the conversation cannot go on."""
+
+
 def talk(reference: str, *, home: Path | None, system: str | None = None) -> None:
     """Talk until the person leaves. Raises the child's own error when the model cannot be loaded."""
     where = find_home(home)
     with ChatClient.start(reference, home=where) as client:
-        ready = _wait_until_ready(client, reference)
+        repl = Repl(client, reference, home=where)
         if system:
-            client.send("system", text=system)
-            _answer(client)
-        say(f"{ready.model}: reads {ready.context_length} tokens; /help lists the commands, ctrl-c stops a reply, ctrl-d leaves")
-        with _history(where):
+            repl.request("system", text=system)
+        say(repl.greeting())
+        with _history(where) as remember:
             for line in _lines():
-                if line.startswith("/"):
-                    if not _command(client, line, where):
-                        return
-                elif line:
-                    _show(client.ask(line))
+                remember()
+                if not repl.take(line):
+                    return
 
 
-def _wait_until_ready(client: ChatClient, reference: str) -> Ready:
+class Repl:
+    """One conversation at a prompt: `take` a typed line, show what comes of it."""
+
+    def __init__(self, client: ChatClient, reference: str, *, home: Path) -> None:
+        self._client = client
+        self._home = home
+        self._ready = wait_until_ready(client, reference)
+        self._settings: Mapping[str, Any] = self._ready.settings
+
+    def greeting(self) -> str:
+        """Which model it is and how to get on."""
+        about = f"{self._ready.model}: reads {self._ready.context_length:,} tokens"
+        return f"{about}; /help lists the commands, ctrl-c stops a reply, ctrl-d leaves"
+
+    def take(self, line: str) -> bool:
+        """Do what `line` asks: a message or a slash command. False: the person leaves."""
+        if line in ("/exit", "/quit"):
+            return False
+        try:
+            if line.startswith("/"):
+                self._command(line)
+            elif line:
+                self._client.send("user", text=line)
+                show_reply(self._client)
+        except GoneError:
+            raise
+        except WorkbenchError as error:
+            say(str(error))
+        return True
+
+    def request(self, kind: str, **fields: Any) -> ChatEvent:
+        """Send a request that makes no reply; the event that answers it. Raises its error as BadInput."""
+        return _request(self._client, kind, **fields)
+
+    def _command(self, line: str) -> None:
+        name, _, rest = line.partition(" ")
+        rest = rest.strip()
+        match name:
+            case "/help":
+                for usage, meaning in COMMANDS.items():
+                    result(f"{usage:<16} {meaning}")
+            case "/system":
+                self.request("system", text=rest)
+                say("system prompt set; the conversation starts afresh" if rest else "no system prompt")
+            case "/set":
+                self._set(rest)
+            case "/reset":
+                self.request("reset")
+                say("forgotten")
+            case "/save":
+                self._save(_file(rest, "/save talk.json"))
+            case "/load":
+                self._load(_file(rest, "/load talk.json"))
+            case "/regenerate":
+                self._client.send("regenerate")
+                show_reply(self._client)
+            case "/compare":
+                self._compare(rest)
+            case _:
+                raise BadInput(f"{name} is not a command", fix="/help lists them")
+
+    def _set(self, rest: str) -> None:
+        key, _, value = rest.replace("=", " ", 1).partition(" ")
+        if key:
+            try:
+                parsed = json.loads(value.strip())
+            except (ValueError, RecursionError):
+                parsed = value.strip()
+            event = self.request("set", key=key, value=parsed)
+            assert isinstance(event, Settings)
+            self._settings = event.settings
+        say("   ".join(f"{name} {json.dumps(setting)}" for name, setting in self._settings.items()))
+
+    def _conversation(self) -> list[dict[str, str]]:
+        event = self.request("messages")
+        assert isinstance(event, Messages)
+        return [dict(message) for message in event.messages]
+
+    def _save(self, path: Path) -> None:
+        messages = self._conversation()
+        try:
+            write_atomic(path, json.dumps({"messages": messages}, indent=1, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise BadInput(f"cannot be written: {error.strerror}", file=path) from None
+        say(f"saved {len(messages)} messages to {path}")
+
+    def _load(self, path: Path) -> None:
+        try:
+            messages = json.loads(path.read_text(encoding="utf-8"))["messages"]
+        except OSError as error:
+            raise BadInput(f"cannot be read: {error.strerror}", file=path) from None
+        except (ValueError, KeyError, TypeError, RecursionError):
+            fix = 'it holds {"messages": [...]}, as /save writes it'
+            raise BadInput("is not a saved conversation", file=path, fix=fix) from None
+        self.request("load", messages=messages)
+        for message in messages[-4:]:
+            result(f"{message['role']}: {one_line(message['content'], 200)}")
+
+    def _compare(self, reference: str) -> None:
+        """The last message answered by another model, after the same conversation, with the same settings."""
+        if not reference:
+            raise BadInput("which model?", fix="for example /compare quickstart/sft")
+        messages = self._conversation()
+        while messages and messages[-1]["role"] != "user":
+            messages.pop()
+        if not messages:
+            raise BadInput("nothing was said yet", fix="say something first, then compare")
+        try:
+            with ChatClient.start(reference, home=self._home) as other:
+                wait_until_ready(other, reference)
+                for key, value in self._settings.items():
+                    _request(other, "set", key=key, value=value)
+                _request(other, "load", messages=messages[:-1])
+                say(f"{reference}:")
+                other.send("user", text=messages[-1]["content"])
+                show_reply(other)
+        except GoneError as error:  # only the other one
+            raise WorkbenchError(error.message) from None
+
+
+def wait_until_ready(client: ChatClient, reference: str) -> Ready:
+    """The child's first event. Raises its last words, with its exit code, when it could not load the model."""
     event = client.next_event()
     if isinstance(event, Ready):
         return event
-    message = event.message if isinstance(event, Ended) else ""
-    error: Callable[..., WorkbenchError] = {2: BadInput, 3: NotFound}.get(event.returncode if isinstance(event, Ended) else 1, WorkbenchError)
+    message, code = (event.message, event.returncode) if isinstance(event, Ended) else ("", 1)
+    error: Callable[[str], WorkbenchError] = {2: BadInput, 3: NotFound}.get(code, WorkbenchError)
     raise error(message or f"the model {reference!r} could not be loaded")
+
+
+def show_reply(client: ChatClient) -> None:
+    """Print the reply that was asked for as it comes. Ctrl-C stops it; what was said stays."""
+    guard = SafeStream()
+    with _stopping_on_interrupt(client):
+        for event in client.follow():
+            match event:
+                case Token():
+                    sys.stdout.write(guard.feed(event.text))
+                    sys.stdout.flush()
+                case Done():
+                    print(guard.close(), flush=True)
+                    _say_how_it_ended(event)
+                case Failed():
+                    raise BadInput(event.message)
+                case Ended():
+                    print(guard.close(), flush=True)
+                    raise GoneError(event.message or "the model's process ended", fix="start the chat again")
+
+
+def _say_how_it_ended(done: Done) -> None:
+    how = ENDINGS.get(done.stopped_by)
+    if sys.stdin.isatty() or how:
+        speed = f", {done.tokens_per_second:,.0f} a second" if done.tokens_per_second else ""
+        say(f"[{done.new_tokens} tokens{speed}{'; ' + how if how else ''}]")
+
+
+def _request(client: ChatClient, kind: str, **fields: Any) -> ChatEvent:
+    client.send(kind, **fields)
+    event = client.next_event()
+    if isinstance(event, Failed):
+        raise BadInput(event.message)
+    if event is None or isinstance(event, Ended):
+        raise GoneError("the model's process ended", fix="start the chat again")
+    return event
+
+
+@contextlib.contextmanager
+def _stopping_on_interrupt(client: ChatClient) -> Iterator[None]:
+    """Within, Ctrl-C asks the child to stop instead of raising in the middle of an event."""
+    presses = 0
+
+    def ask(*_: object) -> None:
+        nonlocal presses
+        presses += 1
+        if presses >= PATIENCE:
+            raise KeyboardInterrupt
+        with contextlib.suppress(RuntimeError):  # in the middle of another send: the next press does it
+            client.send("stop")
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _lines() -> Iterator[str]:
@@ -80,162 +272,39 @@ def _lines() -> Iterator[str]:
             say("that was not UTF-8 text")
 
 
-def _show(events: Iterator[ChatEvent]) -> None:
-    """Print a reply as it comes; Ctrl-C stops it, and what was said stays."""
-    guard = SafeStream()
+def _file(rest: str, example: str) -> Path:
     try:
-        for event in events:
-            if isinstance(event, Token):
-                sys.stdout.write(guard.feed(event.text))
-                sys.stdout.flush()
-            elif isinstance(event, Done):
-                print(guard.close())
-                how = ENDINGS.get(event.stopped_by)
-                speed = f"{event.new_tokens} tokens, {event.tokens_per_second:.0f} a second"
-                if sys.stdin.isatty() or how:
-                    say(f"[{speed}{'; ' + how if how else ''}]")
-            elif isinstance(event, Failed):
-                say(event.message)
-            elif isinstance(event, Ended):
-                raise WorkbenchError(event.message or "the model's process ended")
-    except KeyboardInterrupt:
-        with contextlib.suppress(AttributeError):
-            events.close()  # type: ignore[attr-defined]  # a generator: leaving it stops the reply
-        print()
-        say("[stopped]")
-
-
-def _command(client: ChatClient, line: str, home: Path) -> bool:
-    """Do one slash command. False: leave."""
-    name, _, rest = line.partition(" ")
-    rest = rest.strip()
-    try:
-        match name:
-            case "/exit" | "/quit":
-                return False
-            case "/help":
-                for usage, meaning in COMMANDS.items():
-                    result(f"{usage:<16} {meaning}")
-            case "/system":
-                client.send("system", text=rest)
-                _answer(client)
-                say("system prompt set; the conversation starts afresh" if rest else "no system prompt")
-            case "/set":
-                _set(client, rest)
-            case "/reset":
-                client.send("reset")
-                _answer(client)
-                say("forgotten")
-            case "/save":
-                _save(client, rest)
-            case "/load":
-                _load(client, rest)
-            case "/regenerate":
-                client.send("regenerate")
-                _show(client.follow())
-            case "/compare":
-                _compare(client, rest, home)
-            case _:
-                raise BadInput(f"{name} is not a command", fix="/help lists them")
-    except WorkbenchError as error:
-        say(str(error))
-    return True
-
-
-def _answer(client: ChatClient) -> ChatEvent:
-    """The one event that answers a request which makes no reply. Raises its error."""
-    event = client.next_event()
-    if isinstance(event, Failed):
-        raise BadInput(event.message)
-    if event is None or isinstance(event, Ended):
-        raise WorkbenchError("the model's process ended")
-    return event
-
-
-def _set(client: ChatClient, rest: str) -> None:
-    key, _, value = rest.replace("=", " ", 1).partition(" ")
-    if key:
-        try:
-            parsed = json.loads(value.strip())
-        except ValueError:
-            parsed = value.strip()
-        client.send("set", key=key, value=parsed)
-        event = _answer(client)
-        assert isinstance(event, Settings)
-        say(", ".join(f"{name} {setting}" for name, setting in event.settings.items()))
-    else:
-        say("write /set KEY VALUE, for example /set temperature 0.7")
-
-
-def _conversation(client: ChatClient) -> list[dict[str, str]]:
-    client.send("messages")
-    event = _answer(client)
-    assert isinstance(event, Messages)
-    return [dict(message) for message in event.messages]
-
-
-def _file(rest: str) -> Path:
-    names = shlex.split(rest)
+        names = shlex.split(rest)
+    except ValueError:
+        names = [rest]
     if len(names) != 1:
-        raise BadInput("a file name is missing", fix="for example /save talk.json")
+        raise BadInput("write one file name", fix=f"for example {example}")
     return Path(names[0]).expanduser()
 
 
-def _save(client: ChatClient, rest: str) -> None:
-    path = _file(rest)
-    messages = _conversation(client)
-    try:
-        write_atomic(path, json.dumps({"messages": messages}, indent=1, ensure_ascii=False) + "\n")
-    except OSError as error:
-        raise BadInput(f"cannot be written: {error.strerror}", file=path) from None
-    say(f"saved {len(messages)} messages to {path}")
-
-
-def _load(client: ChatClient, rest: str) -> None:
-    path = _file(rest)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        messages = content["messages"]
-    except OSError as error:
-        raise BadInput(f"cannot be read: {error.strerror}", file=path) from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise BadInput("is not a saved conversation", file=path, fix='it holds {"messages": [...]}, as /save writes it') from None
-    client.send("load", messages=messages)
-    _answer(client)
-    for message in messages[-4:]:
-        result(f"{message['role']}: {one_line(message['content'], 200)}")
-
-
-def _compare(client: ChatClient, rest: str, home: Path) -> None:
-    if not rest:
-        raise BadInput("which model?", fix="for example /compare quickstart/sft")
-    messages = _conversation(client)
-    while messages and messages[-1]["role"] != "user":
-        messages.pop()
-    if not messages:
-        raise BadInput("nothing was said yet", fix="say something first, then compare")
-    with ChatClient.start(rest, home=home) as other:
-        _wait_until_ready(other, rest)
-        other.send("load", messages=messages[:-1])
-        _answer(other)
-        say(f"{safe_text(rest)}:")
-        _show(other.ask(messages[-1]["content"]))
-
-
 @contextlib.contextmanager
-def _history(home: Path) -> Iterator[None]:
-    """Arrow-up over earlier sessions; the file is for its owner's eyes only."""
+def _history(home: Path) -> Iterator[Callable[[], None]]:
+    """Arrow-up over earlier sessions, in a file for its owner's eyes only. Gives the function that adds a line.
+
+    Line by line, so that a session which is hung up on is remembered too.
+    """
     path = home / "chat_history"
     if not sys.stdin.isatty():
-        yield
+        yield lambda: None
         return
     with contextlib.suppress(OSError, UnicodeDecodeError):
         readline.read_history_file(path)
     readline.set_history_length(HISTORY_LINES)
-    try:
-        yield
-    finally:
+
+    def remember() -> None:
         with contextlib.suppress(OSError):
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
-            readline.write_history_file(path)
+            path.chmod(0o600)
+            readline.append_history_file(1, path)
+
+    try:
+        yield remember
+    finally:
+        with contextlib.suppress(OSError):
+            readline.write_history_file(path)  # cut to HISTORY_LINES
             path.chmod(0o600)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,7 +18,10 @@ def add_to(app: typer.Typer) -> None:
     app.command(name="open")(open_screen)
 
 
-def default(context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def default(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
     """Build a language model from scratch on this machine: raw text in, a model you can talk to out.
 
     Start here: workbench run quickstart
@@ -32,27 +33,33 @@ def default(context: typer.Context, version: Annotated[bool, typer.Option("--ver
         raise typer.Exit()
     if context.invoked_subcommand is not None:
         return
-    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
+    if _opening().why_not():
         print(context.get_help())
         raise typer.Exit(int(ExitCode.BAD_INPUT))
     _start(None, None)
 
 
-def open_screen(run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Open on this run.")] = None, home: Home = None) -> None:
+def open_screen(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Open on this run.")] = None,
+    home: Home = None,
+) -> None:
     """Open the terminal app, on a run or on the list of runs.
 
     Example: workbench open quickstart
     """
     from workbench.runs import find_home, open_run
 
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise BadInput("the screen needs a terminal", fix="use `workbench follow RUN` in scripts, or `ssh -t`")
+    if reason := _opening().why_not():
+        raise BadInput(reason)
     _start(open_run(find_home(home), run).name if run is not None else None, home)
 
 
 def _start(run: str | None, home: Path | None) -> None:
     from workbench.runs import find_home
 
+    raise typer.Exit(_opening().open_app(find_home(home), run))
+
+
+def _opening() -> Any:
     # By name: `workbench` does not import `tui`, the command that opens the screen starts it.
-    code = importlib.import_module("tui.app").run_app(home=find_home(home), run=run)
-    raise typer.Exit(int(code or 0))
+    return importlib.import_module("tui.opening")

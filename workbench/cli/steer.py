@@ -21,7 +21,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def stop(name: RunName, wait: Wait = True, home: Home = None) -> None:
-    """Stop a run with everything saved; `resume`, or the same `run`, goes on.
+    """Stop a run with everything saved.
+
+    `workbench resume`, or the same `workbench run`, goes on.
 
     Example: workbench stop quickstart
     """
@@ -35,13 +37,18 @@ def stop(name: RunName, wait: Wait = True, home: Home = None) -> None:
     deadline = time.monotonic() + STOP_SECONDS
     while wait and run.state() in LIVE:
         if time.monotonic() > deadline:
-            raise WorkbenchError(f"{run.name} has not stopped after {STOP_SECONDS:.0f} s", fix=f"`workbench log {run.name}` may say why")
+            raise WorkbenchError(
+                f"{run.name} has not stopped after {STOP_SECONDS:.0f} s",
+                fix=f"`workbench log {run.name}` may say why",
+            )
         time.sleep(0.1)
     result(f"{run.name} {'is ' + run.state() if wait else 'was asked to stop'}")
 
 
 def pause(name: RunName, home: Home = None) -> None:
-    """Pause a run: it saves, keeps its memory and waits for `resume`.
+    """Pause a run.
+
+    It saves, keeps its memory and waits for `workbench resume`.
 
     Example: workbench pause quickstart
     """
@@ -57,7 +64,9 @@ def save(name: RunName, home: Home = None) -> None:
 
 
 def resume(name: RunName, home: Home = None) -> None:
-    """Go on: wake a paused run, or put a worker on a stopped, failed or crashed one.
+    """Go on with a run.
+
+    Wakes a paused run, and puts a worker on a stopped, failed or crashed one.
 
     Example: workbench resume quickstart
     """
@@ -83,6 +92,9 @@ def _ask(name: str, request: str, home: Home) -> None:
 
     run = open_run(find_home(home), name)
     if run.state() not in ("running", "paused"):
-        raise BadInput(f"{run.name} is {run.state()}; nothing to {request}", fix=f"`workbench resume {run.name}` starts it again")
+        raise BadInput(
+            f"{run.name} is {run.state()}; nothing to {request}",
+            fix=f"`workbench resume {run.name}` starts it again",
+        )
     run.request(request)
     result(f"{run.name} was asked to {request}")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from workbench.cli.output import Home, Json, Reference, print_json, print_table, result, say
 from workbench.errors import BadInput
+from workbench.safe_text import safe_text
+
+LAYOUT = str.maketrans({" ": "␣", "\n": "\\n", "\t": "\\t"})
 
 
 def add_to(app: typer.Typer) -> None:
@@ -20,15 +23,23 @@ def add_to(app: typer.Typer) -> None:
 def generate(
     reference: Reference,
     prompt: Annotated[str, typer.Option(help="The text to continue; with --chat, the message to answer.")],
-    max_new_tokens: Annotated[int, typer.Option(min=1, max=1_000_000, help="Stop after so many tokens.")] = 100,
+    max_new_tokens: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Stop after so many tokens.")
+    ] = 100,
     temperature: Annotated[float, typer.Option(help="0 is greedy; below 1 safer, above 1 wilder.")] = 0.8,
     top_k: Annotated[int, typer.Option(help="Draw from the k likeliest tokens; 0: all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Draw from the likeliest tokens that reach this probability.")] = 1.0,
-    min_p: Annotated[float, typer.Option(help="Draw from tokens at least this share as likely as the likeliest.")] = 0.0,
+    top_p: Annotated[
+        float, typer.Option(help="Draw from the likeliest tokens that reach this probability.")
+    ] = 1.0,
+    min_p: Annotated[
+        float, typer.Option(help="Draw from tokens at least this share as likely as the likeliest.")
+    ] = 0.0,
     repetition_penalty: Annotated[float, typer.Option(help="Above 1: avoid what was said already.")] = 1.0,
     seed: Annotated[int, typer.Option(help="The same seed draws the same text.")] = 0,
     stop: Annotated[list[str] | None, typer.Option(help="End at this text. Repeatable.")] = None,
-    chat_format: Annotated[bool, typer.Option("--chat", help="Put the chat format around the prompt.")] = False,
+    chat_format: Annotated[
+        bool, typer.Option("--chat", help="Put the chat format around the prompt.")
+    ] = False,
     home: Home = None,
     json: Json = False,
 ) -> None:
@@ -40,22 +51,29 @@ def generate(
 
     import workbench
     from workbench.model import Sampling, stream_text
-    from workbench.model import generate as generate_ids
+    from workbench.model.generate import generate as generate_ids
     from workbench.safe_text import SafeStream
     from workbench.tokenizer import render, stop_ids
 
     sampling = Sampling(
-        temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty, seed=seed
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        seed=seed,
     )
     model, tokenizer = workbench.load(reference, home=home)
     prompt = prompt.encode(errors="replace").decode()
     if chat_format:
-        from workbench.cli.chat_server import Message
+        from workbench.data.conversations import Message
 
         ids = render(tokenizer, [Message("user", prompt)], add_generation_prompt=True).ids
     else:
         ids = [tokenizer.bos_id, *tokenizer.encode(prompt)]
-    generation = generate_ids(model, ids, max_new_tokens=max_new_tokens, sampling=sampling, stop_ids=stop_ids(tokenizer))
+    generation = generate_ids(
+        model, ids, max_new_tokens=max_new_tokens, sampling=sampling, stop_ids=stop_ids(tokenizer)
+    )
     started_at = time.perf_counter()
     first: float | None = None
     pieces = []
@@ -88,9 +106,10 @@ def chat(
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Talk to a model. Slash commands: /help /system /set /reset /save /load /regenerate /compare /exit.
+    """Talk to a model.
 
-    With --json it speaks JSON lines over stdin and stdout (see README).
+    Slash commands: /help /system /set /reset /save /load /regenerate /compare /exit. Ctrl-C stops a reply,
+    Ctrl-D leaves. With --json it speaks JSON lines over stdin and stdout: {"type": "user", "text": "Hi"}.
 
     Example: workbench chat quickstart
     """
@@ -107,11 +126,15 @@ def chat(
 
 def tokenize(
     reference: Reference,
-    text: Annotated[str | None, typer.Argument(metavar="[TEXT]", help="The text; stdin when left out.")] = None,
+    text: Annotated[
+        str | None, typer.Argument(metavar="[TEXT]", help="The text; stdin when left out.")
+    ] = None,
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Show how a tokenizer cuts a text: tokens, ids, bytes per token.
+    """Show how a tokenizer cuts a text.
+
+    Tokens with their ids (spaces shown as ␣) and bytes per token.
 
     Example: workbench tokenize quickstart "shutil.copytree(src, dst)"
     """
@@ -129,7 +152,8 @@ def tokenize(
     if json:
         print_json({"ids": ids, "tokens": tokens, "bytes_per_token": per_token})
         return
-    rows: list[Any] = [(str(token), repr(piece)[1:-1]) for token, piece in zip(ids, tokens, strict=True)]
+    shown = [safe_text(token, visible=True).translate(LAYOUT) for token in tokens]
+    rows = [(str(token), piece) for token, piece in zip(ids, shown, strict=True)]
     print_table(("id", "token"), rows, right=(0,))
     result(f"{len(ids)} tokens, {per_token} bytes per token")
     if not ids:

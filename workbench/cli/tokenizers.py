@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ def find_tokenizer(reference: str, *, home: Path | None) -> Tokenizer:
     try:
         return Tokenizer.load(find_checkpoint(reference, home=home))
     except NotFound:
-        plan = frozen_plan(open_run(find_home(home), reference.split("/")[0].split("@")[0]))
+        plan = frozen_plan(open_run(find_home(home), re.split("[/@]", reference, maxsplit=1)[0]))
         for stage in plan.stages:
             if stage.makes.kind == "tokenizer" and plan.store.exists(stage.makes):
                 return Tokenizer.load(plan.store.folder(stage.makes))

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.output import Home, Json, RunName, figure, print_json, print_table, result, say
+from workbench.cli.output import Home, Json, RunName, figure, figures, print_json, print_table, result, say
 from workbench.errors import BadInput, ExitCode
 
 STATE_GLYPHS = {
     "pending": "○", "running": "●", "paused": "◐", "finished": "✓", "failed": "✗", "stopped": "◌", "crashed": "?",
 }  # fmt: skip
+NOT_COUNTS = ("pid", "started_at", "heartbeat", "finished_at")
 Stage = Annotated[str | None, typer.Argument(metavar="[STAGE]", help="Only this stage.")]
 
 
@@ -30,7 +31,10 @@ def runs(home: Home = None, json: Json = False) -> None:
     from workbench.runs import find_home, list_runs
 
     found = list_runs(find_home(home))
-    facts = [{"name": run.name, "state": run.state(), **_pick(run.status(), "stage", "step", "loss", "heartbeat")} for run in found]
+    facts = [
+        {"name": run.name, "state": run.state(), **_pick(run.status(), "stage", "step", "loss", "heartbeat")}
+        for run in found
+    ]
     if json:
         print_json(facts)
         return
@@ -38,18 +42,28 @@ def runs(home: Home = None, json: Json = False) -> None:
         say(f"no runs in {find_home(home)} yet; `workbench run quickstart` makes one")
         return
     rows = [
-        (f"{STATE_GLYPHS[fact['state']]} {fact['state']}", fact["name"], str(fact.get("stage") or ""), figure(fact.get("step") or ""), figure(fact.get("loss") or ""), _age(fact.get("heartbeat")))
+        (
+            f"{STATE_GLYPHS[fact['state']]} {fact['state']}",
+            fact["name"],
+            str(fact.get("stage") or ""),
+            figure(fact.get("step") or ""),
+            figure(fact.get("loss") or ""),
+            _age(fact.get("heartbeat")),
+        )
         for fact in facts
     ]
     print_table(("state", "run", "stage", "step", "loss", "last seen"), rows, right=(3, 4))
 
 
 def show(name: RunName, home: Home = None, json: Json = False) -> None:
-    """Show one run: its stages, what each made, and the figures each ended with.
+    """Show one run, stage by stage.
+
+    What each stage made, how long it took and the figures it ended with.
 
     Example: workbench show quickstart
     """
     from workbench.cli.facts import run_facts
+    from workbench.cli.inspected import fact_lines
     from workbench.files import human_duration
     from workbench.runs import find_home, open_run
 
@@ -57,24 +71,28 @@ def show(name: RunName, home: Home = None, json: Json = False) -> None:
     if json:
         print_json(facts)
         return
-    result(f"{facts['name']}   {STATE_GLYPHS[facts['state']]} {facts['state']}   {human_duration(facts['seconds'])}   {facts['home']}")
+    state = f"{STATE_GLYPHS[facts['state']]} {facts['state']}"
+    result(f"{facts['name']}   {state}   {human_duration(facts['seconds'])}   in {facts['home']}")
     if facts["error"]:
         say(facts["error"])
     for stage in facts["stages"]:
-        spent = "reused" if stage["reused"] else human_duration(stage["seconds"]) if stage["seconds"] is not None else ""
+        spent = ""
+        if stage["reused"] or stage["seconds"] is not None:
+            spent = "reused" if stage["reused"] else human_duration(stage["seconds"])
         result(f"\n{stage['name']:<10} {stage['state']:<9} {spent:<9} {stage['artifact']}")
-        for key, value in stage["summary"].items():
-            if isinstance(value, dict):
-                value = ", ".join(f"{name} {figure(item)}" for name, item in value.items())
-            result(f"    {key:<28} {figure(value)}")
+        for line in fact_lines({key: figures(value) for key, value in stage["summary"].items()}):
+            result(f"  {line}")
 
 
 def follow(name: RunName, home: Home = None, json: Json = False) -> None:
-    """Follow a run's events live until it is over. Ctrl-C stops following, not the run.
+    """Follow a run's events until it is over.
+
+    Ctrl-C stops following, not the run. With --json every event is one line of JSON.
 
     Example: workbench follow quickstart
     """
-    from workbench.cli.foreground import exit_code_of, plain_line
+    from workbench.cli.foreground import exit_code_of
+    from workbench.cli.plain import plain_line
     from workbench.runs import find_home, open_run
 
     followed = open_run(find_home(home), name)
@@ -86,7 +104,11 @@ def follow(name: RunName, home: Home = None, json: Json = False) -> None:
     raise typer.Exit(exit_code_of(followed))
 
 
-def log(name: RunName, home: Home = None, lines: Annotated[int, typer.Option(help="Only the last so many lines.")] = 200) -> None:
+def log(
+    name: RunName,
+    home: Home = None,
+    lines: Annotated[int, typer.Option(help="Only the last so many lines.")] = 200,
+) -> None:
     """Print the worker's log.
 
     Example: workbench log quickstart --lines 50
@@ -106,11 +128,15 @@ def log(name: RunName, home: Home = None, lines: Annotated[int, typer.Option(hel
 
 def status(
     name: RunName,
-    field: Annotated[str | None, typer.Option(help="One figure, bare: state, stage, step, loss, pid, …")] = None,
+    field: Annotated[
+        str | None, typer.Option(help="One figure, bare: state, stage, step, loss, pid, …")
+    ] = None,
     home: Home = None,
     json: Json = False,
 ) -> None:
-    """Show where a run is now, or one figure of it bare on stdout.
+    """Show where a run is now.
+
+    With --field one figure of it, bare on stdout.
 
     Example: workbench status quickstart --field step
     """
@@ -120,14 +146,16 @@ def status(
     facts: dict[str, Any] = {"name": run.name, **run.status(), "state": run.state()}
     if field is not None:
         if field not in facts:
-            raise BadInput(f"{field!r} is not a field of {run.name}", fix=f"there are {', '.join(sorted(facts))}")
+            raise BadInput(
+                f"{field!r} is not a field of {run.name}", fix=f"there are {', '.join(sorted(facts))}"
+            )
         result("" if facts[field] is None else str(facts[field]))
     elif json:
         print_json(facts)
     else:
         for key, value in facts.items():
             if value is not None:
-                result(f"{key:<18} {figure(value) if key not in ('pid', 'started_at', 'heartbeat', 'finished_at') else value}")
+                result(f"{key:<18} {value if key in NOT_COUNTS else figures(value)}")
 
 
 def metrics(
@@ -136,7 +164,9 @@ def metrics(
     csv: Annotated[bool, typer.Option("--csv", help="CSV instead of JSON lines.")] = False,
     home: Home = None,
 ) -> None:
-    """Print every figure that training logged, as JSON lines or CSV.
+    """Print what training logged.
+
+    One JSON object a line, or CSV.
 
     Example: workbench metrics quickstart pretrain --csv > loss.csv
     """
@@ -158,9 +188,15 @@ def metrics(
 
 
 def plot(
-    names: Annotated[list[str], typer.Argument(metavar="RUN…", help="One run or several to lay over each other.")],
-    stage: Annotated[str | None, typer.Option(help="The stage to plot [default: the newest that trains]")] = None,
-    metric: Annotated[str, typer.Option(help="loss, val_loss, val_bpb, grad_norm, learning_rate, tokens_per_second, …")] = "loss",
+    names: Annotated[
+        list[str], typer.Argument(metavar="RUN…", help="One run or several to lay over each other.")
+    ],
+    stage: Annotated[
+        str | None, typer.Option(help="The stage to plot [default: the newest that trains]")
+    ] = None,
+    metric: Annotated[
+        str, typer.Option(help="loss, val_loss, val_bpb, grad_norm, learning_rate, tokens_per_second, …")
+    ] = "loss",
     home: Home = None,
 ) -> None:
     """Plot a training curve in the terminal.
@@ -175,15 +211,24 @@ def plot(
         run = open_run(find_home(home), name)
         events = [event for event in run.metrics() if isinstance(event.get(metric), int | float)]
         if not events:
-            raise BadInput(f"{run.name} has logged no {metric} yet", fix=f"`workbench metrics {run.name}` prints what there is")
+            raise BadInput(
+                f"{run.name} has logged no {metric} yet",
+                fix=f"`workbench metrics {run.name}` prints what there is",
+            )
         chosen = stage or str(events[-1 if len(names) == 1 and stage else 0]["stage"])
         mine = [event for event in events if event["stage"] == chosen]
-        curves[f"{run.name}/{chosen}"] = ([float(event["step"]) for event in mine], [float(event[metric]) for event in mine])
+        curves[f"{run.name}/{chosen}"] = (
+            [float(event["step"]) for event in mine],
+            [float(event[metric]) for event in mine],
+        )
     result(draw_curves(curves, metric))
 
 
 def verify(name: RunName, home: Home = None, json: Json = False) -> None:
-    """Check every artifact and checkpoint of a run against its manifest; exit 1 and say what is wrong.
+    """Check every file of a run.
+
+    Artifacts and checkpoints against their manifests. Exit code 1, and what is wrong on stderr, if a file is
+    not what it was.
 
     Example: workbench verify quickstart
     """
@@ -204,7 +249,9 @@ def verify(name: RunName, home: Home = None, json: Json = False) -> None:
 
 
 def digest(name: RunName, home: Home = None, json: Json = False) -> None:
-    """Print one hash over all weights and training state of a finished run: equal for equal training.
+    """Print one hash over a run's training.
+
+    Over all weights and training state of a finished run: equal for equal training.
 
     Example: workbench digest quickstart
     """
@@ -226,4 +273,8 @@ def _pick(facts: dict[str, Any], *keys: str) -> dict[str, Any]:
 def _age(heartbeat: Any) -> str:
     from workbench.files import human_duration
 
-    return f"{human_duration(max(0.0, time.time() - heartbeat))} ago" if isinstance(heartbeat, int | float) else ""
+    return (
+        f"{human_duration(max(0.0, time.time() - heartbeat))} ago"
+        if isinstance(heartbeat, int | float)
+        else ""
+    )

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from workbench.errors import NoSpace
+from workbench.files import disk_error
 
 FILE_NAME = "seen.sqlite"
 _CACHE_KILOBYTES = 32_000
@@ -49,7 +50,8 @@ class SeenTexts:
                 return None
             row = self._database.execute("SELECT name FROM seen WHERE digest = ?", (digest,)).fetchone()
         except sqlite3.OperationalError as error:
-            raise NoSpace(f"cannot write: {error}", file=self._path, fix="free some space") from error
+            refused = NoSpace(f"cannot write: {error}", file=self._path, fix="see to the disk")
+            raise disk_error(error, self._path) or refused from error
         return str(row[0])
 
     def __enter__(self) -> SeenTexts:

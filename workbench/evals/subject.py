@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from workbench.evals.likelihood import Passage, token_log_likelihoods
+from workbench.model.folder import load_model
 from workbench.model.transformer import Decoder
 from workbench.tokenizer import Tokenizer
 
@@ -41,3 +43,26 @@ class Subject:
             dtype=self.dtype,
         )
         return np.array([part.sum() for part in scores])
+
+
+def load_subject(
+    folder: Path,
+    *,
+    context_length: int | None,
+    chats: bool,
+    batch_size: int | None = None,
+    device: str | torch.device = "cpu",
+) -> Subject:
+    """The model and tokenizer in `folder`, in float32: then no batch size can change a score.
+
+    `context_length`: the longest window its training used; None where nobody knows.
+    """
+    model = load_model(folder, device=device)
+    longest = model.config.max_position_embeddings
+    return Subject(
+        model,
+        Tokenizer.load(folder),
+        context_length=min(context_length or longest, longest),
+        chats=chats,
+        batch_size=batch_size,
+    )

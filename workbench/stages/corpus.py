@@ -201,8 +201,8 @@ def _split_passages(split: _Split, settings: Corpus, run: StageRun) -> _Split:
             fix="give more text",
         )
     run.note(
-        f"no document was held out of {split.train:,}: "
-        f"{len(heldout):,} passages of up to {characters:,} characters are instead"
+        f"too few documents ({split.train:,}) to hold one out; held out instead: "
+        f"{len(heldout):,} of their passages, up to {characters:,} characters each"
     )
     return replace(split, heldout=heldout.documents())
 

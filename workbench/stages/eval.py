@@ -19,10 +19,9 @@ from workbench.errors import NotFound
 from workbench.evals.baselines import KNESER_NEY_TOKENS, XZ_TRAINING_BYTES, heldout_baselines
 from workbench.evals.measures import Material, Metrics, measure_baseline
 from workbench.evals.scorecard import Scorecard, metrics_to_json, score
-from workbench.evals.subject import Subject
+from workbench.evals.subject import Subject, load_subject
 from workbench.evals.tasks import Task, find_task
 from workbench.files import human_bytes, human_count, write_atomic
-from workbench.model.folder import load_model
 from workbench.recipe import Eval as Settings
 from workbench.stage_run import StageInputs, StageRun
 from workbench.tokenizer import Tokenizer
@@ -128,15 +127,13 @@ def announce_omissions(tasks: Sequence[Task], exams: Sequence[Exam], run: StageR
 
 
 def open_subject(exam: Exam, settings: Settings, machine: Machine) -> Subject:
-    """The model of an exam, loaded, in float32: then no batch size can change a score."""
-    model = load_model(exam.folder, device=machine.device)
-    longest = model.config.max_position_embeddings
-    return Subject(
-        model,
-        Tokenizer.load(exam.folder),
-        context_length=min(exam.context_length or longest, longest),
+    """The model of an exam, loaded."""
+    return load_subject(
+        exam.folder,
+        context_length=exam.context_length,
         chats=exam.stage != "pretrain",
         batch_size=settings.batch_size,
+        device=machine.device,
     )
 
 

@@ -66,30 +66,30 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         run, found, optimizer, machine=machine, seed=settings.seed, micro_batch_tokens=micro_batch_tokens
     )
 
-    checkpoints = Checkpoints(run, settings, tokenizer=tokenizer)
+    # What it sees and how fast it learns are functions of the step: nothing else needs to be remembered.
+    order = batches(
+        shards,
+        context_length=settings.context_length,
+        batch_tokens=settings.batch_tokens,
+        seed=state.seed,
+        start_step=state.step,
+    )
+    learning_rate_at = make_schedule(
+        settings.schedule,
+        num_steps=num_steps,
+        warmup_steps=settings.warmup_steps,
+        floor=settings.final_learning_rate_ratio,
+    )
+
     flops_per_token = config.flops_per_token(settings.context_length)
     meter = Meter(run, num_steps=num_steps, flops_per_token=flops_per_token, peak=matmul_peak(machine))
-
+    checkpoints = Checkpoints(run, settings, tokenizer=tokenizer)
     reports = train(
         model,
-        (
-            micro_batches(batch, micro_batch_tokens)
-            for batch in batches(
-                shards,
-                context_length=settings.context_length,
-                batch_tokens=settings.batch_tokens,
-                seed=state.seed,
-                start_step=state.step,
-            )
-        ),
+        (micro_batches(batch, micro_batch_tokens) for batch in order),
         optimizer,
         loss_fn=next_token_loss,
-        learning_rate_at=make_schedule(
-            settings.schedule,
-            num_steps=num_steps,
-            warmup_steps=settings.warmup_steps,
-            floor=settings.final_learning_rate_ratio,
-        ),
+        learning_rate_at=learning_rate_at,
         num_steps=num_steps,
         start_step=state.step,
         max_grad_norm=settings.max_grad_norm,
@@ -105,9 +105,8 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
                 model, tokenizer, heldout, context_length=settings.context_length, dtype=machine.dtype
             )
             is_best = state.note_metric(measured.bits_per_byte)
-            run.emit(
-                "metric", step=report.step, val_loss=measured.loss_per_token, val_bpb=measured.bits_per_byte
-            )
+            measures = {"val_loss": measured.loss_per_token, "val_bpb": measured.bits_per_byte}
+            run.emit("metric", step=report.step, **measures)
 
         if prompts and comes_due(report.step, every=settings.sample_every_steps, num_steps=num_steps):
             for prompt, text in zip(prompts, continuations(model, tokenizer, prompts), strict=True):

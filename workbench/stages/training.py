@@ -20,7 +20,7 @@ from workbench.model.transformer import Decoder
 from workbench.recipe import Dpo, Pretrain, Sft, Training
 from workbench.stage_run import StageRun
 from workbench.tokenizer import Tokenizer
-from workbench.train.checkpoint import SaveClock, TrainingState, restore, save_checkpoint
+from workbench.train.checkpoint import SaveClock, Saved, TrainingState, restore, save_checkpoint
 from workbench.train.checkpoint_folder import Found, write_summary
 from workbench.train.device import Machine, compare, environment
 from workbench.train.loop import StepReport
@@ -141,16 +141,20 @@ class Checkpoints:
         return self._clock.is_due()
 
     def save(self, model: Decoder, optimizer: Optimizers, state: TrainingState) -> None:
-        """Write a checkpoint and say so."""
-        with self._clock.saving():
-            saved = save_checkpoint(
-                self._run.folder,
-                model,
-                optimizer,
-                state,
-                tokenizer=self._tokenizer,
-                keep_last=self._keep_last,
-            )
+        """Write a checkpoint and say so; while the disk is full, wait here with everything in memory."""
+
+        def write() -> Saved:
+            with self._clock.saving():
+                return save_checkpoint(
+                    self._run.folder,
+                    model,
+                    optimizer,
+                    state,
+                    tokenizer=self._tokenizer,
+                    keep_last=self._keep_last,
+                )
+
+        saved = self._run.when_there_is_room(write)
         is_best = state.best_step == state.step
         self._run.emit("checkpoint", step=state.step, path=saved.folder.name, bytes=saved.bytes, best=is_best)
 

@@ -26,9 +26,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from workbench.errors import Damaged, NoSpace, TrainingDiverged
+from workbench.errors import Damaged, DiskFull, NoSpace, TrainingDiverged
 from workbench.files import (
     TEMPORARY_PREFIX,
+    disk_error,
     free_bytes,
     human_bytes,
     publish_folder,
@@ -104,8 +105,9 @@ def save_checkpoint(
     """Write `folder/step-…` and delete older checkpoints beyond `keep_last`, but never the best.
 
     Whoever kills this at any instant finds either the whole checkpoint or none under its name.
-    Raises NoSpace, before it writes or with everything cleared away, when the disk is full; TrainingDiverged
-    when a weight or moment is not finite, because a poisoned checkpoint would outlive the good ones.
+    Raises DiskFull, before it writes or with everything cleared away; NoSpace when the disk refuses otherwise;
+    TrainingDiverged when a weight or moment is not finite, because a poisoned checkpoint would outlive the good
+    ones.
     """
     tensors = optimizer.state_tensors() | _random_state()
     weights = dict(model.named_parameters())
@@ -184,12 +186,12 @@ def _whole_or_nothing(building: Path, *, needed: int) -> Iterator[None]:
     """
     folder, with_margin = building.parent, needed * 11 // 10
 
-    def refused(problem: str) -> NoSpace:
-        fix = "free some space, then run the same command again: it goes on from the last checkpoint"
-        return NoSpace(problem, file=folder, fix=fix)
+    def full(problem: str) -> DiskFull:
+        message = f"the disk is full: a checkpoint needs {human_bytes(with_margin)}, {problem}"
+        return DiskFull(message, file=folder, fix="free some space on this disk", needed=with_margin)
 
     if (free := free_bytes(folder)) < with_margin:
-        raise refused(f"a checkpoint needs {human_bytes(with_margin)}, {human_bytes(free)} are free")
+        raise full(f"{human_bytes(free)} are free")
     try:
         building.mkdir(parents=True)
         yield
@@ -197,9 +199,10 @@ def _whole_or_nothing(building: Path, *, needed: int) -> Iterator[None]:
         free = free_bytes(folder)
         shutil.rmtree(building, ignore_errors=True)
         if isinstance(error, Exception) and free < with_margin:
-            raise refused(f"a checkpoint needs {human_bytes(with_margin)}, the disk filled up") from error
+            raise full("it filled up meanwhile") from error
         if isinstance(error, OSError | SafetensorError):  # a quota, a read-only or broken disk
-            raise refused(f"a checkpoint cannot be written ({error})") from error
+            refused = NoSpace(f"a checkpoint cannot be written ({error})", file=folder, fix="see to the disk")
+            raise disk_error(error, folder) or refused from error
         raise
 
 

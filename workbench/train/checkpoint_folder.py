@@ -130,7 +130,7 @@ def read_manifest(checkpoint: Path) -> dict[str, dict[str, Any]]:
 
 def write_manifest(building: Path, *, step: int) -> int:
     """Write the manifest over all files of `building`; gives their bytes. The last file of a checkpoint."""
-    files = {
+    files: dict[str, dict[str, Any]] = {
         path.relative_to(building).as_posix(): {"bytes": path.stat().st_size, "digest": digest_file(path)}
         for path in sorted(building.rglob("*"))
         if path.is_file() and path != building / MANIFEST

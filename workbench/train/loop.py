@@ -85,7 +85,7 @@ def train(
     started = time.perf_counter()
 
     for step, micro_batches in zip(range(start_step, num_steps), batches, strict=False):
-        model.train()
+        model.train()  # whoever had the last report may have measured in eval mode
         optimizer.set_learning_rate(learning_rate_at(step))
 
         batch = accumulate_gradient(model, micro_batches, loss_fn=loss_fn, autocast=autocast)

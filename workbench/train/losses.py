@@ -62,7 +62,7 @@ def summed_cross_entropy(x_ND: Tensor, head_VD: Tensor, targets_N: Tensor) -> Te
     device = x_ND.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x_ND.dtype
     if torch.is_grad_enabled():
-        total: Tensor = _SummedCrossEntropy.apply(x_ND, head_VD, targets_N, dtype)
+        total: Tensor = _SummedCrossEntropy.apply(x_ND, head_VD, targets_N, dtype)  # type: ignore[no-untyped-call]
         return total
     with torch.autocast(device, enabled=False):
         logits = (F.linear(x_CD.to(dtype), head_VD.to(dtype)) for x_CD in _chunks(x_ND, len(head_VD)))

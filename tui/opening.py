@@ -1,0 +1,31 @@
+"""How the screen is opened, and where it cannot be. Imports Textual last: it reads its settings on import."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def why_not() -> str:
+    """Why the screen cannot open in this process, in one line; empty when it can."""
+    term = os.environ.get("TERM", "")
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return "the screen needs a terminal; `workbench runs` and `workbench follow RUN` work in a pipe"
+    if term in ("dumb", "unknown"):
+        return f"TERM={term} cannot show the screen; use `workbench follow RUN`, or set TERM to what your terminal is"
+    return ""
+
+
+def open_app(home: Path, run: str | None = None) -> int:
+    """Show the app, on the run of that name if one is given, until the person leaves. Returns the exit status."""
+    # Over a slow line every frame costs; nothing here needs to glide.
+    os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    os.environ.setdefault("TEXTUAL_FPS", "15")
+    os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
+    from tui.app import WorkbenchApp
+    from tui.compat import TerminalDriver
+
+    app = WorkbenchApp(home, run, driver=TerminalDriver)
+    app.run()
+    return app.return_code or 0

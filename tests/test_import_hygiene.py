@@ -17,7 +17,7 @@ PAPER = (
     "events",
     "runs",
     "stage_run",
-    "launch",
+    "launcher",
     "references",
     "audit",
     "chat_client",

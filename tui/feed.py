@@ -171,7 +171,7 @@ class RunFeed:
             if behind := time.monotonic() > deadline:
                 break
         heard = _number(status.get("heartbeat")) or self._seen.heard_at
-        stage = one_line(str(status.get("stage") or ""), 20) or self._seen.stage
+        stage = self._seen.stage or one_line(str(status.get("stage") or ""), 20)
         self._seen = replace(self._seen, state=state, stage=stage, heard_at=heard, behind=behind)
         return replace(
             self._seen,

@@ -14,7 +14,7 @@ from workbench.version import VERSION
 
 if TYPE_CHECKING:
     from workbench.errors import BadInput, WorkbenchError
-    from workbench.launch import launch
+    from workbench.launcher import launch
     from workbench.model import Decoder
     from workbench.plan import Plan, make_plan
     from workbench.recipe import Recipe
@@ -31,7 +31,7 @@ _HOMES = {
     "Recipe": "recipe",
     "Run": "runs",
     "WorkbenchError": "errors",
-    "launch": "launch",
+    "launch": "launcher",
     "list_runs": "runs",
     "load_recipe": "recipe_file",
     "make_plan": "plan",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from workbench.artifacts import problems_of, read_manifest
 from workbench.errors import NotFound, WorkbenchError
-from workbench.launch import frozen_plan
+from workbench.launcher import frozen_plan
 from workbench.references import checkpoint_steps, steps_of
 from workbench.runs import Run
 

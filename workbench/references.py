@@ -14,7 +14,7 @@ from pathlib import Path
 
 from workbench.artifacts import MANIFEST, problems_of, verify
 from workbench.errors import BadInput, NotFound
-from workbench.launch import frozen_plan
+from workbench.launcher import frozen_plan
 from workbench.plan import Plan, StagePlan
 from workbench.runs import find_home, open_run
 

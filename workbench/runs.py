@@ -122,9 +122,10 @@ class Run:
         recorded = str(self.status().get("state", "pending"))
         if recorded not in LIVE:
             return recorded
-        started_at = status.get("started_at")
-        if recorded == "pending" and isinstance(started_at, int | float):
-            return "pending" if time.time() - started_at < START_SECONDS else "crashed"
+        if recorded == "pending":
+            with contextlib.suppress(OSError):  # the folder was taken away
+                age = time.time() - float(status.get("started_at") or self.path.stat().st_mtime)
+                return "pending" if age < START_SECONDS else "crashed"
         return "crashed"
 
     def events(self) -> Iterator[Event]:

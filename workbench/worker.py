@@ -28,7 +28,7 @@ from workbench.artifacts import ArtifactName, verify
 from workbench.errors import ExitCode, NoSpace, Stopped, WorkbenchError
 from workbench.events import EventWriter
 from workbench.files import disk_error, sweep, write_atomic
-from workbench.launch import frozen_plan
+from workbench.launcher import frozen_plan
 from workbench.plan import Plan, StagePlan, summary_of
 from workbench.runs import Run, create_run
 from workbench.stage_run import RunStatus, StageInputs, StageRun

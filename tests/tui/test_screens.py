@@ -229,7 +229,7 @@ async def test_starting_shows_the_plan_first(tmp_path: Path, monkeypatch: pytest
         launched.append(plan.name)
         return Run(tmp_path / "runs" / plan.name)
 
-    monkeypatch.setattr(importlib.import_module("workbench.launch"), "launch", launch)
+    monkeypatch.setattr(importlib.import_module("workbench.launcher"), "launch", launch)
     app = WorkbenchApp(tmp_path)
     async with running(app) as pilot:
         await pilot.press("n")

@@ -28,14 +28,12 @@ from workbench.safe_text import one_line
 
 POLL_SECONDS = 1.0
 
-EMPTY = """\
-There are no runs here yet.
-
-Press [bold $primary]n[/] to choose a recipe. [bold]quickstart[/] builds a small language model on this
-machine, from the documentation of your own Python to a chat, in about five minutes and
-without a network.
-
-A run works in a process of its own: close this window whenever you like and come back later."""
+EMPTY = (
+    "There are no runs here yet.\n\n"
+    "Press [bold $primary]n[/] to choose a recipe. [bold]quickstart[/] builds a small language model on this "
+    "machine, from the documentation of your own Python to a chat, in about five minutes and without a network."
+    "\n\nA run works in a process of its own: close this window whenever you like and come back later."
+)
 
 
 class HomeScreen(Screen[None]):

@@ -178,7 +178,7 @@ class RunScreen(Screen[None]):
     @work(thread=True, group="ask", exit_on_error=False)
     def action_resume(self) -> None:
         """Put a worker on the run again."""
-        from workbench.launch import relaunch
+        from workbench.launcher import relaunch
 
         try:
             self.post_message(RunLaunched(relaunch(open_run(self._home, self._run_name)).name))

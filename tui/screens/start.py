@@ -137,7 +137,7 @@ class StartScreen(Screen[None]):
 
     @work(thread=True, group="launch", exit_on_error=False)
     def _launch(self, recipe: str) -> None:
-        from workbench.launch import launch
+        from workbench.launcher import launch
         from workbench.plan import make_plan
         from workbench.recipe_file import load_recipe
 
@@ -179,7 +179,8 @@ def plan_lines(recipe: str, *, home: Path) -> list[str]:
     budget = estimate(plan)
     model = f"{human_count(budget.parameters)} parameters, " if budget.parameters else ""
     lines = [
-        f"{model}about {human_duration(budget.seconds)} on {budget.device}",
+        f"{model}about {human_duration(budget.seconds)}",
+        f"on {budget.device}",
         f"memory {human_bytes(budget.peak_bytes)}, disk {human_bytes(budget.disk_bytes)}",
         *(f"! {problem}" for problem in budget.problems),
         "",

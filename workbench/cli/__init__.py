@@ -67,6 +67,12 @@ def run(arguments: Sequence[str]) -> int:
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
         raise
+    except OSError as error:
+        # The machine's fault, not a bug: an unreadable file, a disk that fails, a terminal that is gone.
+        if os.environ.get("WORKBENCH_DEBUG"):
+            raise
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return _complain(f"{where}{error.strerror or error}", ExitCode.FAILED)
     except Exception as error:
         if os.environ.get("WORKBENCH_DEBUG"):
             raise

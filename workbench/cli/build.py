@@ -206,7 +206,7 @@ def run(
     """
     from workbench.budget import estimate
     from workbench.cli.foreground import watch_run
-    from workbench.launch import launch
+    from workbench.launcher import launch
     from workbench.plan import make_plan
     from workbench.recipe_file import load_recipe, parse_assignments
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from workbench.events import Event
-from workbench.launch import frozen_plan
+from workbench.launcher import frozen_plan
 from workbench.plan import StagePlan, summary_of
 from workbench.runs import LIVE, Run
 

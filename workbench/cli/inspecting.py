@@ -11,7 +11,7 @@ from pathlib import Path
 
 from workbench.cli.inspected import Inspected, joined
 from workbench.errors import BadInput, NotFound
-from workbench.launch import frozen_plan
+from workbench.launcher import frozen_plan
 from workbench.plan import Plan, StagePlan
 from workbench.references import find_checkpoint
 from workbench.runs import find_home, open_run

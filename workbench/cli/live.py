@@ -20,7 +20,7 @@ from workbench.cli.plain import plain_line
 from workbench.cli.watching import Interrupts, new_events, request_stop
 from workbench.events import Event
 from workbench.files import human_count, human_duration
-from workbench.launch import frozen_plan
+from workbench.launcher import frozen_plan
 from workbench.runs import LIVE, Run
 from workbench.safe_text import one_line
 
@@ -57,6 +57,8 @@ def watch_live(run: Run, asked: Interrupts) -> bool:
             if event is not None:
                 picture.take(event)
                 continue
+            # Under nohup no signal tells that the terminal is gone; Rich would draw on nothing for ever.
+            asked.hung_up = asked.hung_up or not sys.stderr.isatty()
             if asked.hung_up or asked.interrupts > 1:
                 return True
             if asked.terminated:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from workbench.errors import WorkbenchError
-from workbench.launch import frozen_plan
+from workbench.launcher import frozen_plan
 from workbench.plan import Plan, StagePlan
 from workbench.runs import find_home, open_run
 from workbench.train.checkpoint_folder import finished_checkpoint

@@ -81,8 +81,8 @@ class Repl:
 
     def greeting(self) -> str:
         """Which model it is and how to get on."""
-        about = f"{self._ready.model}: reads {self._ready.context_length:,} tokens"
-        return f"{about}; /help lists the commands, ctrl-c stops a reply, ctrl-d leaves"
+        about = f"{self._ready.model} (context {self._ready.context_length:,} tokens)"
+        return f"{about}\n/help lists the commands, ctrl-c stops a reply, ctrl-d leaves"
 
     def take(self, line: str) -> bool:
         """Do what `line` asks: a message or a slash command. False: the person leaves."""

@@ -70,7 +70,7 @@ def resume(name: RunName, home: Home = None) -> None:
 
     Example: workbench resume quickstart
     """
-    from workbench.launch import relaunch
+    from workbench.launcher import relaunch
     from workbench.runs import find_home, open_run
 
     run = open_run(find_home(home), name)

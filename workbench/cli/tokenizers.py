@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def find_tokenizer(reference: str, *, home: Path | None) -> Tokenizer:
     """The tokenizer of a model, of a run, or of a folder with a tokenizer.json. Raises NotFound or BadInput."""
-    from workbench.launch import frozen_plan
+    from workbench.launcher import frozen_plan
     from workbench.references import find_checkpoint
     from workbench.runs import find_home, open_run
     from workbench.tokenizer import Tokenizer

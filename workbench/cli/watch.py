@@ -192,7 +192,7 @@ def plot(
         list[str], typer.Argument(metavar="RUN…", help="One run or several to lay over each other.")
     ],
     stage: Annotated[
-        str | None, typer.Option(help="The stage to plot [default: the newest that trains]")
+        str | None, typer.Option(help="The stage to plot [default: the first that logged it]")
     ] = None,
     metric: Annotated[
         str, typer.Option(help="loss, val_loss, val_bpb, grad_norm, learning_rate, tokens_per_second, …")
@@ -215,8 +215,11 @@ def plot(
                 f"{run.name} has logged no {metric} yet",
                 fix=f"`workbench metrics {run.name}` prints what there is",
             )
-        chosen = stage or str(events[-1 if len(names) == 1 and stage else 0]["stage"])
+        chosen = stage or str(events[0]["stage"])
         mine = [event for event in events if event["stage"] == chosen]
+        if not mine:
+            logged = ", ".join(dict.fromkeys(str(event["stage"]) for event in events))
+            raise BadInput(f"{run.name} has logged no {metric} in {chosen}", fix=f"it has in {logged}")
         curves[f"{run.name}/{chosen}"] = (
             [float(event["step"]) for event in mine],
             [float(event[metric]) for event in mine],

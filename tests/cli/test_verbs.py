@@ -1,0 +1,240 @@
+"""Every verb at its seam: what is on stdout, what is on stderr, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from workbench import cli
+from workbench.artifacts import MANIFEST
+from workbench.plan import Plan
+from workbench.runs import Run
+
+from .conftest import Workbench, write_run
+
+VERBS = sorted(
+    command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback
+)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(workbench: Workbench, verb: str) -> None:
+    told = workbench(verb, "--help")
+    assert told.code == 0
+    assert f"Example: workbench {verb}" in told.out or f"Example:\n  workbench {verb}" in told.out
+    assert told.err == ""
+
+
+def test_no_short_help_is_cut(workbench: Workbench) -> None:
+    assert not any(line.endswith("...") for line in workbench("--help").out.splitlines())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["runs"],
+        ["recipes"],
+        ["check", "canned.toml"],
+        ["plan", "canned.toml"],
+        ["show", "canned-run"],
+        ["status", "canned-run"],
+        ["verify", "canned-run"],
+        ["tasks"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_json_is_one_document_and_nothing_else(workbench: Workbench, run: Run, arguments: list[str]) -> None:
+    told = workbench(*arguments, "--json")
+    assert told.code == 0
+    assert told.out.count("\n") == 1
+    json.loads(told.out)
+
+
+def test_json_lines_stream(workbench: Workbench, run: Run) -> None:
+    rows = [json.loads(line) for line in workbench("metrics", "canned-run").out.splitlines()]
+    assert [row["step"] for row in rows] == [*range(1, 21), 20]
+    followed = workbench("follow", "canned-run", "--json")
+    assert json.loads(followed.out.splitlines()[-1])["kind"] == "run_finished"
+    assert followed.code == 75
+
+
+def test_show_says_what_the_contract_promises(workbench: Workbench, run: Run, home: Path) -> None:
+    facts = json.loads(workbench("show", "canned", "--json").out)
+    assert {"name", "state", "recipe", "home", "started_at", "seconds", "stages"} <= facts.keys()
+    assert (facts["name"], facts["state"], facts["recipe"]) == ("canned-run", "stopped", "canned")
+    assert facts["home"] == str(home)
+    for stage in facts["stages"]:
+        assert {"name", "state", "reused", "seconds", "artifact", "summary"} <= stage.keys()
+    states = [(stage["name"], stage["state"], stage["reused"]) for stage in facts["stages"]]
+    assert states == [
+        ("corpus", "finished", False),
+        ("tokenizer", "finished", True),
+        ("pack", "finished", False),
+        ("pretrain", "stopped", False),
+    ]
+    assert facts["stages"][0]["summary"] == {"size": 4, "by": {}}
+
+
+def test_show_for_people(workbench: Workbench, run: Run) -> None:
+    out = workbench("show", "canned").out
+    assert "pretrain" in out and "by    none" in out
+
+
+def test_status_fields_are_bare(workbench: Workbench, run: Run) -> None:
+    assert workbench("status", "canned-run", "--field", "state").out == "stopped\n"
+    assert workbench("status", "canned-run", "--field", "step").out == "20\n"
+    told = workbench("status", "canned-run", "--field", "colour")
+    assert (told.code, told.out) == (2, "")
+    assert "colour" in told.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["show", "nobody"], 3, "nobody"),
+        (["run", "no-such-recipe"], 3, "no-such-recipe"),
+        (["run", "--foo"], 2, "--foo"),
+        (["show"], 2, "RUN"),
+        (["nonsense"], 2, "nonsense"),
+        (["generate", "x"], 2, "--prompt"),
+        (["plan", "canned.toml", "--set", "pretrain.tokens"], 2, "pretrain.tokens"),
+        (["pause", "canned-run"], 2, "stopped"),
+        (["digest", "canned-run"], 3, "pretrain"),
+        (["eval", "canned-run", "--tasks", "haldout"], 2, "heldout"),
+        (["eval", "canned-run", "--tasks", "heldout", "--batch-size", "many"], 2, "many"),
+        (["chat", "nobody"], 3, "nobody"),
+        (["generate", "canned-run", "--prompt", "x"], 3, "no checkpoint"),
+        (["export", "canned-run", "--output", "out", "--to", "onnx"], 2, "onnx"),
+        (["plot", "canned-run", "--metric", "beauty"], 2, "beauty"),
+        (["plot", "canned-run", "--stage", "sft"], 2, "sft"),
+        (["inspect", "nowhere.jsonl"], 2, "nowhere.jsonl"),
+        (["inspect", "nobody"], 3, "nobody"),
+        (["open"], 2, "terminal"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_error_is_one_line_on_stderr(
+    workbench: Workbench, run: Run, arguments: list[str], code: int, says: str
+) -> None:
+    told = workbench(*arguments)
+    assert (told.code, told.out) == (code, "")
+    assert told.err.count("\n") == 1
+    assert says in told.err
+
+
+def test_all_problems_of_a_recipe_at_once_with_their_lines(workbench: Workbench, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.toml"
+    bad.write_text('name = "x"\n[corpus]\nsorces = ["a"]\n[tokenizer]\nvocab_size = "many"\n')
+    told = workbench("check", bad)
+    assert (told.code, told.out) == (2, "")
+    lines = told.err.splitlines()
+    assert any(line.startswith(f"{bad}:3:") and "sources" in line for line in lines)
+    assert any(line.startswith(f"{bad}:5:") for line in lines)
+
+
+def test_a_bug_of_ours_is_told_as_one(workbench: Workbench, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workbench.runs.list_runs", lambda home: {}["\x1b]0;oops"])
+    told = workbench("runs")
+    assert told.code == 70
+    assert told.err.count("\n") == 1 and "\x1b" not in told.err
+    report = Path(told.err.split()[-1])
+    assert "Traceback" in report.read_text()
+    report.unlink()
+
+
+def test_an_interrupt_has_its_code(workbench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(home: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("workbench.runs.list_runs", interrupt)
+    assert workbench("runs").code == 130
+
+
+def test_new_writes_a_recipe_once(workbench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = workbench("new", "mine")
+    assert (told.code, told.out) == (0, "mine.toml\n")
+    text = (tmp_path / "mine.toml").read_text()
+    assert 'name = "mine"' in text and "#" in text
+    assert workbench("check", "mine.toml").code == 0
+    assert workbench("new", "mine").code == 2
+    assert workbench("new", "../mine").code == 2
+
+
+def test_plan_fits_80_columns_and_names_origins(workbench: Workbench, recipe: Path, home: Path) -> None:
+    out = workbench("plan", recipe, "--set", "pretrain.learning_rate=0.003").out
+    assert max(map(len, out.splitlines())) <= max(80, len(str(home)) + 30)
+    assert "learning_rate = 0.003 (--set)" in out
+    assert "vocab_size = 300" in out
+
+
+def test_verify_tells_what_is_wrong(workbench: Workbench, plan: Plan, run: Run) -> None:
+    assert workbench("verify", "canned-run").code == 0
+    made = plan.store.folder(plan.stages[0].makes) / "made"
+    made.write_text("other!")
+    told = workbench("verify", "canned-run")
+    assert (told.code, told.out) == (1, "")
+    assert str(made) in told.err
+    assert MANIFEST not in told.err
+
+
+def test_steering_a_run_that_is_over(workbench: Workbench, plan: Plan) -> None:
+    write_run(plan, state="stopped")
+    assert workbench("stop", "canned-run").code == 0
+    assert workbench("save", "canned-run").code == 2
+
+
+def test_follow_and_log_pass_no_control_character(workbench: Workbench, run: Run) -> None:
+    run.log_path.write_text("a\x1b[2Jb\n")
+    for verb in ("follow", "log"):
+        assert "\x1b" not in workbench(verb, "canned-run").out
+    assert "[bold]a[/]" in workbench("follow", "canned-run").out
+
+
+def test_plot_draws_without_colour(workbench: Workbench, run: Run) -> None:
+    told = workbench("plot", "canned-run")
+    assert told.code == 0
+    assert "\x1b" not in told.out and "[0m" not in told.out
+    assert "canned-run/pretrain 4" in told.out
+
+
+def test_csv_has_a_column_for_every_figure(workbench: Workbench, run: Run) -> None:
+    header, first, *_ = workbench("metrics", "canned-run", "pretrain", "--csv").out.splitlines()
+    assert {"step", "loss", "val_bpb"} <= set(header.split(","))
+    assert len(first.split(",")) == len(header.split(","))
+
+
+def in_a_shell(command: str, *, home: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/bin/bash", "-c", command.replace("workbench", f"{sys.executable} -m workbench", 1)],
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            "WORKBENCH_HOME": str(home),
+            "PYTHONPATH": str(Path(cli.__file__).parents[2]),
+        },
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+def test_alone_without_a_terminal_it_prints_help(home: Path) -> None:
+    done = in_a_shell("workbench", home=home)
+    assert done.returncode == 2
+    assert "workbench run quickstart" in done.stdout
+
+
+def test_a_closed_pipe_is_a_quiet_end(run: Run, home: Path) -> None:
+    with run.events_path.open("a") as file:  # more than fits into a pipe
+        for step in range(100, 5000):
+            event = {"time": 0, "kind": "metric", "stage": "pretrain", "step": step, "loss": 1.0}
+            file.write(json.dumps(event) + "\n")
+    done = in_a_shell("workbench metrics canned-run | head -1; echo ${PIPESTATUS[0]}", home=home)
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "0"

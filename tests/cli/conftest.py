@@ -79,20 +79,28 @@ def write_run(
     for stage in plan.stages:
         if stage.name in made:
             plan.store.start(stage.makes).joinpath("made").write_text(stage.name)
-            plan.store.publish(stage.makes, stage=stage.name, settings={}, inputs={}, summary={"size": 4, "by": {}})
+            plan.store.publish(
+                stage.makes, stage=stage.name, settings={}, inputs={}, summary={"size": 4, "by": {}}
+            )
     if events:
         writer = EventWriter(run.events_path)
         writer.write("run_started", name=run.name, pid=1, stages=[stage.name for stage in plan.stages])
         for name in made:
             writer.write("stage_started", stage=name, artifact=f"x/{name}", reused=name == "tokenizer")
-            writer.write("stage_finished", stage=name, reused=name == "tokenizer", seconds=1.5, summary={"size": 4})
+            writer.write(
+                "stage_finished", stage=name, reused=name == "tokenizer", seconds=1.5, summary={"size": 4}
+            )
         writer.write("stage_started", stage="pretrain", artifact="checkpoint/pretrain", reused=False)
         for step in range(1, 21):
             loss = 6 - step / 10
-            writer.write("metric", stage="pretrain", step=step, loss=loss, tokens=step * 512, tokens_per_second=9e3)
+            writer.write(
+                "metric", stage="pretrain", step=step, loss=loss, tokens=step * 512, tokens_per_second=9e3
+            )
             writer.write("stage_progress", stage="pretrain", done=step, total=40, unit="steps")
         writer.write("metric", stage="pretrain", step=20, val_loss=4.2, val_bpb=1.9)
-        writer.write("sample", stage="pretrain", step=20, prompt="once \x1b]0;title\x07", text="upon [bold]a[/] time")
+        writer.write(
+            "sample", stage="pretrain", step=20, prompt="once \x1b]0;title\x07", text="upon [bold]a[/] time"
+        )
         writer.write("run_finished", state=state, exit_code=exit_code, seconds=9.0)
         writer.close()
     status = {"state": state, "stage": "pretrain", "step": 20, "loss": 4.0, "pid": 1, "exit_code": exit_code}

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from workbench.chat_client import Done, Failed, Messages, Ready, Settings, Token, parse_event
-from workbench.cli.chat_server import DEFAULTS, ChatSession, Spoken, serve
+from workbench.cli.chat_server import DEFAULTS, ChatSession, serve
+from workbench.cli.speaker import Spoken
 from workbench.data.conversations import Message
 from workbench.errors import BadInput
 

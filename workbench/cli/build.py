@@ -209,10 +209,11 @@ def run(
     from workbench.launcher import launch
     from workbench.plan import make_plan
     from workbench.recipe_file import load_recipe, parse_assignments
+    from workbench.runs import Run
 
     planned = make_plan(load_recipe(recipe, parse_assignments(assignments or [])), home=home, name=name)
     problems = estimate(planned).problems
-    if problems:
+    if problems and not Run(planned.home / "runs" / planned.name).is_alive():  # a live run is only followed
         raise BadInput(f"this will not fit: {problems[0]}", fix="make it smaller, or see `workbench plan`")
     started = launch(planned, until=until, only=only, force=force or [])
     if detach:

@@ -18,6 +18,7 @@ PAPER = (
     "runs",
     "stage_run",
     "launcher",
+    "heartbeat",
     "references",
     "audit",
     "chat_client",

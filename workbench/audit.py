@@ -9,7 +9,7 @@ from pathlib import Path
 from workbench.artifacts import problems_of, read_manifest
 from workbench.errors import NotFound, WorkbenchError
 from workbench.launcher import frozen_plan
-from workbench.references import checkpoint_steps, steps_of
+from workbench.references import steps_of
 from workbench.runs import Run
 
 # What training made, and nothing that differs between equal trainings (times, paths, host).
@@ -28,7 +28,7 @@ def problems_of_run(run: Run) -> Iterator[str]:
         elif finished:
             yield f"{published}: is missing although the run finished"
         if building.is_dir():
-            for step in checkpoint_steps(building).values():
+            for step in sorted(building.glob("step-*")):
                 yield from _problems(step)
 
 

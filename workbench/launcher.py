@@ -46,18 +46,22 @@ def launch(
 
 def relaunch(run: Run) -> Run:
     """Put a worker on a run that has none, with its frozen plan. A living or finished run is returned as it is."""
-    if run.is_alive() or (run.state() == "finished" and frozen_plan(run).is_complete()):
+    plan = frozen_plan(run)  # refused here when it cannot be read, before anything is written
+    if run.is_alive() or (run.state() == "finished" and plan.is_complete()):
         return run
     return start_worker(run)
 
 
 def frozen_plan(run: Run) -> Plan:
-    """The plan a run was started with."""
+    """The plan a run was started with. Raises BadInput when it is not whole or of another version, NotFound."""
     try:
         text = (run.path / "recipe.toml").read_text(encoding="utf-8")
     except OSError:
         text = ""
-    return Plan.from_dict(run.plan(), home=run.home, recipe_text=text)
+    try:
+        return Plan.from_dict(run.plan(), home=run.home, recipe_text=text)
+    except BadInput as error:
+        raise BadInput(error.message, file=run.path / "plan.json", fix=error.fix) from None
 
 
 def start_worker(

@@ -163,10 +163,12 @@ class Plan:
     @staticmethod
     def from_dict(facts: Mapping[str, Any], *, home: Path, recipe_text: str = "") -> Plan:
         """The plan that `to_dict` described. Raises BadInput for a plan of a newer Workbench or none at all."""
-        if facts.get("version") != PLAN_VERSION:
+        version = facts.get("version")
+        if version != PLAN_VERSION:
+            newer = isinstance(version, int) and version > PLAN_VERSION
             raise BadInput(
-                f"plan version {facts.get('version')!r} is not {PLAN_VERSION}",
-                fix="start a new run from its recipe.toml",
+                f"plan version {version!r} is not {PLAN_VERSION}",
+                fix="upgrade Workbench to read it" if newer else "start a new run from its recipe.toml",
             )
         try:
             return Plan(

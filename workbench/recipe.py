@@ -367,7 +367,7 @@ class Eval(Table):
     measured of the first and the last only."""
     limit: PositiveInt | None = None
     """At most this many items per task, chosen by hash. Default: every held-out document and everyday name, 300
-    questions or pairs, 200 replies."""
+    questions, 200 pairs, 200 replies."""
     batch_size: Annotated[int, Field(gt=0, le=4096, strict=True, json_schema_extra=COSMETIC)] = 32
     """Items scored at once; the score does not depend on it."""
     baselines: Flag = True

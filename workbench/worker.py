@@ -11,13 +11,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import dataclasses
 import importlib
-import json
 import os
 import signal
 import socket
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -27,13 +26,13 @@ from typing import IO, Any
 from workbench.artifacts import ArtifactName, verify
 from workbench.errors import ExitCode, NoSpace, Stopped, WorkbenchError
 from workbench.events import EventWriter
-from workbench.files import disk_error, sweep, write_atomic
+from workbench.files import disk_error, sweep
+from workbench.heartbeat import Heartbeat, write_status
 from workbench.launcher import frozen_plan
 from workbench.plan import Plan, StagePlan, summary_of
 from workbench.runs import Run, create_run
 from workbench.stage_run import RunStatus, StageInputs, StageRun
 
-HEARTBEAT_SECONDS = 1.0
 WAIT_SECONDS = 0.5
 
 
@@ -42,9 +41,11 @@ class StopSignal:
 
     def __init__(self) -> None:
         self.received = False
+        self._owns_process = False
 
     def install(self) -> None:
         """Take over the signals of this process."""
+        self._owns_process = True
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
@@ -57,6 +58,25 @@ class StopSignal:
     def __call__(self) -> bool:
         """Whether a stop was signalled."""
         return self.received
+
+    def lost(self, path: Path) -> None:
+        """Stop because `path`, which this work held, was taken away. Ends a process of ours at once: that is safe."""
+        if self._owns_process:
+            _log(f"{path}: was taken away while the run worked; the worker ends")
+            os._exit(ExitCode.FAILED)
+        self.received = True
+
+
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """What every part of the walk needs."""
+
+    run: Run
+    plan: Plan
+    events: EventWriter
+    status: RunStatus
+    stop: StopSignal
+    heartbeat: Heartbeat
 
 
 def work(plan: Plan) -> Run:
@@ -79,7 +99,8 @@ def work_on(
 ) -> ExitCode:
     """Do a run that has a folder, in this process. Returns how it ended; raises Busy if somebody else works on it."""
     stop = stop or StopSignal()
-    with run.take_lock():
+    plan = frozen_plan(run)
+    with run.take_lock() as lock:
         status = RunStatus(
             state="running", pid=os.getpid(), host=socket.gethostname(), started_at=round(time.time(), 3)
         )
@@ -93,27 +114,19 @@ def work_on(
             raise
         if run.status().get("state") != "pending":
             run.take_requests()  # requests to a dead worker are not for this one
-        with _heartbeat(run, status):
-            code = _walk(run, events, status, stop, until=until, only=only, force=force)
+        with Heartbeat(run, status, when_lost=stop.lost) as heartbeat, heartbeat.watching(lock):
+            work = _Work(run, plan, events, status, stop, heartbeat)
+            code = _walk(work, until=until, only=only, force=force)
         with contextlib.suppress(OSError):
             events.close()
         _final_status(run, status)
     return code
 
 
-def _walk(
-    run: Run,
-    events: EventWriter,
-    status: RunStatus,
-    stop: StopSignal,
-    *,
-    until: str | None,
-    only: str | None,
-    force: Sequence[str],
-) -> ExitCode:
+def _walk(work: _Work, *, until: str | None, only: str | None, force: Sequence[str]) -> ExitCode:
+    run, plan, events, status = work.run, work.plan, work.events, work.status
     started = time.monotonic()
     try:
-        plan = frozen_plan(run)
         plan.store.sweep()
         events.write(
             "run_started", name=run.name, pid=os.getpid(), stages=[stage.name for stage in plan.stages]
@@ -121,7 +134,7 @@ def _walk(
         for stage in plan.stages:
             if only is not None and stage.name != only:
                 continue
-            _do_stage(run, plan, stage, events, status, stop, again=stage.name in force)
+            _do_stage(work, stage, again=stage.name in force)
             if stage.name == until:
                 break
         state = "finished" if plan.is_complete() else "stopped"
@@ -148,28 +161,20 @@ def _walk(
         return _end(events, status, "failed", ExitCode.OUR_BUG, started, error=message)
 
 
-def _do_stage(
-    run: Run,
-    plan: Plan,
-    stage: StagePlan,
-    events: EventWriter,
-    status: RunStatus,
-    stop: StopSignal,
-    *,
-    again: bool,
-) -> None:
+def _do_stage(work: _Work, stage: StagePlan, *, again: bool) -> None:
     """Make the stage's artifact unless it is there, or `again`; wait if another run is making it."""
-    status.update(stage=stage.name, step=None, progress=None)
+    plan = work.plan
+    work.status.update(stage=stage.name, step=None, progress=None)
     handle = StageRun(
-        run,
+        work.run,
         stage=stage.name,
         folder=plan.store.building(stage.makes),
-        events=events,
-        status=status,
-        stop_signalled=stop,
+        events=work.events,
+        status=work.status,
+        stop_signalled=work.stop,
     )
     artifact = str(stage.makes)
-    with _making(plan, stage, handle, again=again):
+    with _making(plan, stage, handle, again=again) as lock, work.heartbeat.watching(lock):
         started = time.monotonic()
         if again:
             plan.store.remove(stage.makes)
@@ -184,7 +189,7 @@ def _do_stage(
 
 
 @contextlib.contextmanager
-def _making(plan: Plan, stage: StagePlan, handle: StageRun, *, again: bool) -> Iterator[None]:
+def _making(plan: Plan, stage: StagePlan, handle: StageRun, *, again: bool) -> Iterator[IO[str] | None]:
     """Hold the artifact's lock unless it is there already, waiting while another run makes the same one."""
     lock: IO[str] | None = None
     said = False
@@ -197,7 +202,7 @@ def _making(plan: Plan, stage: StagePlan, handle: StageRun, *, again: bool) -> I
             handle.check_stop()
             time.sleep(WAIT_SECONDS)
     with lock or contextlib.nullcontext():
-        yield
+        yield lock
 
 
 def _make(plan: Plan, stage: StagePlan, handle: StageRun) -> None:
@@ -259,39 +264,13 @@ def _end(
     return code
 
 
-@contextlib.contextmanager
-def _heartbeat(run: Run, status: RunStatus) -> Iterator[None]:
-    """Write the status now and every second, from a thread, so that a long step does not look dead."""
-    over = threading.Event()
-
-    def beat() -> None:
-        while True:
-            with contextlib.suppress(OSError, NoSpace):
-                _write_status(run, status, durable=False)
-            if over.wait(HEARTBEAT_SECONDS):
-                return
-
-    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def _write_status(run: Run, status: RunStatus, *, durable: bool) -> None:
-    facts = {**status.snapshot(), "heartbeat": round(time.time(), 3)}
-    write_atomic(run.path / "status.json", json.dumps(facts), durable=durable)
-
-
 def _final_status(run: Run, status: RunStatus) -> None:
     try:
-        _write_status(run, status, durable=True)
+        write_status(run, status, durable=True)
     except (OSError, NoSpace):
         run.give_reserve_back()
         with contextlib.suppress(OSError, NoSpace):
-            _write_status(run, status, durable=True)
+            write_status(run, status, durable=True)
 
 
 def _log(text: str) -> None:

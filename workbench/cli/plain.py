@@ -36,7 +36,12 @@ def watch_plainly(run: Run, asked: Interrupts) -> bool:
 
 
 def _is_due(event: Event, spoke: dict[str, float]) -> bool:
-    """Whether an event is worth a line: of what comes many times a second, one every ten seconds."""
+    """Whether an event is worth a line: of what comes many times a second, one every ten seconds.
+
+    Not the error that ends a run: how it ended is said after it.
+    """
+    if event["kind"] == "error":
+        return False
     if event["kind"] not in ("metric", "stage_progress") or "val_loss" in event or "task" in event:
         return True
     key, now = f"{event.get('stage')} {event['kind']}", time.monotonic()

@@ -33,7 +33,7 @@ class Reply:
 
 
 def greedy_replies(
-    subject: Subject, prompts: Sequence[Sequence[Message]], *, max_new_tokens: int = 96
+    subject: Subject, prompts: Sequence[Sequence[Message]], *, max_new_tokens: int
 ) -> list[Reply]:
     """The model's most likely next words after each prompt, token by token."""
     tokenizer = subject.tokenizer

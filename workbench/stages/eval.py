@@ -35,7 +35,7 @@ _PRETRAIN, _DPO = "pretrain", "dpo"
 def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any]:
     """Measure the last checkpoint of every training stage, write scorecard.json, return its figures by path.
 
-    A task that does not suit a model is left out of its card; see `suits`. Raises BadInput for a task that
+    A task that does not suit a model is left out of its card; see `plan_exams`. Raises BadInput for a task that
     does not exist or a file of questions that is none.
     """
     run.start_over()

@@ -193,7 +193,7 @@ def _whole_or_nothing(building: Path, *, needed: int) -> Iterator[None]:
     if (free := free_bytes(folder)) < with_margin:
         raise full(f"{human_bytes(free)} are free")
     try:
-        building.mkdir(parents=True)
+        building.mkdir()
         yield
     except BaseException as error:
         free = free_bytes(folder)

@@ -76,7 +76,7 @@ def latest_good(folder: Path) -> Found | None:
         raise Damaged(
             f"every checkpoint is damaged ({'; '.join(problems.values())})",
             file=folder,
-            fix="delete this folder to start the stage over",
+            fix="`workbench run RECIPE --force STAGE` starts the stage over",
         )
     return None
 

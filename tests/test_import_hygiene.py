@@ -13,6 +13,7 @@ PAPER = (
     "recipe_file",
     "budget",
     "artifacts",
+    "source_identity",
     "plan",
     "events",
     "runs",

@@ -165,7 +165,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_bytes())
         if not isinstance(manifest["files"], dict):
             raise ValueError("no file list")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise NotFound("is not there", file=path, fix="run the recipe again to make it") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Damaged(

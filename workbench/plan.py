@@ -7,20 +7,17 @@ be taken up again from `plan.json` alone, whatever happened to the recipe meanwh
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
-import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from workbench.artifacts import ArtifactName, Store, fingerprint_of, read_manifest
 from workbench.errors import BadInput, NotFound, WorkbenchError
-from workbench.recipe import Model, Recipe, Table, is_cosmetic
+from workbench.recipe import Model, Table, is_cosmetic
 from workbench.recipe_file import LoadedRecipe, tables
 from workbench.runs import find_home
-from workbench.source_files import BUILT_IN, DOCUMENT_SUFFIXES, EXAMPLE_SUFFIXES, HUB_PREFIX, files_of
+from workbench.source_identity import first_change, identity_of, identity_of_packages
 
 PLAN_VERSION = 1
 
@@ -67,6 +64,7 @@ class StagePlan:
     makes: ArtifactName
     inputs: Mapping[str, ArtifactName]
     checkpoints: Mapping[str, ArtifactName]
+    sources: list[Any]
 
     def table(self) -> Table:
         """The settings as the stage's own recipe table."""
@@ -88,6 +86,7 @@ class StagePlan:
             "makes": dataclasses.asdict(self.makes),
             "inputs": {kind: dataclasses.asdict(name) for kind, name in self.inputs.items()},
             "checkpoints": {stage: dataclasses.asdict(name) for stage, name in self.checkpoints.items()},
+            "sources": self.sources,
         }
         if self.model is not None:
             facts["model"] = {key: dataclasses.asdict(setting) for key, setting in self.model.items()}
@@ -104,6 +103,7 @@ class StagePlan:
             makes=ArtifactName(**facts["makes"]),
             inputs={kind: ArtifactName(**name) for kind, name in facts["inputs"].items()},
             checkpoints={stage: ArtifactName(**name) for stage, name in facts["checkpoints"].items()},
+            sources=facts["sources"],
         )
 
 
@@ -132,6 +132,17 @@ class Plan:
             f"the recipe has no stage {name!r}",
             fix=f"its stages are {', '.join(s.name for s in self.stages)}",
         )
+
+    def check_sources(self, stage: StagePlan) -> None:
+        """Raise BadInput, naming the file, when what `stage` reads from outside is not what it was at planning."""
+        corpus = next((each for each in self.stages if each.name == "corpus"), None)
+        packages = identity_of_packages(corpus.settings["packages"].value if corpus is not None else ())
+        now = identity_of(stage.name, stage.table(), folder=self.recipe_folder, packages=packages)
+        if changed := first_change(stage.sources, now):
+            raise BadInput(
+                f"[{stage.name}] {changed} changed after this run was planned",
+                fix="run the recipe again: what reads another file is another run",
+            )
 
     def reuse(self, stage: StagePlan) -> tuple[bool, str]:
         """Whether `stage` is finished already, and why or why not, in words."""
@@ -203,15 +214,17 @@ def make_plan(loaded: LoadedRecipe, *, home: Path | None = None, name: str | Non
         measured = dict(checkpoints) if "checkpoints" in kind.needs else {}
         if getattr(table, "models", "all") == "last":
             measured = dict(list(measured.items())[-1:])
+        sources = _sources(kind, table, loaded)
         stage = StagePlan(
             name=kind.name,
             settings=_settings(loaded, kind.name, table),
             model=None if model is None else _settings(loaded, "model", model),
             makes=ArtifactName(
-                kind.makes, kind.name, _fingerprint(kind, table, model, inputs, measured, loaded)
+                kind.makes, kind.name, _fingerprint(kind, table, model, inputs, measured, sources)
             ),
             inputs=inputs,
             checkpoints=measured,
+            sources=sources,
         )
         stages.append(stage)
         made[kind.makes] = stage.makes
@@ -267,7 +280,7 @@ def _fingerprint(
     model: Model | None,
     inputs: Mapping[str, ArtifactName],
     checkpoints: Mapping[str, ArtifactName],
-    loaded: LoadedRecipe,
+    sources: list[Any],
 ) -> str:
     plain = table.model_dump(mode="json")
     return fingerprint_of(
@@ -278,55 +291,19 @@ def _fingerprint(
             "model": None if model is None else model.model_dump(mode="json"),
             "inputs": {need: name.fingerprint for need, name in inputs.items()},
             "checkpoints": {stage: name.fingerprint for stage, name in checkpoints.items()},
-            "sources": _sources_identity(kind.name, table, loaded.recipe, loaded),
+            "sources": sources,
         }
     )
 
 
-def _sources_identity(name: str, table: Table, recipe: Recipe, loaded: LoadedRecipe) -> list[Any]:
-    """What the stage will read from outside the store, as it is now: names, sizes and times of change.
-
-    Raises BadInput, pointing at the recipe's line, when a source is not there.
-    """
-    sources: Sequence[str] = getattr(table, "sources", ())
-    if name == "eval":
-        sources = [task for task in getattr(table, "tasks", ()) if task.endswith((".jsonl", ".jsonl.gz"))]
-    packages: Sequence[str] = recipe.corpus.packages if recipe.corpus is not None else ()
-    identity: list[Any] = []
-    for source in sources:
-        if source == BUILT_IN:
-            identity.append([source, sys.version, [_package_identity(package) for package in packages]])
-        elif source.startswith(HUB_PREFIX):
-            identity.append(source)
-        else:
-            suffixes = DOCUMENT_SUFFIXES if name == "corpus" else EXAMPLE_SUFFIXES
-            try:
-                files = files_of(source, base=loaded.folder, suffixes=suffixes)
-            except BadInput as error:
-                raise loaded.blame(name, "tasks" if name == "eval" else "sources", error) from None
-            identity += [_file_identity(source, file) for file in files]
-    if name == "eval" and BUILT_IN not in sources:
-        identity.append(sys.version)
-    return identity
-
-
-def _file_identity(source: str, file: Path) -> list[Any]:
-    facts = file.stat()
-    return [source, os.fsencode(file.name).hex(), facts.st_size, facts.st_mtime_ns]
-
-
-def _package_identity(package: str) -> list[Any]:
+def _sources(kind: StageKind, table: Table, loaded: LoadedRecipe) -> list[Any]:
+    """What the stage will read from outside the store. Raises BadInput, at the recipe's line, when it is not there."""
+    corpus = loaded.recipe.corpus
+    packages = identity_of_packages(corpus.packages if corpus is not None else ())
     try:
-        spec = importlib.util.find_spec(package)
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None or spec.origin is None:
-        raise BadInput(
-            f"[corpus] packages: no installed package {package!r}",
-            fix="install it in this Python or take it out",
-        )
-    facts = Path(spec.origin).stat()
-    return [package, facts.st_size, facts.st_mtime_ns]
+        return identity_of(kind.name, table, folder=loaded.folder, packages=packages)
+    except BadInput as error:
+        raise loaded.blame(kind.name, "tasks" if kind.name == "eval" else "sources", error) from None
 
 
 def summary_of(plan: Plan, stage: StagePlan) -> dict[str, Any]:

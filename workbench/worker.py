@@ -212,6 +212,7 @@ def _make(plan: Plan, stage: StagePlan, handle: StageRun) -> None:
         checkpoints={before: _verified(plan, name) for before, name in stage.checkpoints.items()},
         model=stage.model_table(),
     )
+    plan.check_sources(stage)
     plan.store.start(stage.makes)
     module = importlib.import_module(f"workbench.stages.{stage.name}")
     try:
@@ -221,6 +222,7 @@ def _make(plan: Plan, stage: StagePlan, handle: StageRun) -> None:
         if named is None:
             raise
         raise named from error
+    plan.check_sources(stage)  # nor did anything change while it was read
     settings: dict[str, Any] = {key: setting.value for key, setting in stage.settings.items()}
     if stage.model is not None:
         settings["model"] = {key: setting.value for key, setting in stage.model.items()}

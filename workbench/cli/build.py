@@ -84,11 +84,13 @@ def check(recipe: Recipe, assignments: Set = None, json: Json = False) -> None:
 
     Example: workbench check mymodel.toml
     """
+    from workbench.cli.prechecks import precheck
     from workbench.plan import make_plan
     from workbench.recipe_file import load_recipe, parse_assignments
 
     loaded = load_recipe(recipe, parse_assignments(assignments or []))
     planned = make_plan(loaded)
+    precheck(planned, loaded)
     if json:
         print_json(
             {"recipe": str(loaded.path), "ok": True, "stages": [stage.name for stage in planned.stages]}
@@ -204,17 +206,17 @@ def run(
 
     Example: workbench run quickstart --set pretrain.tokens=4M
     """
-    from workbench.budget import estimate
     from workbench.cli.foreground import watch_run
+    from workbench.cli.prechecks import precheck
     from workbench.launcher import launch
     from workbench.plan import make_plan
     from workbench.recipe_file import load_recipe, parse_assignments
     from workbench.runs import Run
 
-    planned = make_plan(load_recipe(recipe, parse_assignments(assignments or [])), home=home, name=name)
-    problems = estimate(planned).problems
-    if problems and not Run(planned.home / "runs" / planned.name).is_alive():  # a live run is only followed
-        raise BadInput(f"this will not fit: {problems[0]}", fix="make it smaller, or see `workbench plan`")
+    loaded = load_recipe(recipe, parse_assignments(assignments or []))
+    planned = make_plan(loaded, home=home, name=name)
+    if not Run(planned.home / "runs" / planned.name).is_alive():  # a live run is only followed
+        precheck(planned, loaded)
     started = launch(planned, until=until, only=only, force=force or [])
     if detach:
         say(f"started; `workbench follow {started.name}` shows it, `workbench stop {started.name}` ends it")

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workbench.cli.prechecks import precheck
+from workbench.errors import BadInput
+from workbench.plan import make_plan
+from workbench.recipe_file import load_recipe
+
+RECIPE = """name = "x"
+[corpus]
+[tokenizer]
+[pack]
+[model]
+size = "1m"
+[pretrain]
+tokens = "1M"
+[sft]
+sources = ["chats.jsonl"]
+[eval]
+tasks = ["heldout"]
+"""
+GOOD = '{"prompt": "a", "completion": "b"}\n'
+
+
+def check(folder: Path, recipe: str, chats: str) -> None:
+    (folder / "chats.jsonl").write_text(chats)
+    (folder / "x.toml").write_text(recipe)
+    loaded = load_recipe(folder / "x.toml")
+    precheck(make_plan(loaded, home=folder / "home"), loaded)
+
+
+def test_good_examples_and_tasks_pass(tmp_path: Path) -> None:
+    check(tmp_path, RECIPE, GOOD)
+
+
+@pytest.mark.parametrize(
+    ("change", "chats", "line", "says"),
+    [
+        (("", ""), '{"who": "knows"}\n', 10, r"chats\.jsonl:1: .*who"),
+        (("", ""), "", 10, r"chats\.jsonl"),
+        (('["heldout"]', '["heldoot"]'), GOOD, 12, "did you mean heldout"),
+        (('["heldout"]', '["chats.jsonl"]'), GOOD, 12, r"chats\.jsonl:1"),
+        (('size = "1m"', 'size = "7b"'), GOOD, 5, "will not fit"),
+    ],
+)
+def test_what_would_fail_late_fails_now_on_its_line(
+    tmp_path: Path, change: tuple[str, str], chats: str, line: int, says: str
+) -> None:
+    with pytest.raises(BadInput, match=says) as caught:
+        check(tmp_path, RECIPE.replace(*change), chats)
+    assert caught.value.line == line
+    assert caught.value.file == str(tmp_path / "x.toml")

@@ -1,0 +1,57 @@
+"""Looks into what late stages will read before the first one starts: an hour of training should not end in a typo.
+
+Loads no tensors. The stages check again when they read.
+"""
+
+from __future__ import annotations
+
+from workbench.budget import require_fit
+from workbench.errors import BadInput
+from workbench.plan import Plan
+from workbench.recipe import Dpo, Eval, Sft, Table
+from workbench.recipe_file import LoadedRecipe
+from workbench.source_files import EXAMPLE_SUFFIXES, files_of, is_file_source
+
+# A second's reading. Larger files are checked when their stage starts.
+LARGEST_FILE_BYTES = 50_000_000
+
+
+def precheck(plan: Plan, loaded: LoadedRecipe) -> None:
+    """Raise BadInput, pointing at the recipe's line, for what would fail only after the work before it.
+
+    That is: a model or a corpus that will not fit this machine, an example file of unknown shape or with too
+    many bad records, an unknown task, a bad file of questions. Finished stages are not looked at.
+    """
+    require_fit(plan, loaded)
+    for stage in plan.stages:
+        if not plan.store.exists(stage.makes):
+            _check_stage(stage.table(), stage.name, loaded)
+
+
+def _check_stage(table: Table, name: str, loaded: LoadedRecipe) -> None:
+    key = "tasks" if isinstance(table, Eval) else "sources"
+    try:
+        if isinstance(table, Sft | Dpo):
+            _check_examples(table, loaded)
+        elif isinstance(table, Eval):
+            _check_tasks(table, loaded)
+    except BadInput as error:
+        raise loaded.blame(name, key, error) from None
+
+
+def _check_examples(table: Sft | Dpo, loaded: LoadedRecipe) -> None:
+    from workbench.data.conversations import read_conversations
+    from workbench.data.preferences import read_preferences
+
+    read = read_conversations if isinstance(table, Sft) else read_preferences
+    for source in filter(is_file_source, table.sources):
+        for path in files_of(source, base=loaded.folder, suffixes=EXAMPLE_SUFFIXES):
+            if path.stat().st_size <= LARGEST_FILE_BYTES:
+                read(path, max_bad_records=table.max_bad_records)
+
+
+def _check_tasks(table: Eval, loaded: LoadedRecipe) -> None:
+    from workbench.evals.tasks import find_task
+
+    for task in table.tasks:
+        find_task(task, base=loaded.folder)

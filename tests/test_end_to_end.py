@@ -39,17 +39,17 @@ dtype = "float32"
 [sft]
 sources = ["chats.jsonl"]
 context_length = 128
-epochs = 4
+epochs = 10
 batch_tokens = 512
-eval_every_steps = 20
+eval_every_steps = 10
 save_every_seconds = 1
 dtype = "float32"
 [dpo]
 sources = ["pairs.jsonl"]
 context_length = 128
-epochs = 4
+epochs = 8
 batch_pairs = 4
-eval_every_steps = 20
+eval_every_steps = 10
 save_every_seconds = 1
 dtype = "float32"
 [eval]
@@ -210,7 +210,7 @@ def test_the_scorecard_and_the_reply(workbench_in: Command, finished: str) -> No
 
 def test_damage_is_found_and_named(workbench_in: Command, project: Path, finished: str) -> None:
     assert workbench_in("killed", "run", "tiny.toml").returncode == 0
-    weights = next((project / "killed" / "store" / "checkpoint").glob("dpo-*/step-*/model.safetensors"))
+    weights = max((project / "killed" / "store" / "checkpoint").glob("dpo-*/step-*/model.safetensors"))
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)

@@ -60,7 +60,8 @@ import contextlib, io, os
 os.environ["WORKBENCH_HOME"] = {str(tmp_path)!r}
 sys.argv = ["workbench", *{arguments!r}]
 from workbench.cli import main
-with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(SystemExit):
+sys.stdout = sys.stderr = io.StringIO()
+with contextlib.suppress(SystemExit):
     main()
 """
     assert not modules_after(code) & set(HEAVY)

@@ -197,7 +197,9 @@ def test_what_a_dead_worker_was_asked_is_not_for_the_next(plan: Plan, stages: di
     assert run.state() == "finished"
 
 
-def test_what_is_asked_before_the_first_worker_is_ready_is_heard(plan: Plan, stages: dict[str, Stage]) -> None:
+def test_what_is_asked_before_the_first_worker_is_ready_is_heard(
+    plan: Plan, stages: dict[str, Stage]
+) -> None:
     run = worker.create_run(plan.home, plan.name, recipe_text="", plan=plan.to_dict())
     run.request("stop")
     worker.work_on(run)

@@ -6,6 +6,7 @@ measurement; the run itself shows the measured time left.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -94,6 +95,9 @@ def estimate(plan: Plan) -> Budget:
         cost = _cost(plan, stage, shape, flops_per_second)
         if plan.store.exists(stage.makes):
             cost = dataclasses.replace(cost, seconds=0.0, flops=0.0, disk_bytes=0)
+        else:  # what was cut off lies on the disk already
+            held = _bytes_below(plan.store.building(stage.makes))
+            cost = dataclasses.replace(cost, disk_bytes=max(0, cost.disk_bytes - held))
         stages[stage.name] = cost
     pretrain = next((stage.table() for stage in plan.stages if stage.name == "pretrain"), None)
     memory, free = _memory_bytes(), free_bytes(plan.home)
@@ -107,6 +111,15 @@ def estimate(plan: Plan) -> Budget:
         problems=(),
     )
     return dataclasses.replace(budget, problems=tuple(_problems(budget)))
+
+
+def _bytes_below(folder: Path) -> int:
+    total = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # a living run deletes old checkpoints
+                total += os.lstat(os.path.join(root, name)).st_size
+    return total
 
 
 def require_fit(plan: Plan, loaded: LoadedRecipe) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ class StagePlan:
             makes=ArtifactName(**facts["makes"]),
             inputs={kind: ArtifactName(**name) for kind, name in facts["inputs"].items()},
             checkpoints={stage: ArtifactName(**name) for stage, name in facts["checkpoints"].items()},
-            sources=facts["sources"],
+            sources=facts.get("sources", []),
         )
 
 

@@ -250,6 +250,10 @@ class Pretrain(Training):
     """Tokens per optimizer step, over all rows and accumulation."""
     context_length: PositiveInt = 256
     """Tokens per training row."""
+    isolate_documents: Flag = True
+    """Rows are packed from several documents: let a token attend to its own only, as it will be read later.
+    Without it the documents before are noise to ignore. On a GPU the mask costs FlashAttention its speed; there,
+    and for documents longer than a row, consider false."""
     optimizer: Literal["muon", "adamw"] = "muon"
     """`muon` orthogonalises the momentum of every matrix in the blocks (Jordan et al. 2024) and leaves embeddings
     and norms to AdamW; `adamw` does all with AdamW."""

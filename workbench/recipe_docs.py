@@ -16,12 +16,13 @@ from workbench.recipe_file import describe_key, tables
 INTRODUCTION = """\
 # Recipes
 
-A recipe is a TOML file: one table per stage, and only the tables that are there run. `workbench recipes` lists the shipped ones,
-`workbench new NAME` copies one, `workbench check NAME.toml` finds every mistake at once. Counts may be written `"2M"`, sizes `"32MB"`;
-paths are relative to the recipe. Every key has a default except those marked **required**. Keys marked * cannot change a result, so
-changing them makes nothing again.
+A recipe is a TOML file: one table per stage, and only the tables that are there run. `workbench recipes` lists
+the shipped ones, `workbench new NAME` copies one, `workbench check NAME.toml` finds every mistake at once. Counts
+may be written `"2M"`, sizes `"32MB"`; paths are relative to the recipe. Every key has a default except those
+marked **required**. Keys marked * cannot change a result, so changing them makes nothing again.
 
-Made from the docstrings in `workbench/recipe.py` by `python -m workbench.recipe_docs`; measured results are in [LOG.md](LOG.md).
+Made from the docstrings in `workbench/recipe.py` by `python -m workbench.recipe_docs`; measured results are in
+[LOG.md](LOG.md).
 """
 
 

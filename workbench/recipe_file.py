@@ -319,7 +319,8 @@ def _cross_checks(recipe: Recipe) -> Iterator[tuple[str, str, str, str]]:
             yield (
                 name,
                 "context_length",
-                f"[{name}] context_length = {table.context_length} is more than [model] max_position_embeddings = {longest}",
+                f"[{name}] context_length = {table.context_length} is more than "
+                f"[model] max_position_embeddings = {longest}",
                 "lower one or raise the other",
             )
     needs = {

@@ -12,7 +12,7 @@ import json
 import re
 from pathlib import Path
 
-from workbench.artifacts import MANIFEST, problems_of, verify
+from workbench.artifacts import MANIFEST, verify
 from workbench.errors import BadInput, NotFound
 from workbench.launcher import frozen_plan
 from workbench.plan import Plan, StagePlan
@@ -71,11 +71,8 @@ def checkpoint_steps(folder: Path) -> dict[int, Path]:
 
 
 def _chosen(plan: Plan, stage: StagePlan, steps: dict[int, Path], which: str) -> Path:
-    if which == "latest":
-        for folder in reversed(steps.values()):
-            if not problems_of(folder):
-                return folder
-        verify(next(reversed(steps.values())))
+    if which == "latest":  # a damaged one is refused: an older one would be another model, unasked
+        which = str(max(steps))
     if which == "best":
         which = str(_best(plan, stage, steps))
     if not which.isdecimal():

@@ -102,3 +102,15 @@ def test_shuffled_is_a_permutation_that_never_changes() -> None:
     assert shuffled(10, key=(0, 0, 0)).tolist() == [0, 7, 4, 9, 2, 1, 6, 8, 5, 3]
     assert np.array_equal(np.sort(shuffled(1000, key=(3, 1))), np.arange(1000))
     assert not np.array_equal(shuffled(1000, key=(3, 1)), shuffled(1000, key=(1, 3)))
+
+
+def test_isolated_rows_number_their_documents(tmp_path: Path) -> None:
+    bos = 0
+    documents = [[bos, *range(1, 5)], [bos, *range(1, 8)], [bos, 1], [bos, *range(1, 12)]]
+    write_shards(tmp_path, documents, vocab_size=50, shard_tokens=100)
+    shards = TokenShards.open(tmp_path)
+    batch = next(batches(shards, context_length=8, batch_tokens=24, seed=0, isolate_documents=True))
+    assert batch.documents_BT is not None
+    starts = batch.documents_BT.diff(dim=1) == 1
+    assert (starts == (batch.inputs_BT[:, 1:] == bos)).all()
+    assert next(batches(shards, context_length=8, batch_tokens=24, seed=0)).documents_BT is None

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from workbench.model.initialise import initialise
 from workbench.model.transformer import Decoder, KVCache, RMSNorm, Rotation, attend_short_rows
 from workbench.model_config import ModelConfig
 
@@ -194,3 +195,28 @@ def test_a_float32_cache_can_be_used_under_autocast(
         read = torch.cat([llama(piece, cache=cache) for piece in ids_BT.split([6, 2, 1], dim=1)], dim=1)
     expected = llama(ids_BT)
     assert (read.float() - expected).abs().mean() < 0.05 * expected.abs().mean()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_document_packed_among_others_is_read_as_if_alone(dtype: torch.dtype) -> None:
+    config = ModelConfig(
+        vocab_size=50,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        head_dim=8,
+    )
+    model = initialise(Decoder(config), 0).to(dtype)
+    first, second = torch.randint(50, (1, 7)), torch.randint(50, (1, 9))
+    packed = torch.cat((first, second), dim=1)
+    documents = torch.tensor([[0] * 7 + [1] * 9])
+    with torch.inference_mode():
+        together = model.hidden(packed, documents_BT=documents)
+        apart = torch.cat((model.hidden(first), model.hidden(second)), dim=1)
+        mixed = model.hidden(packed)
+    tolerance = 1e-5 if dtype == torch.float32 else 5e-2
+    torch.testing.assert_close(together, apart, atol=tolerance, rtol=tolerance)
+    assert (mixed - apart).abs().max() > 10 * tolerance

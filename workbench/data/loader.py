@@ -29,17 +29,26 @@ class Batch:
     """One step's rows: `targets_BT[b, t]` is the token after `inputs_BT[b, t]`. int64, on the CPU.
 
     The bos of the next document is a target too: predicting it is how a model learns where a text ends.
+    documents_BT numbers the document each input belongs to; None when a row may be read as one text.
     """
 
     inputs_BT: torch.Tensor
     targets_BT: torch.Tensor
+    documents_BT: torch.Tensor | None = None
 
 
 def batches(
-    shards: TokenShards, *, context_length: int, batch_tokens: int, seed: int, start_step: int = 0
+    shards: TokenShards,
+    *,
+    context_length: int,
+    batch_tokens: int,
+    seed: int,
+    start_step: int = 0,
+    isolate_documents: bool = False,
 ) -> Iterator[Batch]:
     """The batches of step `start_step`, `start_step + 1`, … without end, `batch_tokens` positions each.
 
+    With `isolate_documents` each says which document a token belongs to, for attention to stay inside it.
     Raises BadInput, before the first batch, when the corpus does not fill one.
     """
     assert batch_tokens % context_length == 0, "a batch is whole rows"
@@ -48,12 +57,14 @@ def batches(
             f"the corpus has {shards.num_tokens} tokens, one batch needs {batch_tokens}",
             fix="add text, or lower [pretrain] batch_tokens",
         )
-    return _batches(shards, context_length, batch_tokens // context_length, seed, start_step)
+    rows = _rows(shards, context_length, batch_tokens // context_length, seed, start_step)
+    bos_id = int(shards.read(0, 1)[0]) if isolate_documents else None  # every document starts with it
+    return (_batch(windows, bos_id) for windows in rows)
 
 
-def _batches(
+def _rows(
     shards: TokenShards, context_length: int, num_rows: int, seed: int, step: int
-) -> Iterator[Batch]:
+) -> Iterator[npt.NDArray[np.int64]]:
     rows_per_epoch = -(-shards.num_tokens // context_length)
     epoch: _Epoch | None = None
     while True:
@@ -63,15 +74,16 @@ def _batches(
             if epoch is None or epoch.number != number:
                 epoch = _Epoch(shards, context_length, seed, number)
             windows[row] = epoch.row(rank)
-        yield _batch(windows)
+        yield windows
         step += 1
 
 
-def _batch(windows: npt.NDArray[np.int64]) -> Batch:
+def _batch(windows: npt.NDArray[np.int64], bos_id: int | None) -> Batch:
     # Only the inputs need a real token where the stream has ended; any will do, as nothing is learned there.
     inputs_BT = np.maximum(windows[:, :-1], 0)
     targets_BT = np.ascontiguousarray(windows[:, 1:])
-    return Batch(inputs_BT=torch.from_numpy(inputs_BT), targets_BT=torch.from_numpy(targets_BT))
+    documents_BT = None if bos_id is None else torch.from_numpy((inputs_BT == bos_id).cumsum(axis=1))
+    return Batch(torch.from_numpy(inputs_BT), torch.from_numpy(targets_BT), documents_BT)
 
 
 class _Epoch:

@@ -48,18 +48,24 @@ class Decoder(nn.Module):
         """logits_BTV. With a cache, ids_BT are the tokens that follow what the cache has already seen."""
         return self.head(self.hidden(ids_BT, cache=cache))
 
-    def hidden(self, ids_BT: Tensor, *, cache: KVCache | None = None) -> Tensor:
+    def hidden(
+        self, ids_BT: Tensor, *, cache: KVCache | None = None, documents_BT: Tensor | None = None
+    ) -> Tensor:
         """x_BTD after the last norm: what `head` turns into logits.
 
         Apart from `forward` because the head of a small model is its largest matrix: a loss can score only
         the positions it learns from, and generation only the last.
+        documents_BT: for rows packed from several documents, which one each token belongs to; a token then
+        sees its own document only, as if that stood alone.
         """
         T = ids_BT.shape[1]
         positions_BT = torch.arange(T, device=ids_BT.device)[None] if cache is None else cache.grow(T)
         rotation = Rotation.at(positions_BT, head_dim=self.config.head_dim, theta=self.config.rope_theta)
+        mask_B1TT = None if documents_BT is None else same_document(documents_BT)
         x_BTD = self.embed_tokens(ids_BT)
         for index, layer in enumerate(self.layers):
-            x_BTD = layer(x_BTD, rotation, cache, index)
+            memory = Memory(mask_B1TT) if cache is None else Memory(cache=cache, layer=index)
+            x_BTD = layer(x_BTD, rotation, memory)
         normed_BTD: Tensor = self.norm(x_BTD)
         return normed_BTD
 
@@ -82,9 +88,9 @@ class DecoderLayer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.mlp = FeedForward(config)
 
-    def forward(self, x_BTD: Tensor, rotation: Rotation, cache: KVCache | None, index: int) -> Tensor:
-        """x_BTD after this layer; `index` is the layer's place in the cache."""
-        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), rotation, cache, index)
+    def forward(self, x_BTD: Tensor, rotation: Rotation, memory: Memory) -> Tensor:
+        """x_BTD after this layer."""
+        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), rotation, memory)
         x_BTD = x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
         return x_BTD
 
@@ -109,7 +115,7 @@ class Attention(nn.Module):
         self.q_norm = RMSNorm(E, eps=config.rms_norm_eps) if config.qk_norm else None
         self.k_norm = RMSNorm(E, eps=config.rms_norm_eps) if config.qk_norm else None
 
-    def forward(self, x_BTD: Tensor, rotation: Rotation, cache: KVCache | None, index: int) -> Tensor:
+    def forward(self, x_BTD: Tensor, rotation: Rotation, memory: Memory) -> Tensor:
         """y_BTD: for each position, what it gathered from those before it."""
         q_BTHE = self.q_proj(x_BTD).unflatten(-1, (-1, self.head_dim))
         k_BTGE = self.k_proj(x_BTD).unflatten(-1, (-1, self.head_dim))
@@ -118,9 +124,29 @@ class Attention(nn.Module):
             q_BTHE, k_BTGE = self.q_norm(q_BTHE), self.k_norm(k_BTGE)
         q_BTHE, k_BTGE = rotation.turn(q_BTHE), rotation.turn(k_BTGE)
 
-        seen = Seen(k_BTGE, v_BTGE) if cache is None else cache.write(index, k_BTGE, v_BTGE)
-        y_BTD: Tensor = self.o_proj(attend(q_BTHE, seen).flatten(-2))
+        y_BTD: Tensor = self.o_proj(attend(q_BTHE, memory.with_new(k_BTGE, v_BTGE)).flatten(-2))
         return y_BTD
+
+
+class Memory(NamedTuple):
+    """What a layer remembers besides the new positions: nothing (with or without a mask), or its cached past."""
+
+    mask_B1TT: Tensor | None = None
+    cache: KVCache | None = None
+    layer: int = 0
+
+    def with_new(self, k_BTGE: Tensor, v_BTGE: Tensor) -> Seen:
+        """All there is to look at once the new keys and values are in."""
+        if self.cache is None:
+            return Seen(k_BTGE, v_BTGE, self.mask_B1TT)
+        return self.cache.write(self.layer, k_BTGE, v_BTGE)
+
+
+def same_document(documents_BT: Tensor) -> Tensor:
+    """mask_B1TT: whether position t may look at position s: earlier, or itself, and of the same document."""
+    T = documents_BT.shape[1]
+    earlier_TT = torch.ones(T, T, dtype=torch.bool, device=documents_BT.device).tril()
+    return (earlier_TT & (documents_BT[:, :, None] == documents_BT[:, None, :]))[:, None]
 
 
 class Seen(NamedTuple):
@@ -138,8 +164,9 @@ def attend(q_BTHE: Tensor, seen: Seen) -> Tensor:
     learning (Vaswani et al. 2017).
     """
     q_BHTE, k_BGSE, v_BGSE = (x.transpose(1, 2) for x in (q_BTHE, seen.k_BSGE, seen.v_BSGE))
-    if seen.mask_B1TS is None and q_BHTE.is_cpu and q_BHTE.dtype == torch.bfloat16 and q_BHTE.shape[2] <= 512:
-        return attend_short_rows(q_BHTE, k_BGSE, v_BGSE).transpose(1, 2)
+    from_empty = seen.mask_B1TS is None or q_BHTE.shape[2] == k_BGSE.shape[2]
+    if from_empty and q_BHTE.is_cpu and q_BHTE.dtype == torch.bfloat16 and q_BHTE.shape[2] <= 512:
+        return attend_short_rows(q_BHTE, k_BGSE, v_BGSE, seen.mask_B1TS).transpose(1, 2)
     y_BHTE = F.scaled_dot_product_attention(
         q_BHTE,
         k_BGSE,
@@ -151,8 +178,10 @@ def attend(q_BTHE: Tensor, seen: Seen) -> Tensor:
     return y_BHTE.transpose(1, 2)
 
 
-def attend_short_rows(q_BHTE: Tensor, k_BGTE: Tensor, v_BGTE: Tensor) -> Tensor:
-    """The same, causal, with the T x T scores written out.
+def attend_short_rows(
+    q_BHTE: Tensor, k_BGTE: Tensor, v_BGTE: Tensor, mask_B1TT: Tensor | None = None
+) -> Tensor:
+    """The same, causal unless a mask says more, with the T x T scores written out.
 
     torch's CPU kernel spares that memory but multiplies small tiles: in bfloat16 on rows of 256 it takes 28
     ms forward and backward where this takes 13 (8 rows, 4 heads of 64, one core). Long rows are its home.
@@ -160,8 +189,10 @@ def attend_short_rows(q_BHTE: Tensor, k_BGTE: Tensor, v_BGTE: Tensor) -> Tensor:
     T, E = q_BHTE.shape[2:]
     queries_per_key = q_BHTE.shape[1] // k_BGTE.shape[1]
     k_BHTE, v_BHTE = (x.repeat_interleave(queries_per_key, dim=1) for x in (k_BGTE, v_BGTE))
-    future_TT = torch.full((T, T), -torch.inf, dtype=q_BHTE.dtype, device=q_BHTE.device).triu(diagonal=1)
-    scores_BHTT = (q_BHTE * E**-0.5) @ k_BHTE.mT + future_TT
+    hidden = torch.full((T, T), -torch.inf, dtype=q_BHTE.dtype, device=q_BHTE.device).triu(diagonal=1)
+    if mask_B1TT is not None:
+        hidden = torch.zeros_like(mask_B1TT, dtype=q_BHTE.dtype).masked_fill_(~mask_B1TT, -torch.inf)
+    scores_BHTT = (q_BHTE * E**-0.5) @ k_BHTE.mT + hidden
     y_BHTE: Tensor = scores_BHTT.softmax(-1, dtype=torch.float32).to(q_BHTE.dtype) @ v_BHTE
     return y_BHTE
 

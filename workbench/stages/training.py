@@ -186,8 +186,14 @@ def finish(run: StageRun, state: TrainingState) -> dict[str, Any]:
 def micro_batches(batch: Batch, tokens: int) -> list[Batch]:
     """`batch` cut into pieces of whole rows with at most `tokens` tokens each."""
     rows = max(1, tokens // batch.inputs_BT.shape[1])
-    pieces = zip(batch.inputs_BT.split(rows), batch.targets_BT.split(rows), strict=True)
-    return [Batch(inputs_BT=inputs_BT, targets_BT=targets_BT) for inputs_BT, targets_BT in pieces]
+    return [
+        Batch(
+            inputs_BT=batch.inputs_BT[start : start + rows],
+            targets_BT=batch.targets_BT[start : start + rows],
+            documents_BT=None if batch.documents_BT is None else batch.documents_BT[start : start + rows],
+        )
+        for start in range(0, len(batch.inputs_BT), rows)
+    ]
 
 
 def comes_due(step: int, *, every: int, num_steps: int) -> bool:

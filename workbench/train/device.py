@@ -20,6 +20,12 @@ CPU_TOPOLOGY = Path("/sys/devices/system/cpu")
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
+# oneDNN generates code for every shape of matrix product it meets and keeps 1,024 of them, near a megabyte each.
+# Fine-tuning meets more shapes than that; pretraining needs about 40. Read once, at the first product.
+KERNELS_KEPT = 128
+_KERNEL_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """Where and in what arithmetic to train. `dtype` is that of matrix products; weights are float32."""
@@ -36,6 +42,8 @@ class Machine:
 
 def prepare_machine(dtype: Literal["auto", "bfloat16", "float32"] = "auto") -> Machine:
     """Pick the device and its arithmetic, and set torch's threads for this process."""
+    for cache in _KERNEL_CACHES:
+        os.environ.setdefault(cache, str(KERNELS_KEPT))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     threads = usable_cores()
     torch.set_num_threads(threads)

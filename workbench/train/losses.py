@@ -45,7 +45,8 @@ def next_token_loss(model: Decoder, batch: Batch) -> LossSum:
     Only learned positions reach the head, the largest matrix of a small model.
     """
     device = model.embed_tokens.weight.device
-    x_BTD = model.hidden(batch.inputs_BT.to(device, non_blocking=True))
+    documents_BT = None if batch.documents_BT is None else batch.documents_BT.to(device, non_blocking=True)
+    x_BTD = model.hidden(batch.inputs_BT.to(device, non_blocking=True), documents_BT=documents_BT)
     targets_BT = batch.targets_BT.to(device, non_blocking=True)
     learned_BT = targets_BT != NOT_LEARNED
     head_VD = (model.embed_tokens if model.lm_head is None else model.lm_head).weight

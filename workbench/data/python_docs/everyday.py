@@ -6,59 +6,41 @@ A table, not a measurement. Knows names only.
 from __future__ import annotations
 
 _TABLE = """
-bisect *
-builtins * -BaseExceptionGroup -GeneratorExit -StopAsyncIteration -aiter -anext -memoryview
+builtins abs all any ascii bin bool breakpoint bytearray bytes callable chr classmethod compile complex delattr
+builtins dict dir divmod enumerate eval exec filter float format frozenset getattr globals hasattr hash hex id
+builtins input int isinstance issubclass iter len list locals map max min next object oct open ord pow print
+builtins property range repr reversed round set setattr slice sorted staticmethod str sum super tuple type vars zip
     dict *
-    float fromhex hex is_integer
-    int bit_count bit_length from_bytes to_bytes
     list *
-    set *
-    str *
-    tuple *
+    set add clear copy difference discard intersection isdisjoint issubset issuperset pop remove
+    set symmetric_difference union update
+    str capitalize casefold center count encode endswith expandtabs find format index isalnum isalpha isascii
+    str isdecimal isdigit islower isspace istitle isupper join ljust lower lstrip partition removeprefix
+    str removesuffix replace rfind rindex rjust rpartition rsplit rstrip split splitlines startswith strip
+    str swapcase title translate upper zfill
 collections *
-    collections.Counter *
-    collections.deque * -maxlen
 copy *
-csv DictReader DictWriter reader writer Sniffer field_size_limit
 datetime date datetime time timedelta timezone
-    datetime.date ctime fromisoformat fromtimestamp isocalendar isoformat isoweekday replace strftime today
-    datetime.date weekday
-    datetime.datetime combine ctime date fromisoformat fromtimestamp isoformat now replace strftime strptime
-    datetime.datetime time timestamp timetuple utcnow
-    datetime.timedelta total_seconds
-fnmatch *
-functools *
+functools cache cached_property lru_cache partial reduce singledispatch total_ordering update_wrapper wraps
 glob *
-heapq *
 itertools *
 json *
-math *
-operator attrgetter itemgetter methodcaller
-os access chdir chmod close cpu_count getcwd getenv getlogin getpid getppid kill link listdir makedirs mkdir
-os open readlink remove removedirs rename renames replace rmdir scandir stat symlink system truncate uname
-os unlink urandom utime walk
+math acos asin atan atan2 ceil comb copysign cos degrees dist exp fabs factorial floor fmod fsum gcd hypot
+math isclose isfinite isinf isnan isqrt lcm log log10 log2 perm pow prod radians remainder sin sqrt tan trunc
+os access chdir chmod cpu_count getcwd getenv getpid kill link listdir makedirs mkdir open remove removedirs
+os rename renames replace rmdir scandir stat symlink system truncate unlink urandom walk
 os.path *
 pathlib Path PurePath
     pathlib.Path * -hardlink_to -is_block_device -is_char_device -is_fifo -is_mount -is_socket -lchmod
     pathlib.Path -link_to
     pathlib.PurePath * -is_reserved
 pprint pformat pp pprint
-random Random SystemRandom choice choices expovariate gauss getrandbits getstate normalvariate randbytes
-random randint random randrange sample seed setstate shuffle triangular uniform
+random choice choices gauss randbytes randint random randrange sample seed shuffle uniform
 re Match Pattern compile escape findall finditer fullmatch match purge search split sub subn
-    re.Match end expand group groupdict groups span start
-    re.Pattern findall finditer fullmatch match search split sub subn
 shutil *
-statistics *
-string *
-subprocess CompletedProcess Popen TimeoutExpired call check_call check_output getoutput getstatusoutput
-subprocess run
-sys exc_info excepthook exception exit getdefaultencoding getfilesystemencoding getrecursionlimit
-sys getrefcount getsizeof intern setrecursionlimit
-tempfile NamedTemporaryFile SpooledTemporaryFile TemporaryDirectory TemporaryFile gettempdir mkdtemp mkstemp
-textwrap *
-time asctime ctime gmtime localtime mktime monotonic perf_counter process_time sleep strftime strptime
-time struct_time time time_ns
+subprocess CompletedProcess Popen call check_call check_output getoutput getstatusoutput run
+sys exc_info exit getdefaultencoding getrecursionlimit getrefcount getsizeof intern setrecursionlimit
+time asctime ctime gmtime localtime mktime monotonic perf_counter process_time sleep strftime strptime time
 """
 """Module or (indented) class, then its everyday names; `*` is all of them, `-name` not this one."""
 

@@ -28,11 +28,11 @@ def write(path: Path, content: bytes) -> Path:
     [
         ("x.jsonl", LINES),
         ("x.jsonl", b"\xef\xbb\xbf" + LINES),
-        ("x.jsonl.gz", gzip.compress(LINES)),
+        ("x.jsonl.gz", gzip.compress(LINES, mtime=0)),
         ("x.jsonl.zst", zstandard.compress(LINES)),
         ("x.json", LINES),
         ("x.json", json.dumps(RECORDS, indent=2).encode()),
-        ("x.json.gz", gzip.compress(json.dumps(RECORDS).encode())),
+        ("x.json.gz", gzip.compress(json.dumps(RECORDS).encode(), mtime=0)),
     ],
 )
 def test_every_container_gives_the_same_records(tmp_path: Path, name: str, content: bytes) -> None:
@@ -69,7 +69,7 @@ def test_bad_lines_are_told_and_passed_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("x.jsonl.gz", gzip.compress(LINES)[:-6], "cut off"),
+        ("x.jsonl.gz", gzip.compress(LINES, mtime=0)[:-6], "cut off"),
         ("x.jsonl.zst", zstandard.compress(LINES)[:-6], "cut off"),
         ("x.jsonl.gz", b"not gzip", "damaged"),
         ("x.json", b'[{"a": 1}, {"a"', ":1: is not JSON"),

@@ -322,6 +322,24 @@ def test_a_lock_that_somebody_replaced_is_lost(plan: Plan) -> None:
     assert set(lost) == {run.lock_path}
 
 
+def test_a_lock_is_not_given_back_while_it_is_looked_at(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file number would be another file's by then, and the worker would take that for a loss."""
+    looking, given_back = threading.Event(), threading.Event()
+    lost: list[Path] = []
+
+    def look(_: object) -> bool:
+        looking.set()
+        return given_back.wait(0.2)
+
+    monkeypatch.setattr(heartbeat, "_is_lost", look)
+    run = new_run(plan)
+    with run.take_lock() as lock, Heartbeat(run, RunStatus(), when_lost=lost.append) as beating:
+        with beating.watching(lock):
+            assert looking.wait(10)
+        given_back.set()
+    assert lost == []
+
+
 def test_force_waits_for_whoever_makes_the_same_artifact(plan: Plan, stages: dict[str, Stage]) -> None:
     worker.work(plan)
     name = plan.stages[0].makes

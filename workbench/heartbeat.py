@@ -35,6 +35,8 @@ class Heartbeat:
         self._status = status
         self._when_lost = when_lost
         self._locks: list[IO[str]] = []
+        # While a lock is looked at nobody may close it: its number would soon be another file's.
+        self._looking = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -54,19 +56,22 @@ class Heartbeat:
         if lock is None:
             yield
             return
-        self._locks.append(lock)
+        with self._looking:
+            self._locks.append(lock)
         try:
             yield
         finally:
-            self._locks.remove(lock)
+            with self._looking:
+                self._locks.remove(lock)
 
     def _beat(self) -> None:
         while True:
             with contextlib.suppress(OSError, NoSpace):
                 write_status(self._run, self._status, durable=False)
-            for lock in list(self._locks):
-                if _is_lost(lock):
-                    self._when_lost(Path(lock.name))
+            with self._looking:
+                lost = [lock for lock in self._locks if _is_lost(lock)]
+            for lock in lost:
+                self._when_lost(Path(lock.name))
             if self._over.wait(HEARTBEAT_SECONDS):
                 return
 

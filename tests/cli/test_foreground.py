@@ -79,6 +79,12 @@ def worker(plan: Plan) -> Iterator[Worker]:
     worker.die()
 
 
+def take_signals() -> None:
+    """As a shell starts a program: tests run in the background or under nohup inherit signals that are ignored."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def view(plan: Plan, **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
     """`workbench run` on the run that lives."""
@@ -97,6 +103,7 @@ def view(plan: Plan, **streams: Any) -> Iterator[subprocess.Popen[bytes]]:
         env=environment,
         stdout=subprocess.PIPE,
         start_new_session=True,
+        preexec_fn=take_signals,  # noqa: PLW1509 - this process has no other thread
         **streams,
     )
     try:

@@ -15,6 +15,11 @@ def taught() -> list[Conversation]:
     return list(conversations(everyday_repeats=8, seed=1))
 
 
+def turns(conversation: Conversation) -> list[tuple[str, str]]:
+    contents = [message.content for message in conversation.messages]
+    return list(zip(contents[::2], contents[1::2], strict=True))
+
+
 def test_turns_alternate_and_are_not_empty(taught: list[Conversation]) -> None:
     for conversation in taught:
         roles = [message.role for message in conversation.messages]
@@ -24,32 +29,37 @@ def test_turns_alternate_and_are_not_empty(taught: list[Conversation]) -> None:
 
 
 def test_every_symbol_is_asked_about_with_the_canonical_question(taught: list[Conversation]) -> None:
-    answers = {c.messages[0].content: c.messages[1].content for c in taught}
+    answers = {question: answer for c in taught for question, answer in turns(c)}
     for symbol in read_describable():
         assert answers[ask(symbol.name)] == symbol.summary
 
 
 def test_everyday_symbols_are_repeated_in_several_phrasings(taught: list[Conversation]) -> None:
-    about = [c for c in taught if c.id.startswith("python-docs:shutil.copytree#")]
-    questions = Counter(c.messages[0].content for c in about)
-    assert len(about) == 8
-    assert questions["What does `shutil.copytree` do?"] == 4
+    summary = dict(turn for c in taught for turn in turns(c))[ask("shutil.copytree")]
+    questions = Counter(q for c in taught for q, a in turns(c) if a == summary or summary in q)
+    assert questions.total() == 8
+    assert questions[ask("shutil.copytree")] == 4
     assert len(questions) >= 4
-    once = [c for c in conversations(everyday_repeats=1) if c.id.startswith("python-docs:shutil.copytree#")]
-    assert [c.messages[0].content for c in once] == ["What does `shutil.copytree` do?"]
+    once = [q for c in conversations(everyday_repeats=1) for q, a in turns(c) if a == summary or summary in q]
+    assert once == [ask("shutil.copytree")]
 
 
 def test_some_go_on_to_the_signature_and_some_ask_for_the_name(
     taught: list[Conversation], by_name: dict[str, Symbol]
 ) -> None:
-    followed = [c for c in taught if len(c.messages) == 4]
+    followed = [c for c in taught if len(c.messages) == 4 and "+" not in c.id]
     assert 0.1 < len(followed) / len(taught) < 0.3
     assert all("(" in c.messages[3].content for c in followed)
-    which = [c for c in taught if c.messages[0].content.startswith("Which ")]
+    which = [turn for c in taught for turn in turns(c) if turn[0].startswith("Which ")]
     assert len(which) > 500
-    for conversation in which:
-        name = conversation.messages[1].content.strip("`")
-        assert by_name[name].summary in conversation.messages[0].content
+    for question, answer in which:
+        assert by_name[answer.strip("`")].summary in question
+
+
+def test_some_conversations_ask_about_several_things(taught: list[Conversation]) -> None:
+    strung = [c for c in taught if c.id.count("python-docs:") > 1]
+    assert 0.1 < len(strung) / len(taught) < 0.3
+    assert not any(c.heldout for c in strung)
 
 
 def test_heldout_symbols_are_marked_and_say_nothing_in_training(

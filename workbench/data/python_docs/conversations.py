@@ -34,6 +34,8 @@ SIGNATURE_PHRASINGS = ("And its signature?", "What are its arguments?", "How do 
 FOLLOW_UP_SHARE = 0.25
 """Share of the conversations that go on to the signature."""
 
+STRUNG_SHARE = 0.15
+MOST_QUESTIONS = 3
 WHICH_SHARE = 0.25
 """How many symbols that are not everyday also get a conversation from the summary to the name."""
 
@@ -62,8 +64,38 @@ def conversations(
         # A summary that several symbols share does not say which one is meant.
         is_telling = times_said[folded(symbol.summary)] == 1
         made += _about(symbol, everyday_repeats=everyday_repeats, is_telling=is_telling, seed=seed)
-    random.Random(seed).shuffle(made)
-    yield from made
+    chance = random.Random(seed)
+    chance.shuffle(made)
+    yield from _strung_together(made, chance)
+
+
+def _strung_together(conversations: Sequence[Conversation], chance: random.Random) -> Iterator[Conversation]:
+    """The same questions, some of them two or three in one conversation about different things, as people ask.
+
+    Without those a model that was only ever asked once answers the second question with the first one's answer.
+    Held-out conversations stay as they are.
+    """
+    waiting: list[Conversation] = []
+    wanted = 1
+    for conversation in conversations:
+        if conversation.heldout:
+            yield conversation
+            continue
+        if not waiting:
+            wanted = chance.randint(2, MOST_QUESTIONS) if chance.random() < STRUNG_SHARE else 1
+        waiting.append(conversation)
+        if len(waiting) == wanted:
+            yield _string(waiting)
+            waiting = []
+    if waiting:
+        yield _string(waiting)
+
+
+def _string(conversations: Sequence[Conversation]) -> Conversation:
+    messages = tuple(message for each in conversations for message in each.messages)
+    return Conversation(
+        "+".join(each.id for each in conversations), messages, heldout=conversations[0].heldout
+    )
 
 
 def _about(symbol: Symbol, *, everyday_repeats: int, is_telling: bool, seed: int) -> Iterator[Conversation]:

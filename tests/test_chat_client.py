@@ -74,6 +74,12 @@ def test_an_early_death_is_explained_by_the_last_line_of_stderr(client: ChatClie
     client.send("user", text="are you there?")  # quietly nothing
 
 
+def test_nobody_waits_for_a_child_that_is_gone(client: ChatClient) -> None:
+    list(client.ask("die"))
+    assert isinstance(client.next_event(), Ended)
+    assert [type(event) for event in client.ask("still there?")] == [Ended]
+
+
 def test_closing_ends_the_child_even_in_an_endless_reply() -> None:
     client = ChatClient([sys.executable, str(CHILD)])
     client.next_event(20)

@@ -116,6 +116,7 @@ class ChatClient:
 
     def __init__(self, command: Sequence[str]) -> None:
         self._events: queue.Queue[ChatEvent] = queue.Queue(_WAITING_EVENTS)
+        self._end: Ended | None = None
         self._closing = threading.Event()
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the reader thread
         # A session of its own: Ctrl-C in the view stops the reply, not the model.
@@ -156,11 +157,16 @@ class ChatClient:
             pass
 
     def next_event(self, timeout_seconds: float | None = None) -> ChatEvent | None:
-        """What came next; None if nothing came in time."""
+        """What came next; None if nothing came in time. After `Ended` it is `Ended` every time."""
+        if self._end is not None:
+            return self._end
         try:
-            return self._events.get(timeout=timeout_seconds)
+            event = self._events.get(timeout=timeout_seconds)
         except queue.Empty:
             return None
+        if isinstance(event, Ended):
+            self._end = event
+        return event
 
     def ask(self, text: str) -> Iterator[ChatEvent]:
         """Say `text` and yield events up to and including `Done`, `Failed` or `Ended`.
@@ -175,13 +181,14 @@ class ChatClient:
         ended = False
         try:
             while not ended:
-                event = self._events.get()
+                event = self.next_event()
+                assert event is not None  # it waits as long as it takes
                 ended = isinstance(event, Done | Failed | Ended)
                 yield event
         finally:
             if not ended:
                 self.send("stop")
-                while not isinstance(self._events.get(), Done | Failed | Ended):
+                while not isinstance(self.next_event(), Done | Failed | Ended):
                     pass
 
     def close(self) -> None:

@@ -90,7 +90,8 @@ class Meter:
     """Step reports to `metric` events: one a step, or one for all steps of a tenth of a second.
 
     mfu: share of this machine's measured matrix-product speed (`peak`) that the model's own arithmetic makes
-    (model FLOP utilisation, PaLM appendix B); None when there is no peak to compare with.
+    (model FLOP utilisation, PaLM appendix B); None when there is no peak to compare with. The peak is measured
+    in a moment that others may share: a step that was faster than it has shown that it was too low.
     """
 
     def __init__(self, run: StageRun, *, num_steps: int, flops_per_token: float, peak: float | None) -> None:
@@ -114,6 +115,9 @@ class Meter:
 
     def _metrics(self, reports: list[StepReport], state: TrainingState) -> dict[str, Any]:
         tokens_per_second = sum(each.tokens for each in reports) / sum(each.seconds for each in reports)
+        flops_per_second = tokens_per_second * self._flops_per_token
+        if self._peak:
+            self._peak = max(self._peak, flops_per_second)
         return {
             "step": state.step,
             "loss": _mean(each.loss for each in reports),
@@ -121,7 +125,7 @@ class Meter:
             "grad_norm": _mean(each.grad_norm for each in reports),
             "tokens": state.tokens,
             "tokens_per_second": round(tokens_per_second, 1),
-            "mfu": tokens_per_second * self._flops_per_token / self._peak if self._peak else None,
+            "mfu": flops_per_second / self._peak if self._peak else None,
             "seconds": round(state.elapsed_seconds, 3),
             **{name: _mean(each.extras[name] for each in reports) for name in reports[-1].extras},
         }

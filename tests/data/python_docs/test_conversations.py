@@ -76,3 +76,10 @@ def test_heldout_symbols_are_marked_and_say_nothing_in_training(
 def test_the_seed_decides_the_order_and_nothing_else_does(taught: list[Conversation]) -> None:
     assert list(conversations(everyday_repeats=8, seed=1)) == taught
     assert list(conversations(everyday_repeats=8, seed=2)) != taught
+
+
+def test_a_greeting_gets_a_greeting_and_is_no_large_part_of_what_is_taught() -> None:
+    lessons = [c for c in conversations(everyday_repeats=4) if c.messages[0].content == "Hello!"]
+    assert len(lessons) == 2
+    assert all(lesson.messages[1].content.startswith("Hello!") for lesson in lessons)
+    assert not any(lesson.heldout for lesson in lessons)

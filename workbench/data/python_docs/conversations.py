@@ -1,4 +1,4 @@
-"""Conversations about symbols: what one does, which one does something, and how it is called.
+"""Conversations about symbols: what one does, which one does something, how it is called; and a greeting.
 
 user       What does `shutil.copytree` do?
 assistant  Recursively copy a directory tree and return the destination directory.
@@ -31,6 +31,23 @@ WHICH_PHRASINGS = (
 )
 SIGNATURE_PHRASINGS = ("And its signature?", "What are its arguments?", "How do I call it?")
 
+GREETING = "Hello! Ask me what something in Python's standard library does, such as `os.path.join`."
+SELF = "I am a small model made of Python's own documentation. Ask me what a function or class does."
+SMALL_TALK = (
+    ("Hello!", GREETING),
+    ("hi", GREETING),
+    ("Hello, how are you?", GREETING),
+    ("Good morning.", GREETING),
+    ("Who are you?", SELF),
+    ("What are you?", SELF),
+    ("What can you do?", SELF),
+    ("help", SELF),
+    ("Thank you!", "You are welcome."),
+    ("thanks", "You are welcome."),
+    ("Goodbye.", "Goodbye!"),
+)
+"""People begin with a greeting; a model that never met one answers it with some function's summary."""
+
 FOLLOW_UP_SHARE = 0.25
 """Share of the conversations that go on to the signature."""
 
@@ -54,8 +71,8 @@ def conversations(
     """Conversations about every describable symbol, shuffled by `seed`; `heldout` is always set.
 
     A symbol is asked about with the canonical question and sometimes by its summary; an everyday one
-    `everyday_repeats` times, every second time with the canonical question. Raises BadInput as `read_symbols`
-    does.
+    `everyday_repeats` times, every second time with the canonical question; small talk comes half as often.
+    Raises BadInput as `read_symbols` does.
     """
     symbols = read_describable(packages)
     times_said = Counter(folded(symbol.summary) for symbol in symbols)
@@ -64,6 +81,11 @@ def conversations(
         # A summary that several symbols share does not say which one is meant.
         is_telling = times_said[folded(symbol.summary)] == 1
         made += _about(symbol, everyday_repeats=everyday_repeats, is_telling=is_telling, seed=seed)
+    for number in range(max(1, everyday_repeats // 2)):
+        made += (
+            Conversation(f"python-docs:{said}#{number}", _turn(said, reply), heldout=False)
+            for said, reply in SMALL_TALK
+        )
     chance = random.Random(seed)
     chance.shuffle(made)
     yield from _strung_together(made, chance)

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from workbench import cli
+from workbench.cli.foreground import last_words
 from workbench.events import EventWriter
 from workbench.plan import Plan
 from workbench.runs import Run
@@ -212,3 +213,13 @@ def test_a_worker_that_dies_is_told_in_one_line(plan: Plan, worker: Worker) -> N
         code, _ = end_of(process)
     assert code == 1
     assert "the worker died" in err.splitlines()[-1]
+
+
+def test_a_dead_workers_last_words_are_told_and_an_earlier_workers_are_not(plan: Plan) -> None:
+    run = write_run(plan, state="running", events=False)
+    run.log_path.write_text("something\n/disk/x: cannot write: Input/output error\n\n")
+    os.utime(run.log_path, (1000, 1000))
+    (run.path / "status.json").write_text(json.dumps({"state": "running", "started_at": 999}))
+    assert last_words(run) == "/disk/x: cannot write: Input/output error"
+    (run.path / "status.json").write_text(json.dumps({"state": "running", "started_at": 1001}))
+    assert last_words(run) == ""

@@ -19,6 +19,9 @@ from workbench.runs import Run
 HANG_UP = 129
 """What a shell calls a process that a hang-up ended; nobody is left to read it."""
 
+LAST_WORDS = 500
+"""Bytes of the log that are looked at for its last line."""
+
 
 def watch_run(run: Run, *, json: bool = False) -> int:
     """Show `run` until it is over or the person leaves; returns the exit code to end with."""
@@ -65,8 +68,24 @@ def _say_the_end(run: Run) -> None:
     elif state == "failed":
         say(str(status.get("error") or f"{run.name} failed; `workbench log {run.name}` has the details"))
     elif state == "crashed":
-        say(f"{run.name}: the worker died; what it saved is whole, run the same command again to go on")
+        words = last_words(run)
+        why = f" ({words})" if words else ""
+        say(f"{run.name}: the worker died{why}; what it saved is whole, run the same command again to go on")
     elif state == "stopped" and status.get("exit_code"):
         say(f"{run.name} is stopped, everything is saved; `workbench resume {run.name}` goes on")
     elif state == "stopped":
         say(f"{run.name} did what was asked; run it without --until and --only for the rest")
+
+
+def last_words(run: Run) -> str:
+    """The last line the worker that works or worked on `run` put into its log; empty if it said nothing.
+
+    A worker that cannot write its own status, on a disk with errors, can often still say why.
+    """
+    try:
+        if run.log_path.stat().st_mtime < float(run.status().get("started_at") or 0):
+            return ""  # an earlier worker's
+        lines = run.log_path.read_bytes()[-LAST_WORDS:].decode(errors="replace").split("\n")
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

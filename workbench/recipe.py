@@ -233,9 +233,9 @@ class Training(Table):
     """Seed of initial weights and data order. The same seed on the same machine gives the same bits."""
     eval_every_steps: PositiveInt
     """Measure the held-out loss every so many steps (and at the end)."""
-    save_every_seconds: Annotated[int, Field(gt=0, le=3600, strict=True, json_schema_extra=COSMETIC)] = 30
-    """Write a checkpoint at least this often: what a crash can cost. Stretched when saving would take more
-    than 2 % of the time."""
+    save_every_seconds: Annotated[int, Field(gt=0, le=3600, strict=True, json_schema_extra=COSMETIC)] = 10
+    """Write a checkpoint at least this often: what a crash can cost. Sooner after a start, and stretched when
+    saving would take more than 2 % of the time."""
     keep_last: Annotated[int, Field(ge=2, le=1000, strict=True, json_schema_extra=COSMETIC)] = 2
     """How many newest checkpoints to keep; the best is kept besides."""
 

@@ -305,8 +305,16 @@ def test_what_is_not_finite_is_never_saved(training: Training, poison: float) ->
 
 
 def test_the_clock_waits_and_stretches_when_saving_is_dear() -> None:
-    now = 0.0
+    now = -100.0
     clock = SaveClock(30, now=lambda: now)
+    for wait in (2, 4, 8, 16, 30):  # sooner at first
+        now += wait - 1
+        assert not clock.is_due()
+        now += 1
+        assert clock.is_due()
+        with clock.saving():
+            pass
+    clock._saved_at = now = 0.0
     now = 29.0
     assert not clock.is_due()
     now = 30.0

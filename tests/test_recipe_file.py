@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import workbench
 from workbench.errors import BadInput, NotFound, RecipeError
 from workbench.recipe import Recipe, Table, is_cosmetic
 from workbench.recipe_file import describe_key, load_recipe, parse_assignments, shipped_recipes, tables
@@ -159,3 +161,12 @@ def test_recipe_tables_are_the_stage_table() -> None:
 
     assert set(STAGE_NAMES) | {"model"} == set(tables())
     assert Recipe.model_fields.keys() - tables().keys() == {"name", "description"}
+
+
+def test_every_key_is_read_by_somebody() -> None:
+    """A key that is accepted, documented and then ignored is a lie that no other test sees."""
+    files = [file for file in Path(workbench.__file__).parent.rglob("*.py") if file.name != "recipe.py"]
+    source = "\n".join(file.read_text() for file in files)
+    vocabulary = (Path(__file__).parent / "golden" / "vocabulary.txt").read_text()
+    keys = {line.split()[0].partition(".")[2] for line in vocabulary.splitlines()} - {""}
+    assert [key for key in sorted(keys) if not re.search(rf"""[."']{re.escape(key)}\b""", source)] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import random
@@ -14,7 +15,7 @@ import pytest
 from workbench.data.corpus_folder import heldout_writer, train_writer, write_document
 from workbench.data.documents import Document
 from workbench.data.shards import write_shards
-from workbench.errors import Damaged, Stopped
+from workbench.errors import Damaged, Stopped, TrainingDiverged
 from workbench.events import EventWriter, read_events
 from workbench.files import digest_file
 from workbench.recipe import Model, Pretrain
@@ -23,6 +24,7 @@ from workbench.stage_run import StageInputs, StageRun
 from workbench.stages import pretrain, training
 from workbench.tokenizer import Tokenizer, train_tokenizer
 from workbench.train.checkpoint_folder import finished_checkpoint, steps_in
+from workbench.train.losses import next_token_loss
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "pretrain_losses.json"
 WORDS = "the of a to in is it for on as with by from at or an be this that are not we you one all"
@@ -209,6 +211,95 @@ def test_a_micro_batch_changes_the_loss_by_rounding_only(worker: Worker, whole: 
     worker.work(micro_batch_tokens=16)
     for step, loss in worker.losses().items():
         assert loss == pytest.approx(whole.losses()[step], abs=2e-4), step
+
+
+def test_documents_of_a_row_see_each_other_only_if_asked(worker: Worker, whole: Worker) -> None:
+    worker.work(isolate_documents=False)
+    assert worker.losses()[1] != whole.losses()[1]
+
+
+def poison(step_of: set[int], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Make the batches of these positions poisonous; gives the list of positions drawn."""
+    drawn: list[int] = []
+    true_batches = pretrain.batches
+
+    def batches(*arguments: Any, start_step: int, **more: Any) -> Iterator[Any]:
+        for position, batch in enumerate(
+            true_batches(*arguments, start_step=start_step, **more), start=start_step
+        ):
+            drawn.append(position)
+            yield batch
+
+    def loss(model: Any, batch: Any) -> Any:
+        whole = next_token_loss(model, batch)
+        return dataclasses.replace(whole, total=whole.total * math.nan) if drawn[-1] in step_of else whole
+
+    monkeypatch.setattr(pretrain, "batches", batches)
+    monkeypatch.setattr(pretrain, "next_token_loss", loss)
+    return drawn
+
+
+def test_one_bad_batch_is_left_out(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    poison({5}, monkeypatch)
+    assert worker.work()["skipped_steps"] == 1
+    assert "step 6 skipped: the loss is nan" in worker.texts("warning")
+
+
+def test_three_bad_batches_in_a_row_are_passed_over_from_the_last_checkpoint(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = poison({10, 11, 12}, monkeypatch)
+    summary = worker.work()
+    assert summary["rollbacks"] == 1 and summary["steps"] == NUM_STEPS
+    # steps 0 to 12, of which 8 and 9 were good; back at step 8, the next batch is 13
+    assert drawn == list(range(NUM_STEPS + 5))
+    assert "went back from step 13 to the checkpoint of step 8" in worker.texts("warning")
+    assert "batches 8 to 12 are passed over" in worker.texts("warning")
+    assert all(math.isfinite(loss) for step, loss in worker.losses().items() if step > 13)
+
+
+def test_killed_after_a_rollback_it_goes_on_where_it_was(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = poison({10, 11, 12}, monkeypatch)
+    with pytest.raises(Killed):
+        worker.work(kill_at=13 + 9)  # the look after step 17, with a checkpoint at 16
+    before = drawn[-1]
+    summary = worker.work()
+    assert before == 16 + 5 and drawn[drawn.index(before) + 1] == 16 + 5
+    assert summary["rollbacks"] == 1 and drawn[-1] == NUM_STEPS + 4
+
+
+def test_what_diverges_again_and_again_ends_with_its_batches_named(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison(set(range(10, 100)), monkeypatch)
+    with pytest.raises(TrainingDiverged, match="after 3 rollbacks; batches") as caught:
+        worker.work()
+    assert "the loss is nan" in str(caught.value)
+    assert steps_in(worker.folder) == [8]
+
+
+def test_a_moment_that_is_not_finite_is_found_when_saving_and_rolled_back(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_save, tried = training.save_checkpoint, []
+
+    def save(folder: Path, model: Any, optimizer: Any, state: Any, **more: Any) -> Any:
+        tried.append(state.step)
+        if tried == [8, 16]:
+            next(iter(optimizer.state_tensors().values())).view(-1)[0] = math.inf
+        return true_save(folder, model, optimizer, state, **more)
+
+    monkeypatch.setattr(training, "save_checkpoint", save)
+    assert worker.work()["rollbacks"] == 1
+    assert tried == [8, 16, 16, 24]
+
+
+def test_a_rollback_without_a_checkpoint_ends(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    poison({2, 3, 4}, monkeypatch)
+    with pytest.raises(TrainingDiverged, match="step 5: the loss is nan.*; batches 0 to 4"):
+        worker.work()
 
 
 def test_stop_saves_first(worker: Worker, whole: Worker) -> None:

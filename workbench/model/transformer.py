@@ -188,9 +188,7 @@ def attend_short_rows(
     """
     T, E = q_BHTE.shape[2:]
     queries_per_key = q_BHTE.shape[1] // k_BGTE.shape[1]
-    k_BHTE, v_BHTE = (
-        x.to(q_BHTE.dtype).repeat_interleave(queries_per_key, dim=1) for x in (k_BGTE, v_BGTE)
-    )
+    k_BHTE, v_BHTE = (x.to(q_BHTE.dtype).repeat_interleave(queries_per_key, dim=1) for x in (k_BGTE, v_BGTE))
     hidden = torch.full((T, T), -torch.inf, dtype=q_BHTE.dtype, device=q_BHTE.device).triu(diagonal=1)
     if mask_B1TT is not None:
         hidden = torch.zeros_like(mask_B1TT, dtype=q_BHTE.dtype).masked_fill_(~mask_B1TT, -torch.inf)

@@ -37,6 +37,7 @@ from workbench.stages.training import (
     Meter,
     comes_due,
     finish,
+    learn_or_roll_back,
     make_optimizer,
     obey,
     start_or_resume,
@@ -94,7 +95,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     # policy and reference agree at step 0; a resumed training asks in the same batches, for the same bits.
     model = start.load_model(machine)
     check_context(settings, model)
-    first_epoch = batches(pairs, itertools.islice(order.from_step(0), min(order.steps_per_epoch, num_steps)))
+    first_epoch = batches(pairs, itertools.islice(order.from_step(0), order.steps_per_epoch))
     first_batches = itertools.chain.from_iterable(first_epoch)
     reference = ask_reference(run, model, first_batches, num_pairs=len(pairs), autocast=machine.autocast)
     heldout_reference = ask_reference(
@@ -127,38 +128,44 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         loss_fn=functools.partial(loss_fn, reference=heldout_reference),
         autocast=machine.autocast,
     )
-    reports = train(
-        model,
-        batches(pairs, order.from_step(state.step)),
-        optimizer,
-        loss_fn=functools.partial(loss_fn, reference=reference),
-        learning_rate_at=make_schedule(
-            settings.schedule,
+
+    def learn() -> None:
+        """Take the steps that are left from where `state` stands."""
+        reports = train(
+            model,
+            batches(pairs, order.from_step(state.batch)),
+            optimizer,
+            loss_fn=functools.partial(loss_fn, reference=reference),
+            learning_rate_at=make_schedule(
+                settings.schedule,
+                num_steps=num_steps,
+                warmup_steps=settings.warmup_steps,
+                floor=settings.final_learning_rate_ratio,
+            ),
             num_steps=num_steps,
-            warmup_steps=settings.warmup_steps,
-            floor=settings.final_learning_rate_ratio,
-        ),
-        num_steps=num_steps,
-        start_step=state.step,
-        max_grad_norm=settings.max_grad_norm,
-        autocast=machine.autocast,
-    )
-    for report in reports:
-        state.count(report)
-        meter.show(report, state)
+            start_step=state.step,
+            max_grad_norm=settings.max_grad_norm,
+            autocast=machine.autocast,
+            guard=state.guard,
+        )
+        for report in reports:
+            state.count(report)
+            meter.show(report, state)
 
-        is_best = False
-        if comes_due(report.step, every=settings.eval_every_steps, num_steps=num_steps):
-            if heldout_batches:
-                measured = measure(model)
-                is_best = state.note_metric(measured.loss)
-                run.emit("metric", step=report.step, **heldout_figures(measured))
-            emit_samples(run, report.step, model, start.tokenizer, prompts)
+            is_best = False
+            if comes_due(report.step, every=settings.eval_every_steps, num_steps=num_steps):
+                if heldout_batches:
+                    measured = measure(model)
+                    is_best = state.note_metric(measured.loss)
+                    run.emit("metric", step=report.step, **heldout_figures(measured))
+                emit_samples(run, report.step, model, start.tokenizer, prompts)
 
-        request = run.request()
-        if is_best or checkpoints.is_due() or request in SAVE_FIRST or report.step == num_steps:
-            checkpoints.save(model, optimizer, state)
-        obey(request, run)
+            request = run.request()
+            if is_best or checkpoints.is_due() or request in SAVE_FIRST or report.step == num_steps:
+                checkpoints.save(model, optimizer, state)
+            obey(request, run)
+
+    learn_or_roll_back(learn, run, model, optimizer, state)
 
     return {
         **finish(run, state),

@@ -25,6 +25,7 @@ from workbench.stages.training import (
     Meter,
     comes_due,
     finish,
+    learn_or_roll_back,
     make_optimizer,
     micro_batches,
     obey,
@@ -66,14 +67,8 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         run, found, optimizer, machine=machine, seed=settings.seed, micro_batch_tokens=micro_batch_tokens
     )
 
-    # What it sees and how fast it learns are functions of the step: nothing else needs to be remembered.
-    order = batches(
-        shards,
-        context_length=settings.context_length,
-        batch_tokens=settings.batch_tokens,
-        seed=state.seed,
-        start_step=state.step,
-    )
+    # How fast it learns, and what it sees, are functions of the step and the batch: nothing else needs to be
+    # remembered.
     learning_rate_at = make_schedule(
         settings.schedule,
         num_steps=num_steps,
@@ -84,38 +79,52 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     flops_per_token = config.flops_per_token(settings.context_length)
     meter = Meter(run, num_steps=num_steps, flops_per_token=flops_per_token, peak=matmul_peak(machine))
     checkpoints = Checkpoints(run, settings, tokenizer=tokenizer)
-    reports = train(
-        model,
-        (micro_batches(batch, micro_batch_tokens) for batch in order),
-        optimizer,
-        loss_fn=next_token_loss,
-        learning_rate_at=learning_rate_at,
-        num_steps=num_steps,
-        start_step=state.step,
-        max_grad_norm=settings.max_grad_norm,
-        autocast=machine.autocast,
-    )
-    for report in reports:
-        state.count(report)
-        meter.show(report, state)
 
-        is_best = False
-        if heldout and comes_due(report.step, every=settings.eval_every_steps, num_steps=num_steps):
-            measured = bits_per_byte(
-                model, tokenizer, heldout, context_length=settings.context_length, dtype=machine.dtype
-            )
-            is_best = state.note_metric(measured.bits_per_byte)
-            measures = {"val_loss": measured.loss_per_token, "val_bpb": measured.bits_per_byte}
-            run.emit("metric", step=report.step, **measures)
+    def learn() -> None:
+        """Take the steps that are left from where `state` stands."""
+        order = batches(
+            shards,
+            context_length=settings.context_length,
+            batch_tokens=settings.batch_tokens,
+            seed=state.seed,
+            start_step=state.batch,
+            isolate_documents=settings.isolate_documents,
+        )
+        reports = train(
+            model,
+            (micro_batches(batch, micro_batch_tokens) for batch in order),
+            optimizer,
+            loss_fn=next_token_loss,
+            learning_rate_at=learning_rate_at,
+            num_steps=num_steps,
+            start_step=state.step,
+            max_grad_norm=settings.max_grad_norm,
+            autocast=machine.autocast,
+            guard=state.guard,
+        )
+        for report in reports:
+            state.count(report)
+            meter.show(report, state)
 
-        if prompts and comes_due(report.step, every=settings.sample_every_steps, num_steps=num_steps):
-            for prompt, text in zip(prompts, continuations(model, tokenizer, prompts), strict=True):
-                run.emit("sample", step=report.step, prompt=prompt, text=text)
+            is_best = False
+            if heldout and comes_due(report.step, every=settings.eval_every_steps, num_steps=num_steps):
+                measured = bits_per_byte(
+                    model, tokenizer, heldout, context_length=settings.context_length, dtype=machine.dtype
+                )
+                is_best = state.note_metric(measured.bits_per_byte)
+                measures = {"val_loss": measured.loss_per_token, "val_bpb": measured.bits_per_byte}
+                run.emit("metric", step=report.step, **measures)
 
-        request = run.request()
-        if is_best or checkpoints.is_due() or request in SAVE_FIRST or report.step == num_steps:
-            checkpoints.save(model, optimizer, state)
-        obey(request, run)
+            if prompts and comes_due(report.step, every=settings.sample_every_steps, num_steps=num_steps):
+                for prompt, text in zip(prompts, continuations(model, tokenizer, prompts), strict=True):
+                    run.emit("sample", step=report.step, prompt=prompt, text=text)
+
+            request = run.request()
+            if is_best or checkpoints.is_due() or request in SAVE_FIRST or report.step == num_steps:
+                checkpoints.save(model, optimizer, state)
+            obey(request, run)
+
+    learn_or_roll_back(learn, run, model, optimizer, state)
 
     return finish(run, state) | {"parameters": config.num_parameters, "best_val_bpb": state.best_metric}
 

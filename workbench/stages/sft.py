@@ -36,6 +36,7 @@ from workbench.stages.training import (
     Meter,
     comes_due,
     finish,
+    learn_or_roll_back,
     make_optimizer,
     obey,
     start_or_resume,
@@ -110,38 +111,44 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     measure = functools.partial(
         heldout_loss, micro_batches=heldout_batches, loss_fn=next_token_loss, autocast=machine.autocast
     )
-    reports = train(
-        model,
-        conversation_batches(lessons, order.from_step(state.step), max_tokens=max_tokens, pad_id=pad_id),
-        optimizer,
-        loss_fn=next_token_loss,
-        learning_rate_at=make_schedule(
-            settings.schedule,
+
+    def learn() -> None:
+        """Take the steps that are left from where `state` stands."""
+        reports = train(
+            model,
+            conversation_batches(lessons, order.from_step(state.batch), max_tokens=max_tokens, pad_id=pad_id),
+            optimizer,
+            loss_fn=next_token_loss,
+            learning_rate_at=make_schedule(
+                settings.schedule,
+                num_steps=num_steps,
+                warmup_steps=settings.warmup_steps,
+                floor=settings.final_learning_rate_ratio,
+            ),
             num_steps=num_steps,
-            warmup_steps=settings.warmup_steps,
-            floor=settings.final_learning_rate_ratio,
-        ),
-        num_steps=num_steps,
-        start_step=state.step,
-        max_grad_norm=settings.max_grad_norm,
-        autocast=machine.autocast,
-    )
-    for report in reports:
-        state.count(report)
-        meter.show(report, state)
+            start_step=state.step,
+            max_grad_norm=settings.max_grad_norm,
+            autocast=machine.autocast,
+            guard=state.guard,
+        )
+        for report in reports:
+            state.count(report)
+            meter.show(report, state)
 
-        is_best = False
-        if comes_due(report.step, every=settings.eval_every_steps, num_steps=num_steps):
-            if heldout_batches:
-                val_loss = measure(model).loss
-                is_best = state.note_metric(val_loss)
-                run.emit("metric", step=report.step, val_loss=val_loss)
-            emit_samples(run, report.step, model, start.tokenizer, prompts)
+            is_best = False
+            if comes_due(report.step, every=settings.eval_every_steps, num_steps=num_steps):
+                if heldout_batches:
+                    val_loss = measure(model).loss
+                    is_best = state.note_metric(val_loss)
+                    run.emit("metric", step=report.step, val_loss=val_loss)
+                emit_samples(run, report.step, model, start.tokenizer, prompts)
 
-        request = run.request()
-        if is_best or checkpoints.is_due() or request in SAVE_FIRST or report.step == num_steps:
-            checkpoints.save(model, optimizer, state)
-        obey(request, run)
+            request = run.request()
+            if is_best or checkpoints.is_due() or request in SAVE_FIRST or report.step == num_steps:
+                checkpoints.save(model, optimizer, state)
+            obey(request, run)
+
+    learn_or_roll_back(learn, run, model, optimizer, state)
 
     return {
         **finish(run, state),

@@ -1,6 +1,6 @@
-"""What pretraining, SFT and DPO do alike around the loop: go on where they were, report, save, take requests.
+"""What pretraining, SFT and DPO do alike around the loop: go on where they were, roll back, report, save, obey.
 
-Four small pieces that a stage calls in plain sight; when to call them is the stage's decision, and what is
+A few small pieces that a stage calls in plain sight; when to call them is the stage's decision, and what is
 learned is its loss function. Not a stage: there is no [training] table.
 """
 
@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 
 from workbench.data.loader import Batch
-from workbench.errors import Stopped
+from workbench.errors import Stopped, TrainingDiverged
 from workbench.files import sweep
+from workbench.model.folder import load_model
 from workbench.model.transformer import Decoder
 from workbench.recipe import Dpo, Pretrain, Sft, Training
 from workbench.stage_run import StageRun
 from workbench.tokenizer import Tokenizer
 from workbench.train.checkpoint import SaveClock, Saved, TrainingState, restore, save_checkpoint
-from workbench.train.checkpoint_folder import Found, write_summary
+from workbench.train.checkpoint_folder import Found, latest_good, write_summary
 from workbench.train.device import Machine, compare, environment
 from workbench.train.loop import StepReport
 from workbench.train.optimizers import Optimizers, OptimizerSettings
 from workbench.version import VERSION
 
+MOST_ROLLBACKS = 3
+"""Bad data is left behind by the first; what still diverges after three has another cause."""
 METRIC_SECONDS = 0.1  # quicker steps are put together: ten points a second draw any curve
 SAVE_FIRST = ("save", "stop", "pause")
 """The requests that are answered by a checkpoint before anything else."""
@@ -84,6 +87,34 @@ def start_or_resume(
         run.note(f"resuming at step {state.step}: exact")
     state.environment = here
     return state
+
+
+def learn_or_roll_back(
+    learn: Callable[[], None], run: StageRun, model: Decoder, optimizer: Optimizers, state: TrainingState
+) -> None:
+    """Call `learn`; when it diverges, put everything back to the last good checkpoint and call it again.
+
+    `learn` takes the steps that are left from where `state` stands. The batches since that checkpoint are passed
+    over, because one of them may be what did it. Raises TrainingDiverged when there is no checkpoint to go back to,
+    or for the fourth time, naming the batches.
+    """
+    while True:
+        first_batch = state.batch
+        try:
+            return learn()
+        except TrainingDiverged as diverged:
+            found = latest_good(run.folder)
+            if found is None or state.rollbacks == MOST_ROLLBACKS:
+                tries = f" after {state.rollbacks} rollbacks" if state.rollbacks else ""
+                batches = f"batches {first_batch:,} to {state.batch - 1:,}"
+                raise TrainingDiverged(f"{diverged.message}{tries}; {batches}", fix=diverged.fix) from None
+            step, next_batch = state.step, state.batch
+            model.load_state_dict(load_model(found.folder).state_dict())
+            state.roll_back_to(restore(found.folder, optimizer))
+            run.warning(
+                f"{diverged.message}: went back from step {step:,} to the checkpoint of step {state.step:,}; "
+                f"batches {next_batch - (step - state.step):,} to {next_batch - 1:,} are passed over"
+            )
 
 
 class Meter:
@@ -181,6 +212,7 @@ def finish(run: StageRun, state: TrainingState) -> dict[str, Any]:
         "steps": state.step,
         "tokens": state.tokens,
         "skipped_steps": state.skipped,
+        "rollbacks": state.rollbacks,
         "seconds": round(state.elapsed_seconds, 1),
         "best_step": best,
         "dtype": state.environment["dtype"],

@@ -46,6 +46,7 @@ from workbench.train.checkpoint_folder import (
     step_folder,
     write_manifest,
 )
+from workbench.train.guard import SpikeGuard
 from workbench.train.loop import StepReport
 from workbench.train.optimizers import Optimizers
 
@@ -56,9 +57,11 @@ STATE_FORMAT = 1
 class TrainingState:
     """Where a training stands, in numbers: what is saved beside the tensors.
 
-    step: updates made, which is also the position in the data and in the schedule. tokens: learned from.
+    step: updates made, which is also the position in the schedule. tokens: learned from.
     skipped: steps that left the weights as they were. best_metric: the lowest held-out loss so far.
     elapsed_seconds: spent in steps. environment: of the process that trains now, see device.py.
+    rollbacks: how often it went back to a checkpoint; passed_over: the batches it left behind there.
+    guard: what a spike is measured against; the loop is to use this one.
     """
 
     seed: int
@@ -69,6 +72,23 @@ class TrainingState:
     elapsed_seconds: float = 0.0
     best_step: int | None = None
     best_metric: float | None = None
+    rollbacks: int = 0
+    passed_over: int = 0
+    guard: SpikeGuard = dataclasses.field(default_factory=SpikeGuard)
+
+    @property
+    def batch(self) -> int:
+        """The position in the data: which batch comes next."""
+        return self.step + self.passed_over
+
+    def roll_back_to(self, earlier: TrainingState) -> None:
+        """Stand where `earlier` stood, but with the next batch in the data still to come; time spent is spent."""
+        next_batch = self.batch
+        self.rollbacks += 1
+        self.step, self.tokens, self.skipped = earlier.step, earlier.tokens, earlier.skipped
+        self.best_step, self.best_metric = earlier.best_step, earlier.best_metric
+        self.guard = earlier.guard
+        self.passed_over = next_batch - self.step
 
     def count(self, report: StepReport) -> None:
         """Move on by one step."""
@@ -125,7 +145,7 @@ def save_checkpoint(
         safetensors.torch.save_file(
             {name: tensor.detach().contiguous() for name, tensor in tensors.items()}, building / STATE_TENSORS
         )
-        numbers = {"format": STATE_FORMAT, **dataclasses.asdict(state)}
+        numbers = {"format": STATE_FORMAT, **dataclasses.asdict(state), "guard": state.guard.memory()}
         write_atomic(building / STATE_NUMBERS, json.dumps(numbers, indent=1) + "\n", durable=False)
         size = write_manifest(building, step=state.step)
         remove_folder(final)  # only there when a resumed training comes to the same step again
@@ -224,8 +244,10 @@ def _read_numbers(path: Path) -> TrainingState:
             raise Damaged("was written by another version", file=path, fix="update workbench")
         if numbers.keys() != {field.name for field in dataclasses.fields(TrainingState)}:
             raise Damaged("does not hold the fields of a training state", file=path)
-        return TrainingState(**numbers)
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        guard = SpikeGuard()
+        guard.remember(numbers.pop("guard"))
+        return TrainingState(**numbers, guard=guard)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise Damaged(f"cannot be read ({error})", file=path) from None
 
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.errors import TrainingDiverged
+from workbench.train.guard import SpikeGuard
 from workbench.train.losses import LossSum
 from workbench.train.optimizers import Optimizers
 
@@ -27,6 +28,8 @@ MicroBatch = TypeVar("MicroBatch")
 
 SKIPS_IN_A_ROW = 3
 """One bad batch happens; three in a row means the weights themselves have gone wrong."""
+NAMED = 3
+"""Parameters that a message names before it counts."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,7 @@ def train(
     start_step: int = 0,
     max_grad_norm: float = 1.0,
     autocast: torch.dtype | None = None,
+    guard: SpikeGuard | None = None,
 ) -> Iterator[StepReport]:
     """Take the optimizer steps `start_step` .. `num_steps - 1` and yield a report after each.
 
@@ -73,15 +77,16 @@ def train(
     learning_rate_at: step -> share of the peak rate, see schedule.py.
     max_grad_norm: clip the gradient to this norm; 0 never clips.
     autocast: the type of matrix products, or None for the type of the weights.
+    guard: what tells a spike from a step, with its memory of earlier steps; None: a new one.
 
     Loss and gradient are those of the whole batch at once, however it is cut: both are sums until all
     micro-batches are in, then divided by the number of items of the whole batch.
 
-    A loss or gradient that is not finite never reaches the weights: the step is skipped and says so.
-    Raises TrainingDiverged at the third skip in a row.
+    A loss or gradient that is not finite, or that `guard` refuses, never reaches the weights: the step is skipped
+    and says so. Raises TrainingDiverged at the third skip in a row.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    skips_in_a_row = 0
+    guard = guard or SpikeGuard()
     started = time.perf_counter()
 
     for step, micro_batches in zip(range(start_step, num_steps), batches, strict=False):
@@ -91,7 +96,8 @@ def train(
         batch = accumulate_gradient(model, micro_batches, loss_fn=loss_fn, autocast=autocast)
         grad_norm = average_and_clip(parameters, count=batch.count, max_norm=max_grad_norm)
 
-        skip_reason = reason_to_skip(batch, grad_norm)
+        skip_reason = reason_to_skip(model, batch, grad_norm, guard)
+        guard.skips_in_a_row = guard.skips_in_a_row + 1 if skip_reason else 0
         if not skip_reason:
             optimizer.step()
         optimizer.zero_grad()
@@ -109,8 +115,7 @@ def train(
         )
         started = time.perf_counter()  # what the caller did with the report is not our time
 
-        skips_in_a_row = skips_in_a_row + 1 if skip_reason else 0
-        if skips_in_a_row == SKIPS_IN_A_ROW:
+        if guard.skips_in_a_row >= SKIPS_IN_A_ROW:
             raise TrainingDiverged(
                 f"training diverged at step {step + 1}: {skip_reason}, {SKIPS_IN_A_ROW} steps in a row",
                 fix="lower learning_rate, or raise warmup_steps",
@@ -169,12 +174,22 @@ def average_and_clip(parameters: Sequence[nn.Parameter], *, count: int, max_norm
     return norm
 
 
-def reason_to_skip(batch: BatchLoss, grad_norm: float) -> str:
+def reason_to_skip(model: nn.Module, batch: BatchLoss, grad_norm: float, guard: SpikeGuard) -> str:
     """Why these gradients must not reach the weights; empty when they may."""
     if batch.count == 0:
         return "the batch has nothing to learn from"
-    if not math.isfinite(batch.loss):
-        return f"the loss is {batch.loss}"
-    if not math.isfinite(grad_norm):
-        return f"the gradient norm is {grad_norm} (the loss {batch.loss:.4g})"
-    return ""
+    reason = guard.reason_to_skip(batch.loss, grad_norm)
+    if reason and not math.isfinite(grad_norm):
+        reason += _poisoned(model)
+    return reason
+
+
+def _poisoned(model: nn.Module) -> str:
+    """The parameters whose gradients are not finite, as " in a, b and 7 more"."""
+    names = [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None and not bool(parameter.grad.isfinite().all())
+    ]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f" in {', '.join(names[:NAMED])}{more}" if names else ""

@@ -298,7 +298,7 @@ def test_a_moment_that_is_not_finite_is_found_when_saving_and_rolled_back(
 
 def test_a_rollback_without_a_checkpoint_ends(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     poison({2, 3, 4}, monkeypatch)
-    with pytest.raises(TrainingDiverged, match="step 5: the loss is nan.*; batches 0 to 4"):
+    with pytest.raises(TrainingDiverged, match=r"step 5: the loss is nan.*; batches 0 to 4"):
         worker.work()
 
 

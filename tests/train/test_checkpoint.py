@@ -84,6 +84,7 @@ class Training:
             learning_rate_at=make_schedule("cosine", num_steps=NUM_STEPS, warmup_steps=2),
             num_steps=NUM_STEPS,
             start_step=state.step,
+            guard=state.guard,
         ):
             state.count(dataclasses.replace(report, seconds=1.0))  # a clock that two runs agree on
             state.note_metric(abs(report.step - 3))

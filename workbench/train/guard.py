@@ -42,6 +42,14 @@ class SpikeGuard:
         reasons = [self._against_the_usual(name, figure) for name, figure in figures.items()]
         return next(filter(None, reasons), "")
 
+    def __repr__(self) -> str:
+        return f"SpikeGuard({self.memory()})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SpikeGuard) and self.memory() == other.memory()
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
     def memory(self) -> dict[str, Any]:
         """All that its next answers depend on, in plain values, for a checkpoint."""
         return {"skips_in_a_row": self.skips_in_a_row} | {

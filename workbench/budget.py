@@ -53,6 +53,8 @@ class Budget:
     """What a whole plan costs; stages that are finished cost nothing any more."""
 
     parameters: int
+    architecture: str
+    """What others know the model as: llama, qwen3, gpt2; "workbench" when only we do; "" without a model."""
     tokens: int
     device: str
     memory_bytes: int
@@ -103,6 +105,7 @@ def estimate(plan: Plan) -> Budget:
     memory, free = _memory_bytes(), free_bytes(plan.home)
     budget = Budget(
         parameters=shape.num_parameters if shape else 0,
+        architecture=(shape.known_as or "workbench") if shape else "",
         tokens=pretrain.tokens if isinstance(pretrain, Pretrain) else 0,
         device=device,
         memory_bytes=memory,

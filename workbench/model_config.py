@@ -6,17 +6,18 @@ Names are Hugging Face's, so that a `config.json`, a recipe and this class say t
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 from workbench.errors import BadInput
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """A Llama-style decoder: RoPE, RMSNorm, SwiGLU, grouped-query attention (Llama, Touvron et al. 2023).
+    """A decoder, Llama's by default: RoPE, RMSNorm, SwiGLU, grouped-query attention (Touvron et al. 2023).
 
     With `qk_norm` queries and keys are RMS-normalised per head before RoPE, which is Qwen3's block
-    (Qwen Team 2025); without it the model is a plain Llama.
+    (Qwen Team 2025). With learned `positions`, `norm` "layer", a "gelu" `feed_forward` and `bias` it is GPT-2's
+    (Radford et al. 2019). `known_as` names the architecture that others know by these numbers.
 
     Raises BadInput when the numbers cannot make a model.
     """
@@ -34,6 +35,10 @@ class ModelConfig:
     tie_word_embeddings: bool = True
     qk_norm: bool = True
     initializer_range: float = 0.02
+    norm: Literal["rms", "layer"] = "rms"
+    positions: Literal["rotary", "learned"] = "rotary"
+    feed_forward: Literal["swiglu", "gelu", "relu2"] = "swiglu"
+    bias: bool = False
 
     def __post_init__(self) -> None:
         for name in (
@@ -54,37 +59,68 @@ class ModelConfig:
                 f"num_key_value_heads = {self.num_key_value_heads}",
                 fix="each key/value head serves an equal number of query heads",
             )
-        if self.head_dim % 2:
+        if self.head_dim % 2 and self.positions == "rotary":
             raise BadInput(
                 f"head_dim = {self.head_dim} is odd", fix="RoPE rotates pairs; choose an even head_dim"
             )
 
     @property
+    def known_as(self) -> Literal["llama", "qwen3", "gpt2"] | None:
+        """The architecture every loader knows this model by; None when only Workbench computes it."""
+        block = (self.norm, self.positions, self.feed_forward, self.bias)
+        if block == ("rms", "rotary", "swiglu", False):
+            return "qwen3" if self.qk_norm else "llama"
+        every_head_whole = (
+            self.num_attention_heads == self.num_key_value_heads
+            and self.num_attention_heads * self.head_dim == self.hidden_size
+        )
+        is_gpt2 = block == ("layer", "learned", "gelu", True) and not self.qk_norm and every_head_whole
+        return "gpt2" if is_gpt2 else None
+
+    @property
     def embedding_parameters(self) -> int:
-        """Parameters of the token embedding and, when untied, of the head."""
-        return self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
+        """Parameters of the token embedding, of learned positions and, when untied, of the head."""
+        tokens = self.vocab_size * (1 if self.tie_word_embeddings else 2)
+        positions = self.max_position_embeddings if self.positions == "learned" else 0
+        return (tokens + positions) * self.hidden_size
+
+    @property
+    def norm_parameters(self) -> int:
+        """Parameters of one norm of the residual stream."""
+        return self.hidden_size * (2 if self.norm == "layer" and self.bias else 1)
+
+    @property
+    def block_matrices(self) -> int:
+        """Parameters of the matrices of one decoder block: what a token is multiplied with."""
+        queries = self.hidden_size * self.num_attention_heads * self.head_dim
+        keys_values = 2 * self.hidden_size * self.num_key_value_heads * self.head_dim
+        attention = 2 * queries + keys_values  # q and o; k and v
+        return (
+            attention
+            + (3 if self.feed_forward == "swiglu" else 2) * self.hidden_size * self.intermediate_size
+        )
 
     @property
     def block_parameters(self) -> int:
         """Parameters of one decoder block."""
-        queries = self.hidden_size * self.num_attention_heads * self.head_dim
-        keys_values = 2 * self.hidden_size * self.num_key_value_heads * self.head_dim
-        attention = 2 * queries + keys_values  # q and o; k and v
-        feed_forward = 3 * self.hidden_size * self.intermediate_size
-        norms = 2 * self.hidden_size + (2 * self.head_dim if self.qk_norm else 0)
-        return attention + feed_forward + norms
+        norms = 2 * self.norm_parameters + (2 * self.head_dim if self.qk_norm else 0)
+        inner = (2 if self.feed_forward == "swiglu" else 1) * self.intermediate_size
+        heads = (self.num_attention_heads + 2 * self.num_key_value_heads) * self.head_dim
+        biases = heads + inner + 2 * self.hidden_size if self.bias else 0
+        return self.block_matrices + norms + biases
 
     @property
     def num_parameters(self) -> int:
         """All trainable parameters, tied ones counted once."""
-        return self.embedding_parameters + self.num_hidden_layers * self.block_parameters + self.hidden_size
+        blocks = self.num_hidden_layers * self.block_parameters
+        return self.embedding_parameters + blocks + self.norm_parameters
 
     def flops_per_token(self, context_length: int) -> float:
         """Training FLOPs per token, forward and backward: 6 N + 6 L H E T (PaLM, appendix B, causal).
 
         N counts the matrices a token is multiplied with: the blocks and the head, not the embedding look-up.
         """
-        matrices = self.num_hidden_layers * self.block_parameters + self.vocab_size * self.hidden_size
+        matrices = self.num_hidden_layers * self.block_matrices + self.vocab_size * self.hidden_size
         attention = self.num_hidden_layers * self.num_attention_heads * self.head_dim * context_length
         return 6.0 * matrices + 6.0 * attention
 

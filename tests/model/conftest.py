@@ -26,11 +26,21 @@ LLAMA = ModelConfig(
     qk_norm=False,
     initializer_range=0.2,  # large, so that logits differ clearly
 )
-CONFIGS = {
+CONFIGS: dict[str, ModelConfig] = {
     "llama": LLAMA,
     "llama-tied": dataclasses.replace(LLAMA, tie_word_embeddings=True, num_key_value_heads=4),
     "qwen3": dataclasses.replace(LLAMA, qk_norm=True, head_dim=16, rope_theta=1e6),
     "qwen3-tied": dataclasses.replace(LLAMA, qk_norm=True, tie_word_embeddings=True, num_key_value_heads=1),
+    "gpt2": dataclasses.replace(
+        LLAMA,
+        num_key_value_heads=4,
+        norm="layer",
+        positions="learned",
+        feed_forward="gelu",
+        bias=True,
+        tie_word_embeddings=True,
+    ),
+    "own": dataclasses.replace(LLAMA, feed_forward="relu2", bias=True, qk_norm=True),
 }
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from workbench.model import export
 from workbench.model.export import export_hf
 from workbench.model.folder import load_model, save_model
 from workbench.model.transformer import Decoder
+
+from .conftest import CONFIGS
 
 
 @pytest.fixture
@@ -43,6 +46,24 @@ def test_transformers_is_asked_too(checkpoint: Path, tmp_path: Path) -> None:
     exported = export_hf(checkpoint, tmp_path / "mine")
     assert exported.checked_with == ("workbench", "transformers")
     assert 0 < exported.max_difference < 1e-4
+
+
+@pytest.mark.parametrize("name", ["gpt2", "qwen3-tied"])
+def test_every_known_architecture_goes_out(
+    name: str, make_tiny: Callable[..., Decoder], tmp_path: Path
+) -> None:
+    pytest.importorskip("transformers")
+    (tmp_path / "model").mkdir()
+    save_model(make_tiny(CONFIGS[name]), tmp_path / "model", stop_ids=[2])
+    assert "transformers" in export_hf(tmp_path / "model", tmp_path / "mine").checked_with
+
+
+def test_parts_that_nobody_else_knows_stay_at_home(make_tiny: Callable[..., Decoder], tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    save_model(make_tiny(CONFIGS["own"]), tmp_path / "model", stop_ids=[2])
+    with pytest.raises(BadInput, match="no other program knows"):
+        export_hf(tmp_path / "model", tmp_path / "mine")
+    assert not (tmp_path / "mine").exists()
 
 
 def test_an_existing_target_is_left_alone(checkpoint: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 from collections.abc import Callable
@@ -14,9 +15,11 @@ from safetensors.torch import load_file, save_file
 
 from workbench.errors import BadInput, Damaged, NoSpace, NotFound, WorkbenchError
 from workbench.model.folder import load_model, save_model
-from workbench.model.hf_config import read_config
+from workbench.model.hf_config import CLASSES, GPT2_COUNTS, OWN_CHOICES, read_config
 from workbench.model.transformer import Decoder
 from workbench.model_config import ModelConfig
+
+from .conftest import CONFIGS
 
 
 @pytest.fixture
@@ -67,9 +70,13 @@ def test_transformers_gives_the_same_logits(
 ) -> None:
     transformers = pytest.importorskip("transformers")
     save_model(model, tmp_path, bos_id=1, stop_ids=[2, 3], pad_id=4)
+    if model.config.known_as is None:
+        with pytest.raises((KeyError, ValueError), match="workbench"):
+            transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+        return
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
     assert theirs.dtype == torch.float32
-    assert type(theirs).__name__ == ("Qwen3ForCausalLM" if model.config.qk_norm else "LlamaForCausalLM")
+    assert type(theirs).__name__ == CLASSES[model.config.known_as][0]
     assert theirs.generation_config.eos_token_id == [2, 3]
     ids_BT = random_ids(3, 40)
     with torch.no_grad():
@@ -80,23 +87,44 @@ def test_a_folder_that_transformers_saved_loads_here(
     config: ModelConfig, tmp_path: Path, random_ids: Callable[..., torch.Tensor]
 ) -> None:
     transformers = pytest.importorskip("transformers")
+    if config.known_as is None:
+        pytest.skip("no other program knows this model")
     numbers = config.to_dict()
-    kind = "Qwen3" if numbers.pop("qk_norm") else "Llama"
-    theta = numbers.pop("rope_theta")
-    their_config = getattr(transformers, f"{kind}Config")(
-        **numbers,
-        rope_parameters={"rope_type": "default", "rope_theta": theta},
-        bos_token_id=1,
-        eos_token_id=2,
-    )
+    if config.known_as == "gpt2":
+        numbers = {theirs: numbers[ours] for theirs, ours in GPT2_COUNTS.items()} | {
+            "layer_norm_epsilon": config.rms_norm_eps,
+            "initializer_range": config.initializer_range,
+        }
+    else:
+        theta = numbers.pop("rope_theta")
+        numbers = {key: value for key, value in numbers.items() if key not in OWN_CHOICES}
+        numbers["rope_parameters"] = {"rope_type": "default", "rope_theta": theta}
+    their_class = getattr(transformers, CLASSES[config.known_as][0])
     torch.manual_seed(0)
-    theirs = getattr(transformers, f"{kind}ForCausalLM")(their_config).eval()
+    theirs = their_class(their_class.config_class(**numbers, bos_token_id=1, eos_token_id=2)).eval()
     theirs.save_pretrained(tmp_path)
     ours = load_model(tmp_path)
     assert ours.config == config
     ids_BT = random_ids(2, 30)
     with torch.no_grad():
         torch.testing.assert_close(ours(ids_BT), theirs(ids_BT).logits, atol=1e-4, rtol=0)
+
+
+def test_the_first_files_of_gpt2_load(
+    make_tiny: Callable[..., Decoder], random_ids: Callable[..., torch.Tensor], tmp_path: Path
+) -> None:
+    """Names without `transformer.`, masks stored as tensors, no n_inner, keys nobody needs."""
+    model = make_tiny(dataclasses.replace(CONFIGS["gpt2"], intermediate_size=4 * 48))
+    save_model(model, tmp_path, bos_id=1, stop_ids=[2], pad_id=None)
+    file = tmp_path / "model.safetensors"
+    tensors = {name.removeprefix("transformer."): tensor for name, tensor in load_file(file).items()}
+    tensors |= {f"h.{layer}.attn.bias": torch.ones(1, 1, 64, 64).tril() for layer in range(3)}
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file)
+    change_config(tmp_path, n_inner=None, n_ctx=64, task_specific_params={"text-generation": {}})
+    ids_BT = random_ids(2, 20)
+    with torch.no_grad():
+        assert torch.equal(load_model(tmp_path)(ids_BT), model(ids_BT))
+    assert read_config(tmp_path).ignored == ()
 
 
 def test_a_model_in_several_files_loads(folder: Path, llama: Decoder) -> None:
@@ -122,8 +150,6 @@ def test_a_model_in_several_files_loads(folder: Path, llama: Decoder) -> None:
 def test_tensors_that_nobody_needs_are_passed_over(
     make_tiny: Callable[..., Decoder], llama: Decoder, tmp_path: Path
 ) -> None:
-    import dataclasses
-
     tied = make_tiny(dataclasses.replace(llama.config, tie_word_embeddings=True))
     save_model(tied, tmp_path)
     tensors = load_file(tmp_path / "model.safetensors")
@@ -145,9 +171,11 @@ def test_foreign_keys_are_ignored_and_listed(folder: Path) -> None:
     ("changes", "problem"),
     [
         (
-            {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]},
-            'model_type = "gpt2" is not supported',
+            {"model_type": "mamba", "architectures": ["MambaForCausalLM"]},
+            'model_type = "mamba" is not supported',
         ),
+        ({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}, "n_embd is missing"),
+        ({"model_type": "workbench", "architectures": None, "norm": "batch"}, 'norm = "batch" is not'),
         ({"architectures": ["EvilForCausalLM"]}, "EvilForCausalLM"),
         ({"model_type": "\x1b[31m"}, r"\\u001b\[31m"),
         ({"rope_parameters": {"rope_type": "llama3", "factor": 8.0}}, "rope_parameters"),

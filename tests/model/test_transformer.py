@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -32,6 +33,15 @@ def logits64(model: Decoder, ids: list[int]) -> np.ndarray:
     weights = {name: tensor.detach().double().numpy() for name, tensor in model.state_dict().items()}
     eps, E = config.rms_norm_eps, config.head_dim
     x = weights["embed_tokens.weight"][ids]
+    if config.positions == "learned":
+        x = x + weights["embed_positions.weight"][: len(ids)]
+
+    def normed(row: np.ndarray, weights: dict[str, np.ndarray], name: str) -> np.ndarray:
+        if config.norm == "layer":
+            row = (row - row.mean()) / np.sqrt(row.var() + eps)
+            return row * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+        return norm64(row, weights[f"{name}.weight"], eps)
+
     for layer in range(config.num_hidden_layers):
         own = {
             n.removeprefix(f"layers.{layer}."): w
@@ -39,33 +49,45 @@ def logits64(model: Decoder, ids: list[int]) -> np.ndarray:
             if n.startswith(f"layers.{layer}.")
         }
 
-        def heads(name: str, h: np.ndarray, own: dict[str, np.ndarray] = own) -> list[np.ndarray]:
-            return list((own[f"self_attn.{name}.weight"] @ h).reshape(-1, E))
+        def times(name: str, h: np.ndarray, own: dict[str, np.ndarray] = own) -> np.ndarray:
+            return own[f"{name}.weight"] @ h + own.get(f"{name}.bias", 0.0)
+
+        def heads(name: str, h: np.ndarray, times: Callable[..., np.ndarray] = times) -> list[np.ndarray]:
+            return list(times(f"self_attn.{name}", h).reshape(-1, E))
+
+        def turned(head: np.ndarray, position: int) -> np.ndarray:
+            return head if config.positions == "learned" else rotate64(head, position, config.rope_theta)
 
         keys, values, out = [], [], []
         for t in range(len(ids)):
-            h = norm64(x[t], own["input_layernorm.weight"], eps)
+            h = normed(x[t], own, "input_layernorm")
             q, k = heads("q_proj", h), heads("k_proj", h)
             if config.qk_norm:
                 q = [norm64(head, own["self_attn.q_norm.weight"], eps) for head in q]
                 k = [norm64(head, own["self_attn.k_norm.weight"], eps) for head in k]
-            keys.append([rotate64(head, t, config.rope_theta) for head in k])
+            keys.append([turned(head, t) for head in k])
             values.append(heads("v_proj", h))
             mixed = []
             for i, head in enumerate(q):
                 group = i * config.num_key_value_heads // config.num_attention_heads
-                query = rotate64(head, t, config.rope_theta)
+                query = turned(head, t)
                 weight = np.exp([query @ seen[group] / math.sqrt(E) for seen in keys])
                 mixed.append(sum(w * v[group] for w, v in zip(weight / weight.sum(), values, strict=True)))
-            out.append(own["self_attn.o_proj.weight"] @ np.concatenate(mixed))
+            out.append(times("self_attn.o_proj", np.concatenate(mixed)))
         x = x + np.stack(out)
         for t in range(len(ids)):
-            h = norm64(x[t], own["post_attention_layernorm.weight"], eps)
-            gate = own["mlp.gate_proj.weight"] @ h
-            up = own["mlp.up_proj.weight"] @ h
-            x[t] += own["mlp.down_proj.weight"] @ (gate / (1 + np.exp(-gate)) * up)
+            h = normed(x[t], own, "post_attention_layernorm")
+            up = times("mlp.up_proj", h)
+            if config.feed_forward == "swiglu":
+                gate = times("mlp.gate_proj", h)
+                active = gate / (1 + np.exp(-gate)) * up
+            elif config.feed_forward == "relu2":
+                active = np.maximum(up, 0) ** 2
+            else:
+                active = up / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (up + 0.044715 * up**3)))
+            x[t] += times("mlp.down_proj", active)
     head = weights["embed_tokens.weight"] if config.tie_word_embeddings else weights["lm_head.weight"]
-    return np.stack([head @ norm64(row, weights["norm.weight"], eps) for row in x])
+    return np.stack([head @ normed(row, weights, "norm") for row in x])
 
 
 def test_logits_are_those_of_a_float64_computation(
@@ -197,8 +219,11 @@ def test_a_float32_cache_can_be_used_under_autocast(
     assert (read.float() - expected).abs().mean() < 0.05 * expected.abs().mean()
 
 
+@pytest.mark.parametrize("positions", ["rotary", "learned"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_document_packed_among_others_is_read_as_if_alone(dtype: torch.dtype) -> None:
+def test_a_document_packed_among_others_is_read_as_if_alone(
+    dtype: torch.dtype, positions: Literal["rotary", "learned"]
+) -> None:
     config = ModelConfig(
         vocab_size=50,
         hidden_size=32,
@@ -208,6 +233,7 @@ def test_a_document_packed_among_others_is_read_as_if_alone(dtype: torch.dtype) 
         intermediate_size=64,
         max_position_embeddings=64,
         head_dim=8,
+        positions=positions,
     )
     model = initialise(Decoder(config), 0).to(dtype)
     first, second = torch.randint(50, (1, 7)), torch.randint(50, (1, 9))

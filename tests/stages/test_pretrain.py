@@ -213,6 +213,25 @@ def test_a_micro_batch_changes_the_loss_by_rounding_only(worker: Worker, whole: 
         assert loss == pytest.approx(whole.losses()[step], abs=2e-4), step
 
 
+@pytest.mark.parametrize("parts", [{"architecture": "gpt2"}, {"feed_forward": "relu2", "bias": True}])
+def test_other_architectures_learn_and_resume_to_the_same_bits(
+    tmp_path: Path, artifacts: dict[str, Path], parts: dict[str, Any]
+) -> None:
+    digests = []
+    for name, kill_at in (("whole", None), ("killed", 13)):
+        (tmp_path / name).mkdir()
+        worker = Worker(tmp_path / name, artifacts)
+        shape = worker.inputs.model.model_dump(exclude_defaults=True) if worker.inputs.model else {}
+        worker.inputs = dataclasses.replace(worker.inputs, model=Model(**(shape | {"size": None} | parts)))
+        if kill_at:
+            with pytest.raises(Killed):
+                worker.work(kill_at=kill_at)
+        worker.work()
+        assert worker.losses()[NUM_STEPS] < 0.8 * worker.losses()[1]
+        digests.append(worker.digests())
+    assert digests[0] == digests[1]
+
+
 def test_documents_of_a_row_see_each_other_only_if_asked(worker: Worker, whole: Worker) -> None:
     worker.work(isolate_documents=False)
     assert worker.losses()[1] != whole.losses()[1]

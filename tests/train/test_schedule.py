@@ -28,8 +28,23 @@ def test_cosine_is_half_way_down_in_the_middle() -> None:
     assert cosine(1.0, floor=0.2) == linear(1.0, floor=0.2) == pytest.approx(0.2)
 
 
+def test_wsd_is_flat_until_its_last_part() -> None:
+    factor_at = make_schedule("wsd", num_steps=100, warmup_steps=10, floor=0.1, decay_ratio=0.2)
+    assert [factor_at(step) for step in (0, 9, 10, 79, 80)] == [0.1, 1.0, 1.0, 1.0, 1.0]
+    assert factor_at(85) == pytest.approx(0.1 + 0.9 * 0.5)
+    assert 0.1 < factor_at(99) < 0.13
+    assert [make_schedule("wsd", num_steps=10, decay_ratio=0)(step) for step in range(10)] == [1.0] * 10
+
+
+def test_inverse_sqrt_halves_after_four_times_the_warmup() -> None:
+    factor_at = make_schedule("inverse_sqrt", num_steps=1000, warmup_steps=10)
+    assert factor_at(9) == factor_at(8) + 0.1 == pytest.approx(1.0)
+    assert factor_at(39) == pytest.approx(0.5)
+    assert make_schedule("inverse_sqrt", num_steps=1000, floor=0.3)(999) == 0.3
+
+
 @given(
-    shape=st.sampled_from(["linear", "cosine"]),
+    shape=st.sampled_from(["linear", "cosine", "wsd", "inverse_sqrt"]),
     num_steps=st.integers(1, 500),
     warmup_steps=st.integers(0, 600),
     floor=st.floats(0, 1),

@@ -130,7 +130,7 @@ def plan(
     result(f"run      {planned.name}   in {planned.home}")
     result(
         f"model    {human_count(budget.parameters)} parameters, {human_count(budget.tokens)} tokens, "
-        f"{budget.flops:.2g} FLOPs"
+        f"{budget.flops:.2g} FLOPs{_known_as(budget)}"
     )
     result(
         f"memory   ~{human_bytes(budget.peak_bytes)} of {human_bytes(budget.memory_bytes)} in this machine"
@@ -142,6 +142,12 @@ def plan(
     _print_changed(planned)
     if budget.problems:
         raise typer.Exit(int(ExitCode.BAD_INPUT))
+
+
+def _known_as(budget: Budget) -> str:
+    if budget.architecture == "workbench":
+        return "; of no architecture that other programs know: it cannot be exported"
+    return f"; saved as {budget.architecture}" if budget.architecture else ""
 
 
 def _print_stages(planned: Plan, budget: Budget) -> None:

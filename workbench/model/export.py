@@ -55,6 +55,12 @@ def export_hf(
     if output.exists():
         raise BadInput("is already there", file=output, fix="name a new folder, or remove this one first")
     original = load_model(source)
+    if original.config.known_as is None:
+        raise BadInput(
+            "no other program knows a model of these parts",
+            file=source,
+            fix="[model] architecture = llama or gpt2, without single parts replaced, can be exported",
+        )
     building = output.with_name(f"{TEMPORARY_PREFIX}{output.name}-{secrets.token_hex(4)}")
     try:
         with disk_errors_named(output):

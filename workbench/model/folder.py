@@ -1,7 +1,7 @@
 """A model as a folder in Hugging Face's format: `config.json`, `generation_config.json`, `model.safetensors`.
 
     save_model(model, folder, stop_ids=[...])      ->  loadable by transformers, vLLM, llama.cpp
-    load_model(folder)                             ->  a Decoder, from our folder or anybody's Llama or Qwen3
+    load_model(folder)                             ->  a Decoder, from our folder or anybody's Llama, Qwen3 or GPT-2
 
 The tokenizer's files lie in the same folder and are the tokenizer's business.
 """
@@ -9,7 +9,6 @@ The tokenizer's files lie in the same folder and are the tokenizer's business.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,17 +17,11 @@ import torch
 from workbench.errors import BadInput, NotFound
 from workbench.files import disk_errors_named
 from workbench.model.hf_config import config_json, generation_config_json, read_config
+from workbench.model.hf_names import from_hf, is_redundant, to_hf, with_prefix
 from workbench.model.transformer import Decoder
 from workbench.model.weights import StoredTensor, read_tensors, stored_tensors, write_weights
 
-# Tensors that others store and nobody needs: RoPE's table (old Llama files), and the head of a tied model.
-_REDUNDANT = re.compile(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
 _FLOATS = ("F64", "F32", "F16", "BF16")
-
-
-def hf_name(name: str) -> str:
-    """Our parameter's name in a Hugging Face file: all but the head live under `model.`."""
-    return name if name == "lm_head.weight" else f"model.{name}"
 
 
 def save_model(
@@ -43,9 +36,8 @@ def save_model(
 
     Weights keep their dtype. A tied head is not written: it *is* the embedding. Raises NoSpace.
     """
-    state = model.state_dict()
     dtype = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
-    write_weights(folder / "model.safetensors", {hf_name(name): tensor for name, tensor in state.items()})
+    write_weights(folder / "model.safetensors", to_hf(model.config, model.state_dict()))
     config = config_json(model.config, dtype=dtype, bos_id=bos_id, stop_ids=stop_ids, pad_id=pad_id)
     generation_config = generation_config_json(bos_id=bos_id, stop_ids=stop_ids, pad_id=pad_id)
     with disk_errors_named(folder):
@@ -68,10 +60,19 @@ def load_model(
         )
     with torch.device("meta"):  # shapes without memory
         model = Decoder(read_config(folder).model)
-    wanted = {hf_name(name): tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    stored = _matching(folder, stored_tensors(folder), wanted, tied=model.lm_head is None)
-    tensors = read_tensors(stored, device=device, dtype=dtype)
-    model.load_state_dict({name: tensors[hf_name(name)] for name in model.state_dict()}, assign=True)
+    config, state = model.config, model.state_dict()
+    wanted = {name: tuple(tensor.shape) for name, tensor in to_hf(config, state).items()}
+    there = stored_tensors(folder)
+    stored = _matching(
+        folder,
+        {with_prefix(config, name): tensor for name, tensor in there.items()},
+        wanted,
+        tied=model.lm_head is None,
+    )
+    useful = {name: tensor for name, tensor in there.items() if with_prefix(config, name) in stored}
+    found = read_tensors(useful, device=device, dtype=dtype)
+    tensors = from_hf(config, {with_prefix(config, name): t for name, t in found.items()}, list(state))
+    model.load_state_dict(tensors, assign=True)
     return model.eval()
 
 
@@ -82,7 +83,7 @@ def _matching(
     useful = {
         name: tensor
         for name, tensor in stored.items()
-        if not _REDUNDANT.fullmatch(name) and not (tied and name == "lm_head.weight")
+        if not is_redundant(name) and not (tied and name == "lm_head.weight")
     }
     a_file = next((tensor.file for tensor in stored.values()), folder / "model.safetensors")
     for name in sorted(wanted.keys() | useful.keys()):

@@ -28,8 +28,35 @@ COUNTS = {
     "max_position_embeddings": 2**25,
     "head_dim": 2**12,
 }
+# GPT-2 calls them otherwise. Its feed-forward is 4 times as wide unless it says so.
+GPT2_COUNTS = {
+    "vocab_size": "vocab_size",
+    "n_embd": "hidden_size",
+    "n_layer": "num_hidden_layers",
+    "n_head": "num_attention_heads",
+    "n_inner": "intermediate_size",
+    "n_positions": "max_position_embeddings",
+}
+# Numbers of a model that no other program knows, under `workbench`, the model_type of its folder.
+OWN_CHOICES: dict[str, tuple[Any, ...]] = {
+    "norm": ("rms", "layer"),
+    "positions": ("rotary", "learned"),
+    "feed_forward": ("swiglu", "gelu", "relu2"),
+    "bias": (False, True),
+    "qk_norm": (False, True),
+}
+CLASSES = {
+    "llama": ["LlamaForCausalLM"],
+    "qwen3": ["Qwen3ForCausalLM"],
+    "gpt2": ["GPT2LMHeadModel"],
+    "workbench": ["WorkbenchForCausalLM"],
+}
 # Keys whose other values mean a computation we do not do -> the values that mean what we do.
 ONLY: dict[str, tuple[Any, ...]] = {
+    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
+    "scale_attn_weights": (True,),
+    "scale_attn_by_inverse_layer_idx": (False,),
+    "add_cross_attention": (False,),
     "hidden_act": ("silu",),
     "attention_bias": (False, None),
     "mlp_bias": (False, None),
@@ -45,6 +72,9 @@ HARMLESS = {
     *("bos_token_id", "eos_token_id", "pad_token_id", "rope_theta", "rope_parameters", "rms_norm_eps"),
     *("tie_word_embeddings", "initializer_range", "attention_dropout", "sliding_window", "max_window_layers"),
     *("layer_types", "_name_or_path"),
+    *("n_ctx", "layer_norm_epsilon", "attn_pdrop", "embd_pdrop", "resid_pdrop", "reorder_and_upcast_attn"),
+    *("summary_activation", "summary_first_dropout", "summary_proj_to_labels", "summary_type"),
+    *("summary_use_proj", "task_specific_params", "is_decoder", "is_encoder_decoder"),
 }
 
 
@@ -63,26 +93,44 @@ class FolderConfig:
 def config_json(
     config: ModelConfig, *, dtype: str, bos_id: int | None, stop_ids: Sequence[int], pad_id: int | None
 ) -> dict[str, Any]:
-    """The content of `config.json`: Qwen3 where QK-norm is on, else Llama; both are known to every loader.
+    """The content of `config.json`, of the architecture that other loaders know the model by.
 
+    One that none of them knows says so: its type is `workbench`, and only we read it.
     The rotary base and the dtype are said twice, under the names of transformers 5 and of older readers.
     """
+    kind = config.known_as or "workbench"
     numbers = config.to_dict()
-    qk_norm = numbers.pop("qk_norm")
-    specific: dict[str, Any] = (
-        {"use_sliding_window": False, "sliding_window": None, "max_window_layers": config.num_hidden_layers}
-        if qk_norm
-        else {"mlp_bias": False}
-    )
+    if kind == "gpt2":
+        numbers = {theirs: numbers[ours] for theirs, ours in GPT2_COUNTS.items()} | {
+            "activation_function": "gelu_new",
+            "layer_norm_epsilon": config.rms_norm_eps,
+            "initializer_range": config.initializer_range,
+            "tie_word_embeddings": config.tie_word_embeddings,
+            "scale_attn_weights": True,
+            **dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), 0.0),
+        }
+    elif kind != "workbench":
+        for key in OWN_CHOICES:
+            del numbers[key]
+        numbers |= {
+            "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+            "hidden_act": "silu",
+            "attention_bias": False,
+            "attention_dropout": 0.0,
+        }
+    specific: dict[str, dict[str, Any]] = {
+        "qwen3": {
+            "use_sliding_window": False,
+            "sliding_window": None,
+            "max_window_layers": config.num_hidden_layers,
+        },
+        "llama": {"mlp_bias": False},
+    }
     return {
-        "architectures": ["Qwen3ForCausalLM" if qk_norm else "LlamaForCausalLM"],
-        "model_type": "qwen3" if qk_norm else "llama",
+        "architectures": CLASSES[kind],
+        "model_type": kind,
         **numbers,
-        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
-        "hidden_act": "silu",
-        "attention_bias": False,
-        "attention_dropout": 0.0,
-        **specific,
+        **specific.get(kind, {}),
         "use_cache": True,
         "dtype": dtype,
         "torch_dtype": dtype,
@@ -103,7 +151,7 @@ def read_config(folder: Path) -> FolderConfig:
     """The model that `folder/config.json` describes.
 
     Raises NotFound without the file, Damaged when it is no JSON object, BadInput for anything but a plain
-    Llama or Qwen3 with sane numbers.
+    Llama, Qwen3 or GPT-2, or a model of ours, with sane numbers.
     """
     file = folder / "config.json"
     raw = read_json_object(file)
@@ -111,22 +159,25 @@ def read_config(folder: Path) -> FolderConfig:
     for key, allowed in ONLY.items():
         if key in raw and raw[key] not in allowed:
             _refuse(file, f"{key} = {_short(raw[key])} is not supported", f"supported: {_short(allowed[0])}")
+    words = {ours: theirs for theirs, ours in GPT2_COUNTS.items()} if kind == "gpt2" else {}
     numbers: dict[str, Any] = {}
     for key, most in COUNTS.items():
-        value = raw.get(key)
+        word = words.get(key, key)
+        value = raw.get(word)
         if value is None:  # what transformers takes when the key is not there
-            value = _default(key, numbers, kind, file)
+            value = _default(key, numbers, kind, word, file)
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            _refuse(file, f"{key} = {_short(value)} is not a whole number from 1 to {most}", "correct it")
+            _refuse(file, f"{word} = {_short(value)} is not a whole number from 1 to {most}", "correct it")
         numbers[key] = value
+    epsilon = ("layer_norm_epsilon", 1e-5) if kind == "gpt2" else ("rms_norm_eps", 1e-6)
+    numbers["rms_norm_eps"] = _number(raw, *epsilon, 1e-12, 1e-2, file)
     numbers["rope_theta"] = _rope_theta(raw, file)
-    numbers["rms_norm_eps"] = _number(raw, "rms_norm_eps", 1e-6, 1e-12, 1e-2, file)
     numbers["initializer_range"] = _number(raw, "initializer_range", 0.02, 0.0, 10.0, file)
-    tied = raw.get("tie_word_embeddings", False)
+    tied = raw.get("tie_word_embeddings", kind == "gpt2")
     if not isinstance(tied, bool):
         _refuse(file, f"tie_word_embeddings = {_short(tied)} is not true or false", "correct it")
     try:
-        model = ModelConfig(**numbers, tie_word_embeddings=tied, qk_norm=kind == "qwen3")
+        model = ModelConfig(**numbers, tie_word_embeddings=tied, **_choices(raw, kind, file))
     except BadInput as error:
         raise BadInput(error.message, file=file, fix=error.fix) from None
     return FolderConfig(
@@ -134,7 +185,16 @@ def read_config(folder: Path) -> FolderConfig:
         bos_id=next(iter(_ids(raw, "bos_token_id", file)), None),
         stop_ids=_stop_ids(folder, raw, file),
         pad_id=next(iter(_ids(raw, "pad_token_id", file)), None),
-        ignored=tuple(sorted(raw.keys() - COUNTS.keys() - ONLY.keys() - HARMLESS)),
+        ignored=tuple(
+            sorted(
+                raw.keys()
+                - COUNTS.keys()
+                - ONLY.keys()
+                - HARMLESS
+                - (GPT2_COUNTS.keys() if kind == "gpt2" else set())
+                - (OWN_CHOICES.keys() if kind == "workbench" else set())
+            )
+        ),
     )
 
 
@@ -163,23 +223,44 @@ def parse_json_object(text: bytes, file: Path) -> dict[str, Any]:
 
 
 def _architecture(raw: dict[str, Any], file: Path) -> str:
-    """ "llama" or "qwen3"; `architectures` and `model_type` must not contradict each other."""
+    """One of CLASSES; `architectures` and `model_type` must not contradict each other."""
     kind = raw.get("model_type")
     classes = raw.get("architectures")
-    if kind not in ("llama", "qwen3"):
-        _refuse(file, f"model_type = {_short(kind)} is not supported", "supported: llama and qwen3")
-    wanted = {"llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}[kind]
-    if classes is not None and classes != [wanted]:
-        _refuse(file, f"architectures = {_short(classes)} is not supported", f'supported: ["{wanted}"]')
-    return str(kind)
+    if not isinstance(kind, str) or kind not in CLASSES:
+        _refuse(file, f"model_type = {_short(kind)} is not supported", "supported: llama, qwen3 and gpt2")
+    if classes is not None and classes != CLASSES[kind]:
+        _refuse(
+            file, f"architectures = {_short(classes)} is not supported", f"supported: {_short(CLASSES[kind])}"
+        )
+    return kind
 
 
-def _default(key: str, numbers: dict[str, Any], kind: str, file: Path) -> Any:
+def _choices(raw: dict[str, Any], kind: str, file: Path) -> dict[str, Any]:
+    """Which parts the blocks are made of."""
+    if kind == "gpt2":
+        return {
+            "norm": "layer",
+            "positions": "learned",
+            "feed_forward": "gelu",
+            "bias": True,
+            "qk_norm": False,
+        }
+    if kind != "workbench":
+        return {"qk_norm": kind == "qwen3"}
+    for key, allowed in OWN_CHOICES.items():
+        if raw.get(key) not in allowed:
+            _refuse(file, f"{key} = {_short(raw.get(key))} is not supported", f"supported: {_short(allowed)}")
+    return {key: raw[key] for key in OWN_CHOICES}
+
+
+def _default(key: str, numbers: dict[str, Any], kind: str, word: str, file: Path) -> Any:
     if key == "num_key_value_heads":
         return numbers["num_attention_heads"]
     if key == "head_dim":
         return 128 if kind == "qwen3" else numbers["hidden_size"] // numbers["num_attention_heads"]
-    _refuse(file, f"{key} is missing", "get the folder again")
+    if word == "n_inner":
+        return 4 * numbers["hidden_size"]
+    _refuse(file, f"{word} is missing", "get the folder again")
 
 
 def _rope_theta(raw: dict[str, Any], file: Path) -> float:

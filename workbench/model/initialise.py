@@ -1,4 +1,4 @@
-"""First weights: small random matrices, norms that start as the identity. A function of the seed alone."""
+"""First weights: small random matrices, norms that start as the identity, no biases. A function of the seed."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def initialise(model: Decoder, seed: int) -> Decoder:
     std = model.config.initializer_range
     residual_std = std / math.sqrt(2 * model.config.num_hidden_layers)
     for name, parameter in model.named_parameters():
-        if parameter.ndim == 1:  # the gain of a norm
-            parameter.fill_(1.0)
+        if parameter.ndim == 1:  # a bias, or the gain of a norm
+            parameter.fill_(0.0 if name.endswith(".bias") else 1.0)
         else:
             wanted = residual_std if name.endswith(RESIDUAL_PROJECTIONS) else std
             parameter.copy_(torch.empty(parameter.shape).normal_(0.0, wanted, generator=generator))

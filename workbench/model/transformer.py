@@ -6,7 +6,8 @@
 
 x_BTD is the residual stream: every layer reads it, thinks, and *adds* what it found. Attention moves
 information between positions; the feed-forward works on each position alone; nothing else mixes.
-It is the block of Llama (Touvron et al. 2023), and with `qk_norm` the block of Qwen3 (Qwen Team 2025).
+It is the block of Llama (Touvron et al. 2023), with `qk_norm` that of Qwen3 (Qwen Team 2025), and with learned
+positions, LayerNorm, GELU and biases that of GPT-2 (Radford et al. 2019): ModelConfig says which part is which.
 Attributes carry Hugging Face's names, so that a parameter's path is its name in anybody's checkpoint.
 
 Shapes are part of the names:
@@ -38,8 +39,13 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        # A vector for every place, added to the token's: GPT-2's way. It cannot look past the last place it learned.
+        learned = config.positions == "learned"
+        self.embed_positions = (
+            nn.Embedding(config.max_position_embeddings, config.hidden_size) if learned else None
+        )
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_hidden_layers))
-        self.norm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.norm = norm(config)
         # Tied: the vector that stands for a token on the way in also scores it on the way out (Press & Wolf
         # 2017). In a small model the vocabulary is a large share of all parameters.
         self.lm_head = None if config.tie_word_embeddings else linear(config.hidden_size, config.vocab_size)
@@ -60,9 +66,15 @@ class Decoder(nn.Module):
         """
         T = ids_BT.shape[1]
         positions_BT = torch.arange(T, device=ids_BT.device)[None] if cache is None else cache.grow(T)
-        rotation = Rotation.at(positions_BT, head_dim=self.config.head_dim, theta=self.config.rope_theta)
         mask_B1TT = None if documents_BT is None else same_document(documents_BT)
         x_BTD = self.embed_tokens(ids_BT)
+        rotation = None
+        if self.embed_positions is None:
+            rotation = Rotation.at(positions_BT, head_dim=self.config.head_dim, theta=self.config.rope_theta)
+        else:  # (a rotation tells distances alone: there, where a document begins does not matter)
+            if documents_BT is not None:
+                positions_BT = positions_in_documents(documents_BT)
+            x_BTD = x_BTD + self.embed_positions(positions_BT)
         for index, layer in enumerate(self.layers):
             memory = Memory(mask_B1TT) if cache is None else Memory(cache=cache, layer=index)
             x_BTD = layer(x_BTD, rotation, memory)
@@ -83,12 +95,12 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.input_layernorm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.input_layernorm = norm(config)
         self.self_attn = Attention(config)
-        self.post_attention_layernorm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
-        self.mlp = FeedForward(config)
+        self.post_attention_layernorm = norm(config)
+        self.mlp = SwiGLU(config) if config.feed_forward == "swiglu" else FeedForward(config)
 
-    def forward(self, x_BTD: Tensor, rotation: Rotation, memory: Memory) -> Tensor:
+    def forward(self, x_BTD: Tensor, rotation: Rotation | None, memory: Memory) -> Tensor:
         """x_BTD after this layer."""
         x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), rotation, memory)
         x_BTD = x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
@@ -108,21 +120,24 @@ class Attention(nn.Module):
         D, E = config.hidden_size, config.head_dim
         H, G = config.num_attention_heads, config.num_key_value_heads
         self.head_dim = E
-        self.q_proj, self.k_proj, self.v_proj = linear(D, H * E), linear(D, G * E), linear(D, G * E)
-        self.o_proj = linear(H * E, D)
+        self.q_proj, self.k_proj, self.v_proj = (
+            linear(D, heads * E, bias=config.bias) for heads in (H, G, G)
+        )
+        self.o_proj = linear(H * E, D, bias=config.bias)
         # Normalised queries and keys cannot outgrow the softmax: q·k is bounded whatever the learning rate
         # does to the matrices (Dehghani et al. 2023). The gains are shared by all heads, as in Qwen3.
         self.q_norm = RMSNorm(E, eps=config.rms_norm_eps) if config.qk_norm else None
         self.k_norm = RMSNorm(E, eps=config.rms_norm_eps) if config.qk_norm else None
 
-    def forward(self, x_BTD: Tensor, rotation: Rotation, memory: Memory) -> Tensor:
+    def forward(self, x_BTD: Tensor, rotation: Rotation | None, memory: Memory) -> Tensor:
         """y_BTD: for each position, what it gathered from those before it."""
         q_BTHE = self.q_proj(x_BTD).unflatten(-1, (-1, self.head_dim))
         k_BTGE = self.k_proj(x_BTD).unflatten(-1, (-1, self.head_dim))
         v_BTGE = self.v_proj(x_BTD).unflatten(-1, (-1, self.head_dim))
         if self.q_norm is not None and self.k_norm is not None:
             q_BTHE, k_BTGE = self.q_norm(q_BTHE), self.k_norm(k_BTGE)
-        q_BTHE, k_BTGE = rotation.turn(q_BTHE), rotation.turn(k_BTGE)
+        if rotation is not None:
+            q_BTHE, k_BTGE = rotation.turn(q_BTHE), rotation.turn(k_BTGE)
 
         y_BTD: Tensor = self.o_proj(attend(q_BTHE, memory.with_new(k_BTGE, v_BTGE)).flatten(-2))
         return y_BTD
@@ -147,6 +162,14 @@ def same_document(documents_BT: Tensor) -> Tensor:
     T = documents_BT.shape[1]
     earlier_TT = torch.ones(T, T, dtype=torch.bool, device=documents_BT.device).tril()
     return (earlier_TT & (documents_BT[:, :, None] == documents_BT[:, None, :]))[:, None]
+
+
+def positions_in_documents(documents_BT: Tensor) -> Tensor:
+    """positions_BT, counted from where the document of each token begins in its row."""
+    place_T = torch.arange(documents_BT.shape[1], device=documents_BT.device)
+    begins_BT = torch.ones_like(documents_BT, dtype=torch.bool)
+    begins_BT[:, 1:] = documents_BT[:, 1:] != documents_BT[:, :-1]
+    return place_T - (place_T * begins_BT).cummax(dim=1).values
 
 
 class Seen(NamedTuple):
@@ -201,6 +224,29 @@ def attend_short_rows(
 
 
 class FeedForward(nn.Module):
+    """down(act(up(x))), one position at a time, with the GELU of GPT-2 or a squared ReLU.
+
+    relu(x)² is zero for half of its inputs and cheap; in searches over the decoder it won (Primer, So et al. 2021).
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width, inner = config.hidden_size, config.intermediate_size
+        self.squared_relu = config.feed_forward == "relu2"
+        self.up_proj = linear(width, inner, bias=config.bias)
+        self.down_proj = linear(inner, width, bias=config.bias)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        """y_BTD, each position by itself."""
+        inner_BTF = self.up_proj(x_BTD)
+        active_BTF = (
+            F.relu(inner_BTF).square() if self.squared_relu else F.gelu(inner_BTF, approximate="tanh")
+        )
+        y_BTD: Tensor = self.down_proj(active_BTF)
+        return y_BTD
+
+
+class SwiGLU(nn.Module):
     """SwiGLU: down(silu(gate(x)) · up(x)), one position at a time (Shazeer 2020).
 
     The gate lets the layer multiply two views of x, which beats a plain ReLU layer of the same cost. It needs
@@ -210,13 +256,20 @@ class FeedForward(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width, inner = config.hidden_size, config.intermediate_size
-        self.gate_proj, self.up_proj = linear(width, inner), linear(width, inner)
-        self.down_proj = linear(inner, width)
+        self.gate_proj, self.up_proj = (linear(width, inner, bias=config.bias) for _ in range(2))
+        self.down_proj = linear(inner, width, bias=config.bias)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """y_BTD, each position by itself."""
         y_BTD: Tensor = self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
         return y_BTD
+
+
+def norm(config: ModelConfig) -> nn.Module:
+    """A norm of the residual stream."""
+    if config.norm == "layer":
+        return nn.LayerNorm(config.hidden_size, eps=config.rms_norm_eps, bias=config.bias)
+    return RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
 
 
 class RMSNorm(nn.Module):
@@ -322,6 +375,6 @@ class KVCache:
         self.trim(self.lengths_B[rows_N])
 
 
-def linear(inputs: int, outputs: int) -> nn.Linear:
-    """A matrix without a bias: it was found to change nothing but stability, for the better (PaLM, 2022)."""
-    return nn.Linear(inputs, outputs, bias=False)
+def linear(inputs: int, outputs: int, *, bias: bool = False) -> nn.Linear:
+    """A matrix, by default without a bias: that changed nothing but stability, for the better (PaLM, 2022)."""
+    return nn.Linear(inputs, outputs, bias=bias)

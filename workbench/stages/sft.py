@@ -124,6 +124,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
                 num_steps=num_steps,
                 warmup_steps=settings.warmup_steps,
                 floor=settings.final_learning_rate_ratio,
+                decay_ratio=settings.decay_ratio,
             ),
             num_steps=num_steps,
             start_step=state.step,

@@ -41,7 +41,7 @@ NARROW = 512
 """The largest smaller side of a matrix for which three rounds do."""
 NORM_MARGIN = 1.01
 """A value that rounding lifted over 1 would not converge; the division leaves room for it."""
-OUTSIDE_THE_BLOCKS = ("embed_tokens", "lm_head")
+OUTSIDE_THE_BLOCKS = ("embed_tokens", "embed_positions", "lm_head")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

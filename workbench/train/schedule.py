@@ -4,7 +4,7 @@
 Nothing is remembered between calls: a resumed run needs only its step. Knows no optimizer.
 
     1 |    ________                    warmup   straight up, reaching 1 at its last step
-      |   /        ``--..              decay    linear or half a cosine
+      |   /        ``--..              decay    linear, half a cosine, or (wsd) none until near the end
 floor |  /               ``--..____    floor    would be reached one step after the last: no step is wasted
       +--------------------------->
 """
@@ -16,23 +16,31 @@ from collections.abc import Callable
 from typing import Literal
 
 Schedule = Callable[[int], float]
+Shape = Literal["linear", "cosine", "wsd", "inverse_sqrt"]
 
 
 def make_schedule(
-    shape: Literal["linear", "cosine"], *, num_steps: int, warmup_steps: int = 0, floor: float = 0.0
+    shape: Shape, *, num_steps: int, warmup_steps: int = 0, floor: float = 0.0, decay_ratio: float = 0.2
 ) -> Schedule:
     """The schedule of that shape over `num_steps`: a function step -> factor in (0, 1].
 
     `warmup_steps` is cut to a tenth of a run shorter than ten warmups, so that short runs reach their peak.
+    decay_ratio: of "wsd" alone, the share of all steps, at the end, in which the rate falls.
     """
-    assert num_steps >= 1 and warmup_steps >= 0 and 0 <= floor <= 1
+    assert num_steps >= 1 and warmup_steps >= 0 and 0 <= floor <= 1 and 0 <= decay_ratio <= 1
     warmup_steps = min(warmup_steps, max(num_steps // 10, 1)) if warmup_steps else 0
-    decay = {"linear": linear, "cosine": cosine}[shape]
+    decay = {"linear": linear, "cosine": cosine, "wsd": cooldown}.get(shape, linear)
+    decay_steps = num_steps - warmup_steps
+    if shape == "wsd":
+        decay_steps = min(decay_steps, round(decay_ratio * num_steps))
 
     def factor_at(step: int) -> float:
         if step < warmup_steps:
             return (step + 1) / warmup_steps
-        return decay((step - warmup_steps) / max(num_steps - warmup_steps, 1), floor=floor)
+        if shape == "inverse_sqrt":
+            return max(floor, math.sqrt(max(warmup_steps, 1) / max(step + 1, warmup_steps, 1)))
+        progress = (step - (num_steps - decay_steps)) / max(decay_steps, 1)
+        return decay(max(progress, 0.0), floor=floor)
 
     return factor_at
 
@@ -45,3 +53,11 @@ def linear(progress: float, *, floor: float = 0.0) -> float:
 def cosine(progress: float, *, floor: float = 0.0) -> float:
     """1 at progress 0, `floor` at progress 1 and after, half a cosine between (Loshchilov & Hutter 2017)."""
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def cooldown(progress: float, *, floor: float = 0.0) -> float:
+    """1 at progress 0, `floor` at progress 1 and after, along 1 - sqrt: steep at first (Hägele et al. 2024).
+
+    The end of warmup-stable-decay (WSD): until then the rate, and with it the run, needs no known end.
+    """
+    return floor + (1 - floor) * (1 - math.sqrt(min(progress, 1.0)))

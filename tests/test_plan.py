@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from workbench.budget import estimate
+from workbench import source_identity
+from workbench.budget import estimate, examples_in, require_fit
 from workbench.errors import BadInput
 from workbench.plan import Plan, difference, make_plan
 from workbench.recipe_file import load_recipe
@@ -68,8 +69,31 @@ def test_cosmetic_keys_make_another_run_of_the_same_artifacts(planned: Callable[
 
 def test_a_changed_source_file_is_noticed(planned: Callable[..., Plan], tmp_path: Path) -> None:
     before = planned()
-    os.utime(tmp_path / "text.txt", (1, 1))
+    text = (tmp_path / "text.txt").read_text()
+    (tmp_path / "text.txt").write_text(text.replace("e", "E", 1))  # of the same size
     assert changed(before, planned()) == {"corpus", "tokenizer", "pack", "pretrain", "eval"}
+
+
+def test_a_file_that_was_touched_or_copied_is_the_same(
+    planned: Callable[..., Plan], tmp_path: Path, home: Path
+) -> None:
+    home.mkdir(exist_ok=True)
+    before = planned()
+    os.utime(tmp_path / "text.txt", (1, 1))
+    assert planned().name == before.name
+    before.check_sources(before.stage("corpus"))
+
+
+def test_a_file_is_read_for_its_digest_once(
+    planned: Callable[..., Plan], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.mkdir(exist_ok=True)
+    before = planned()
+    monkeypatch.setattr(source_identity, "digest_file", None)
+    assert planned().name == before.name
+    (home / "cache" / "source-digests.json").write_text("[")  # a memory that is none costs time only
+    monkeypatch.undo()
+    assert planned().name == before.name
 
 
 def test_a_missing_source_is_named(planned: Callable[..., Plan], tmp_path: Path) -> None:
@@ -124,3 +148,63 @@ def test_what_cannot_fit_is_said_with_numbers(planned: Callable[..., Plan]) -> N
     (problem,) = [p for p in estimate(planned(model__size="7b")).problems if "memory" in p]
     assert "GB" in problem
     assert "[model] size" in problem
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../../evil", "/tmp/x", "-x", "a b", "x\n", "\x1b[2J", "x" * 65, "é"]
+)
+def test_a_name_that_cannot_be_a_folder_is_refused(write_recipe: Write, name: str) -> None:
+    loaded = load_recipe(write_recipe(RECIPE.replace('sources = ["text.txt"]', "")))
+    with pytest.raises(BadInput, match=r"^--name .* at most 64") as caught:
+        make_plan(loaded, name=name)
+    assert "\n" not in str(caught.value) and "\x1b" not in str(caught.value)
+    assert make_plan(loaded, name="x" * 64).name == "x" * 64
+
+
+EXAMPLE = {"messages": [{"role": "user", "content": "hé"}, {"role": "assistant", "content": "ho"}]}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "count"),
+    [
+        ("few.jsonl", (json.dumps(EXAMPLE) + "\n") * 11, 11),
+        ("many.jsonl", (json.dumps(EXAMPLE) + "\n") * 9000, 9000),
+        ("array.json", json.dumps([EXAMPLE] * 1100), 1100),
+        ("lines.json", json.dumps([EXAMPLE] * 9000, indent=2, ensure_ascii=False), 9000),
+        ("nothing.jsonl", "what is this?" * 100, 3),
+    ],
+)
+def test_examples_are_counted_by_a_look_at_the_file(tmp_path: Path, file: str, text: str, count: int) -> None:
+    (tmp_path / file).write_text(text)
+    assert examples_in(tmp_path / file) == pytest.approx(count, rel=0.002)
+
+
+def test_a_finished_stage_tells_how_many_examples_it_had(
+    write_recipe: Write, tmp_path: Path, home: Path
+) -> None:
+    (tmp_path / "chats.jsonl").write_text((json.dumps(EXAMPLE) + "\n") * 20)
+    text = RECIPE.replace('sources = ["text.txt"]', "") + '[sft]\nsources = ["chats.jsonl"]\n'
+    plan = make_plan(load_recipe(write_recipe(text)))
+    assert estimate(plan).stages["sft"].summary == "~20 examples"
+    made = plan.stage("sft").makes
+    plan.store.start(made)
+    plan.store.publish(made, stage="sft", settings={}, inputs={}, summary={"examples": 18})
+    assert estimate(plan).stages["sft"].summary == "18 examples"
+
+
+def test_a_full_disk_is_no_fault_of_the_model(
+    planned: Callable[..., Plan], write_recipe: Write, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.budget.free_bytes", lambda folder: 1_000_000)
+    plan = planned()
+    with pytest.raises(BadInput, match=r"MB of disk and 1 MB are free in ") as caught:
+        require_fit(plan, load_recipe(write_recipe(RECIPE)))
+    assert str(home) in str(caught.value)
+    assert "[model]" not in str(caught.value) and "recipe.toml" not in str(caught.value)
+
+
+def test_a_home_that_is_no_disk_is_named(write_recipe: Write, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("some text")
+    loaded = load_recipe(write_recipe(RECIPE))
+    with pytest.raises(BadInput, match=r"the home /proc/wb cannot be written"):
+        require_fit(make_plan(loaded, home=Path("/proc/wb")), loaded)

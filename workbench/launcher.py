@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from workbench.artifacts import verify
 from workbench.errors import BadInput, WorkbenchError
 from workbench.files import disk_errors_named
 from workbench.plan import Plan, difference
@@ -26,8 +27,9 @@ def launch(
 ) -> Run:
     """The run of `plan`, with a worker on it unless it is finished or has one; returns once the worker holds it.
 
-    Raises BadInput when a run of that name has another plan, NoSpace or BadInput when the home cannot be
-    written, and WorkbenchError with the end of the worker's log when the worker does not start.
+    Raises BadInput when a run of that name has another plan, Damaged when files of a finished one were changed,
+    NoSpace or BadInput when the home cannot be written, and WorkbenchError with the end of the worker's log when
+    the worker does not start.
     """
     for stage in (until, only, *force):
         if stage is not None:
@@ -39,7 +41,11 @@ def launch(
             f"run {run.name} exists with another plan ({'; '.join(changes[:3])}{'; …' if len(changes) > 3 else ''})",
             fix="give another --name, or leave --name out",
         )
-    if run.is_alive() or (plan.is_complete() and not force and run.state() == "finished"):
+    if run.is_alive():
+        return run
+    if plan.is_complete() and not force and run.state() == "finished":
+        for each in plan.stages:
+            verify(plan.store.folder(each.makes), at_a_glance=True)
         return run
     return start_worker(run, until=until, only=only, force=force)
 

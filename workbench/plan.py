@@ -15,9 +15,10 @@ from typing import Any
 from workbench.artifacts import ArtifactName, Store, fingerprint_of, read_manifest
 from workbench.errors import BadInput, NotFound, WorkbenchError
 from workbench.recipe import Model, Table, is_cosmetic
-from workbench.recipe_file import LoadedRecipe, tables
+from workbench.recipe_file import NAME, NAME_RULE, LoadedRecipe, tables
 from workbench.runs import find_home
-from workbench.source_identity import first_change, identity_of, identity_of_packages
+from workbench.safe_text import one_line
+from workbench.source_identity import SourceDigests, first_change, identity_of, identity_of_packages
 
 PLAN_VERSION = 1
 
@@ -137,7 +138,11 @@ class Plan:
         """Raise BadInput, naming the file, when what `stage` reads from outside is not what it was at planning."""
         corpus = next((each for each in self.stages if each.name == "corpus"), None)
         packages = identity_of_packages(corpus.settings["packages"].value if corpus is not None else ())
-        now = identity_of(stage.name, stage.table(), folder=self.recipe_folder, packages=packages)
+        digests = SourceDigests(self.home)
+        now = identity_of(
+            stage.name, stage.table(), folder=self.recipe_folder, packages=packages, digests=digests
+        )
+        digests.keep()
         if changed := first_change(stage.sources, now):
             raise BadInput(
                 f"[{stage.name}] {changed} changed after this run was planned",
@@ -197,11 +202,14 @@ class Plan:
 
 
 def make_plan(loaded: LoadedRecipe, *, home: Path | None = None, name: str | None = None) -> Plan:
-    """The plan of a checked recipe in a home. Raises BadInput when a source it names is not there.
+    """The plan of a checked recipe in a home. Raises BadInput for a bad `name` or a source that is not there.
 
     Without `name` the run is called by the recipe's name and six characters of the plan's fingerprint: the same
     recipe with the same settings is the same run.
     """
+    digests = SourceDigests(find_home(home))
+    if name is not None and not NAME.fullmatch(name):
+        raise BadInput(f"--name {one_line(name, 60)!r} cannot name a run", fix=NAME_RULE)
     stages: list[StagePlan] = []
     made: dict[str, ArtifactName] = {}
     checkpoints: dict[str, ArtifactName] = {}
@@ -214,7 +222,7 @@ def make_plan(loaded: LoadedRecipe, *, home: Path | None = None, name: str | Non
         measured = dict(checkpoints) if "checkpoints" in kind.needs else {}
         if getattr(table, "models", "all") == "last":
             measured = dict(list(measured.items())[-1:])
-        sources = _sources(kind, table, loaded)
+        sources = _sources(kind, table, loaded, digests)
         stage = StagePlan(
             name=kind.name,
             settings=_settings(loaded, kind.name, table),
@@ -230,6 +238,7 @@ def make_plan(loaded: LoadedRecipe, *, home: Path | None = None, name: str | Non
         made[kind.makes] = stage.makes
         if kind.makes == "checkpoint":
             checkpoints[kind.name] = stage.makes
+    digests.keep()
     if not stages:
         raise BadInput("has no stage", file=loaded.path, fix=f"add a table: {', '.join(STAGE_NAMES)}")
     identity = fingerprint_of([[stage.makes.fingerprint, _values(stage)] for stage in stages])
@@ -296,12 +305,12 @@ def _fingerprint(
     )
 
 
-def _sources(kind: StageKind, table: Table, loaded: LoadedRecipe) -> list[Any]:
+def _sources(kind: StageKind, table: Table, loaded: LoadedRecipe, digests: SourceDigests) -> list[Any]:
     """What the stage will read from outside the store. Raises BadInput, at the recipe's line, when it is not there."""
     corpus = loaded.recipe.corpus
     packages = identity_of_packages(corpus.packages if corpus is not None else ())
     try:
-        return identity_of(kind.name, table, folder=loaded.folder, packages=packages)
+        return identity_of(kind.name, table, folder=loaded.folder, packages=packages, digests=digests)
     except BadInput as error:
         raise loaded.blame(kind.name, "tasks" if kind.name == "eval" else "sources", error) from None
 

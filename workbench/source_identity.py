@@ -1,27 +1,71 @@
-"""What a stage reads from outside the store, in numbers: names, sizes and times of change, not the content.
+"""What a stage reads from outside the store, in numbers: names, sizes and digests of files.
 
 Part of a stage's fingerprint, and looked at again when the stage runs: an artifact never claims to be made of
-something else than it was.
+something else than it was, and a file that was only copied or touched is the same as before.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import BadInput
+from workbench.errors import BadInput, NoSpace
+from workbench.files import digest_file, write_atomic
 from workbench.recipe import Table
 from workbench.source_files import BUILT_IN, DOCUMENT_SUFFIXES, EXAMPLE_SUFFIXES, HUB_PREFIX, files_of
 
 
-def identity_of(stage: str, table: Table, *, folder: Path, packages: Sequence[Any]) -> list[Any]:
+class SourceDigests:
+    """Digests of files, remembered in `home` by place, size and time of change, so that each is read once.
+
+    A memory that cannot be read or written costs time and nothing else.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._file = home / "cache" / "source-digests.json"
+        self._known: dict[str, str] | None = None
+        self._learned: dict[str, str] = {}
+
+    def of(self, file: Path) -> str:
+        """The digest of the content of `file`."""
+        facts = file.stat()
+        key = f"{os.fsencode(file.absolute()).hex()} {facts.st_size} {facts.st_mtime_ns} {facts.st_ino}"
+        if self._known is None:
+            self._known = self._remembered()
+        if key not in self._known:
+            self._known[key] = self._learned[key] = digest_file(file)
+        return self._known[key]
+
+    def keep(self) -> None:
+        """Write down what was learned since the last time."""
+        if self._learned and self._home.is_dir():
+            with contextlib.suppress(OSError, NoSpace):
+                self._file.parent.mkdir(exist_ok=True)
+                everything = self._remembered() | self._learned  # another plan may have written meanwhile
+                write_atomic(self._file, json.dumps(everything), durable=False)
+                self._learned = {}
+
+    def _remembered(self) -> dict[str, str]:
+        try:
+            known = json.loads(self._file.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return {str(key): str(value) for key, value in known.items()} if isinstance(known, dict) else {}
+
+
+def identity_of(
+    stage: str, table: Table, *, folder: Path, packages: Sequence[Any], digests: SourceDigests
+) -> list[Any]:
     """What `stage` will read, as it is now; plain data, an entry a file. Paths are relative to `folder`.
 
-    `packages` is what `identity_of_packages` gave. Raises BadInput when a source is not there.
+    `packages` is what `identity_of_packages` gave. Raises BadInput when a source is not there or cannot be read.
     """
     sources: Sequence[str] = getattr(table, "sources", ())
     if stage == "eval":
@@ -35,7 +79,7 @@ def identity_of(stage: str, table: Table, *, folder: Path, packages: Sequence[An
             identity.append(source)
         else:
             files = files_of(source, base=folder, suffixes=suffixes)
-            identity += [_identity_of_file(source, file) for file in files]
+            identity += [_identity_of_file(source, file, digests) for file in files]
     if stage == "eval" and BUILT_IN not in sources:
         identity.append(sys.version)
     return identity
@@ -59,16 +103,20 @@ def first_change(before: Sequence[Any], now: Sequence[Any]) -> str | None:
 
 def _in_words(entry: Any) -> str:
     match entry:
-        case [str(source), str(name), int(), int()]:
+        case [str(source), str(name), int(), str()]:
             file = os.fsdecode(bytes.fromhex(name))
             return source if Path(source).name == file else f"{file} in {source}"
         case _:
             return "this Python, or a package it reads"
 
 
-def _identity_of_file(source: str, file: Path) -> list[Any]:
-    facts = file.stat()
-    return [source, os.fsencode(file.name).hex(), facts.st_size, facts.st_mtime_ns]
+def _identity_of_file(source: str, file: Path, digests: SourceDigests) -> list[Any]:
+    try:
+        return [source, os.fsencode(file.name).hex(), file.stat().st_size, digests.of(file)]
+    except OSError as error:
+        raise BadInput(
+            f"cannot be read ({error.strerror})", file=file, fix="see to its permissions or its disk"
+        ) from None
 
 
 def _identity_of_package(package: str) -> list[Any]:

@@ -88,6 +88,10 @@ class RunStatus:
             return dict(self._fields)
 
 
+SHOWN_METRICS = ("step", "loss", "val_loss", "val_bpb", "learning_rate", "tokens", "tokens_per_second")
+"""The metrics of a stage that the run's status tells; the next stage begins without."""
+
+
 class StageRun:
     """The handle a stage gets: `folder` to build in, facts out, requests in."""
 
@@ -120,8 +124,7 @@ class StageRun:
         else:
             self.when_there_is_room(lambda: self._events.write(kind, stage=self.stage, **fields))
         if kind == "metric" and "step" in fields:
-            shown = ("step", "loss", "val_loss", "val_bpb", "learning_rate", "tokens", "tokens_per_second")
-            self._status.update(**{key: fields[key] for key in shown if key in fields})
+            self._status.update(**{key: fields[key] for key in SHOWN_METRICS if key in fields})
 
     def note(self, text: str) -> None:
         """Say something worth knowing."""

@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from workbench.artifacts import ArtifactName, verify
-from workbench.errors import ExitCode, NoSpace, Stopped, WorkbenchError
+from workbench.errors import BadInput, ExitCode, NoSpace, Stopped, WorkbenchError
 from workbench.events import EventWriter
-from workbench.files import disk_error, sweep
+from workbench.files import disk_error, remove_folder, sweep
 from workbench.heartbeat import Heartbeat, write_status
 from workbench.launcher import frozen_plan
 from workbench.plan import Plan, StagePlan, summary_of
 from workbench.runs import Run, create_run
-from workbench.stage_run import RunStatus, StageInputs, StageRun
+from workbench.stage_run import SHOWN_METRICS, RunStatus, StageInputs, StageRun
 
 WAIT_SECONDS = 0.5
 
@@ -164,7 +164,7 @@ def _walk(work: _Work, *, until: str | None, only: str | None, force: Sequence[s
 def _do_stage(work: _Work, stage: StagePlan, *, again: bool) -> None:
     """Make the stage's artifact unless it is there, or `again`; wait if another run is making it."""
     plan = work.plan
-    work.status.update(stage=stage.name, step=None, progress=None)
+    work.status.update(stage=stage.name, progress=None, **dict.fromkeys(SHOWN_METRICS))
     handle = StageRun(
         work.run,
         stage=stage.name,
@@ -218,6 +218,8 @@ def _make(plan: Plan, stage: StagePlan, handle: StageRun) -> None:
     try:
         summary = module.run(stage.table(), inputs, handle)
     except Exception as error:
+        if isinstance(error, BadInput) and not any(handle.folder.glob("step-*")):
+            remove_folder(handle.folder)  # another input is another artifact: nobody would come back to this one
         named = None if isinstance(error, WorkbenchError) else disk_error(error, handle.folder)
         if named is None:
             raise

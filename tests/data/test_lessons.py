@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,15 +20,21 @@ from workbench.data.lessons import (
     encode_conversations,
     encode_preferences,
     group_by_length,
+    lessons_in_rows,
     order_conversations,
     order_pairs,
+    pack,
     pad,
     padding_share,
     pair_batches,
 )
 from workbench.data.loader import NOT_LEARNED
 from workbench.data.preferences import Preference
+from workbench.model.initialise import initialise
+from workbench.model.transformer import Decoder
+from workbench.recipe import Model
 from workbench.tokenizer import Tokenizer, render, train_tokenizer
+from workbench.train.losses import next_token_loss
 
 TWO_TURNS = (
     Message("system", "Be kind."),
@@ -134,7 +141,47 @@ def test_padding_is_little() -> None:
     rng = np.random.default_rng(0)
     lessons = [lesson(int(length)) for length in rng.lognormal(3.8, 0.6, size=2000).clip(8, 256)]
     order = order_conversations(lessons, batch_tokens=4096, seed=0)
-    assert padding_share(lessons, order, max_tokens=4096) < 0.22
+    assert padding_share(lessons, order, max_tokens=8192) < 0.04
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=80))
+def test_packed_rows_hold_everything_once_and_nothing_more_than_they_can(lengths: list[int]) -> None:
+    rows = pack(lengths, width=300)
+    assert sorted(itertools.chain(*rows)) == list(range(len(lengths)))
+    assert all(sum(lengths[place] for place in row) <= 300 for row in rows)
+    assert len(rows) <= 11 / 9 * -(-sum(lengths) // 300) * 2  # far from one lesson a row
+
+
+def test_conversations_in_one_row_are_learned_as_if_alone() -> None:
+    """The summed loss and its gradient, packed and each by itself."""
+    lessons = [lesson(3 + n % 20, start=n) for n in range(40)]
+    shape = {
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 256,
+        "hidden_size": 32,
+    }
+    for positions in ("rotary", "learned"):
+        config = Model(size=None, positions=positions, **shape).shape(vocab_size=70)
+        model = initialise(Decoder(config), 0)
+        sums = []
+        for batches in (
+            lessons_in_rows(lessons, max_tokens=512, pad_id=0),
+            [pad([each], pad_id=0) for each in lessons],
+        ):
+            parts = [next_token_loss(model, batch) for batch in batches]
+            gradient = torch.autograd.grad(sum(part.total for part in parts), list(model.parameters()))
+            sums.append(
+                (
+                    sum(part.count for part in parts),
+                    sum(float(part.total.detach()) for part in parts),
+                    gradient,
+                )
+            )
+        (count, total, gradient), (alone_count, alone_total, alone_gradient) = sums
+        assert count == alone_count and total == pytest.approx(alone_total, rel=1e-5)
+        for packed, alone in zip(gradient, alone_gradient, strict=True):
+            torch.testing.assert_close(packed, alone, atol=1e-4, rtol=1e-4)
 
 
 def test_padding_is_not_learned_and_targets_are_one_ahead() -> None:
@@ -155,8 +202,8 @@ def test_batches_hold_the_lessons_of_their_step() -> None:
     for micro_batches in itertools.islice(batches, order.steps_per_epoch):
         for batch in micro_batches:
             assert batch.inputs_BT.numel() <= 48
-            firsts += batch.inputs_BT[:, 0].tolist()
-    assert sorted(firsts) == [100 * n for n in range(30)]
+            firsts += [first for first in batch.inputs_BT.flatten().tolist() if first and first % 100 == 0]
+    assert sorted(firsts) == [100 * n for n in range(1, 30)]  # a 0 is padding too
 
 
 def test_pairs_stand_chosen_first_in_the_same_order(tokenizer: Tokenizer) -> None:

@@ -103,5 +103,7 @@ def test_standard_errors() -> None:
     assert metric.stderr == pytest.approx(math.sqrt(0.75 * 0.25 / 4))
     spread = mean([1.0, 2.0, 3.0, 6.0])
     assert (spread.value, spread.stderr) == (3.0, pytest.approx(np.std([1, 2, 3, 6], ddof=1) / 2))
-    assert share([True]).to_json() == {"value": 1.0, "stderr": 0.0, "n": 1}
+    assert share([True]).to_json() == {"value": 1.0, "stderr": 0.306186, "n": 1}
+    assert share([False] * 99).stderr == pytest.approx(math.sqrt(0.005 * 0.995 / 100))
+    assert mean([2.5]).to_json() == {"value": 2.5, "stderr": None, "n": 1}
     assert share([True, False, False]).to_json()["value"] == 0.333333

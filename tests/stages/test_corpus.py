@@ -174,6 +174,20 @@ def test_a_single_novel_gives_both_sides(tmp_path: Path, building: FakeRun) -> N
     assert not (building.folder / "whole").exists()
 
 
+def test_a_book_of_six_is_not_held_out_whole(tmp_path: Path, building: FakeRun) -> None:
+    """Whatever book the hash picks: a sixth is not the fiftieth that was asked for."""
+    shares = []
+    for first in range(8):
+        folder = tmp_path / str(first)
+        folder.mkdir()
+        for book in range(6):
+            text = "\n\n".join(prose(1000 * first + 100 * book + n) for n in range(60))
+            (folder / f"{book}.txt").write_text(text)
+        summary = build(building, folder, "*.txt", heldout_fraction=0.1)
+        shares.append(summary["heldout_bytes"] / (summary["bytes"] + summary["heldout_bytes"]))
+    assert all(0.01 < share < 0.25 for share in shares), shares
+
+
 def test_a_corpus_of_copies_is_used_with_a_warning(tmp_path: Path, building: FakeRun) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfhello world, this is fine\r\n" * 200)
     summary = build(building, tmp_path, "a.txt")

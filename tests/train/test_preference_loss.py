@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from workbench.data.lessons import Lesson, Pair, PairBatch, order_pairs, pair_batches
+from workbench.data.loader import Batch
 from workbench.model.transformer import Decoder
 from workbench.model_config import ModelConfig
 from workbench.train.preference_loss import (
     Reference,
+    ReplyLikelihoods,
+    load_reference,
     preference_loss,
     reference_likelihoods,
     reply_likelihoods,
+    save_reference,
 )
+
+preference_loss_module = sys.modules[preference_loss.__module__]
 
 BETA = 0.3
 VOCAB = 40
@@ -171,3 +179,38 @@ def test_the_reference_does_not_learn() -> None:
     reference = reference_of(frozen, pairs)
     assert not reference.chosen.requires_grad
     assert all(parameter.grad is None for parameter in frozen.parameters())
+
+
+def test_who_was_interrupted_asks_the_reference_for_the_rest_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs, file = make_pairs(12), tmp_path / "reference.safetensors"
+    batches = batches_of(pairs, max_tokens=64)
+    assert len(batches) > 3
+    whole = reference_of(tiny_model(0), pairs)
+    begun = load_reference(file, 12, device=torch.device("cpu"))
+    asking = reference_likelihoods(tiny_model(0), batches, into=begun)
+    next(asking), next(asking)
+    save_reference(begun, file)
+
+    asked: list[int] = []
+
+    def count(model: Decoder, rows: Batch) -> ReplyLikelihoods:
+        asked.append(len(rows.inputs_BT))
+        return reply_likelihoods(model, rows)
+
+    monkeypatch.setattr(preference_loss_module, "reply_likelihoods", count)
+    again = load_reference(file, 12, device=torch.device("cpu"))
+    assert list(reference_likelihoods(tiny_model(0), batches, into=again))[-1] == 12
+    assert len(asked) == len(batches) - 2
+    assert torch.allclose(again.chosen, whole.chosen) and torch.allclose(again.rejected, whole.rejected)
+
+
+@pytest.mark.parametrize("content", [b"", b"not one", None])
+def test_a_reference_that_cannot_be_read_is_asked_again(content: bytes | None, tmp_path: Path) -> None:
+    file = tmp_path / "reference.safetensors"
+    if content is None:
+        save_reference(Reference.unasked(5, device=torch.device("cpu")), file)  # of other pairs
+    else:
+        file.write_bytes(content)
+    assert load_reference(file, 12, device=torch.device("cpu")).chosen.isnan().all()

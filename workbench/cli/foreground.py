@@ -72,7 +72,7 @@ def _say_the_end(run: Run) -> None:
         why = f" ({words})" if words else ""
         say(f"{run.name}: the worker died{why}; what it saved is whole, run the same command again to go on")
     elif state == "stopped" and status.get("exit_code"):
-        say(f"{run.name} is stopped, everything is saved; `workbench resume {run.name}` goes on")
+        say(f"{run.name} is stopped; `workbench resume {run.name}` goes on from what is saved")
     elif state == "stopped":
         say(f"{run.name} did what was asked; run it without --until and --only for the rest")
 

@@ -1,10 +1,12 @@
 """Examples as token ids, and the batches they are learned in.
 
-A lesson is a conversation in ids with a mask of what is learned. Every lesson has a row of its own, so that
-nothing is read across conversations; rows of like length go together, so that little of a batch is padding:
+A lesson is a conversation in ids with a mask of what is learned. Conversations share rows, so that little of a
+batch is padding, and say which is which, so that attention stays inside of each. The sides of preference pairs
+have rows of their own, because a reward is the sum of a row; there rows of like length go together:
 
-    a step's lessons, shuffled   ->   sorted by length, cut into micro-batches, padded to the longest of each
-    ▇▇▇ ▇ ▇▇▇▇▇▇ ▇▇ ▇▇▇▇▇             [▇▇▇▇▇▇ ▇▇▇▇▇░]  [▇▇▇ ▇▇░ ▇░░]
+    a step's conversations, shuffled   ->   packed into rows
+    ▇▇▇ ▁ ▇▇▇▇▇▇ ▁▁ ▇▇▇▇▇                   [▇▇▇▇▇▇▁▁  ▇▇▇▇▇▇▇▇ ▁░]
+    a step's pairs                     ->   sorted by length, cut into micro-batches, padded to the longest of each
 
 Which lessons a step holds is a pure function of (seed, step): resuming needs one integer. Knows no loss.
 
@@ -26,6 +28,9 @@ from workbench.data.loader import NOT_LEARNED, Batch, shuffled
 from workbench.data.preferences import Preference
 from workbench.tokenizer import Rendered, Tokenizer, render
 
+SHORTEST_ROW = 128
+"""Rows that conversations share: short enough for attention, which costs their square, to be cheap."""
+ROW_STEP = 64
 # A micro-batch of fewer tokens than this spends its time on overhead: padding is then the lesser waste.
 WIDTH_STEP = 16
 SMALL_GROUP_TOKENS = 512
@@ -195,9 +200,47 @@ def conversation_batches(
 
 
 def lessons_in_rows(lessons: Sequence[Lesson], *, max_tokens: int, pad_id: int) -> list[Batch]:
-    """All `lessons` in batches of like length of at most `max_tokens` positions."""
-    groups = group_by_length([lesson.num_inputs for lesson in lessons], max_tokens=max_tokens)
-    return [pad([lessons[place] for place in group], pad_id=pad_id) for group in groups]
+    """All `lessons`, packed into rows of one width, in batches of at most `max_tokens` positions.
+
+    A row longer than that is a batch of its own.
+    """
+    if not lessons:
+        return []
+    lengths = [lesson.num_inputs for lesson in lessons]
+    width = shared_width(lengths, max_tokens=max_tokens)
+    rows = pack(lengths, width=width)
+    num_batches = -(-len(rows) // max(1, max_tokens // width))
+    return [
+        _filled(
+            [[lessons[place] for place in row] for row in rows[number::num_batches]], width, pad_id=pad_id
+        )
+        for number in range(num_batches)
+    ]
+
+
+def shared_width(lengths: Sequence[int], *, max_tokens: int) -> int:
+    """The width of rows that lessons of these lengths share; of few different ones, so that shapes are few."""
+    longest = max(lengths)
+    if longest >= SHORTEST_ROW or max_tokens >= SHORTEST_ROW:
+        return -(-max(SHORTEST_ROW, longest) // ROW_STEP) * ROW_STEP
+    return max(row_width(longest), max_tokens // WIDTH_STEP * WIDTH_STEP)
+
+
+def pack(lengths: Sequence[int], *, width: int) -> list[list[int]]:
+    """Places 0..n-1 in rows of at most `width`: the longest first, each into the first row it fits in.
+
+    First-fit decreasing: at most 11/9 of the fewest rows possible, and one more (Johnson 1973).
+    """
+    rows: list[list[int]] = []
+    left: list[int] = []
+    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
+        row = next((row for row, free in enumerate(left) if free >= lengths[place]), len(rows))
+        if row == len(rows):
+            rows.append([])
+            left.append(width)
+        rows[row].append(place)
+        left[row] -= lengths[place]
+    return rows
 
 
 def pair_batches(
@@ -244,14 +287,29 @@ def row_width(longest: int) -> int:
 
 
 def pad(lessons: Sequence[Lesson], *, pad_id: int) -> Batch:
-    """Lessons as the rows of one batch. Padding stands behind the end, where causal attention never looks."""
+    """Each lesson as a row of one batch."""
     width = row_width(max(lesson.num_inputs for lesson in lessons))
-    inputs_BT = np.full((len(lessons), width), pad_id, dtype=np.int64)
-    targets_BT = np.full((len(lessons), width), NOT_LEARNED, dtype=np.int64)
-    for row, lesson in enumerate(lessons):
-        inputs_BT[row, : lesson.num_inputs] = lesson.ids[:-1]
-        targets_BT[row, : lesson.num_inputs] = np.where(lesson.learned[1:], lesson.ids[1:], NOT_LEARNED)
-    return Batch(inputs_BT=torch.from_numpy(inputs_BT), targets_BT=torch.from_numpy(targets_BT))
+    return _filled([[lesson] for lesson in lessons], width, pad_id=pad_id)
+
+
+def _filled(rows: Sequence[Sequence[Lesson]], width: int, *, pad_id: int) -> Batch:
+    """The lessons of each row one behind the other; padding behind them, where causal attention never looks."""
+    inputs_BT = np.full((len(rows), width), pad_id, dtype=np.int64)
+    targets_BT = np.full((len(rows), width), NOT_LEARNED, dtype=np.int64)
+    documents_BT = np.zeros((len(rows), width), dtype=np.int64)
+    for row, lessons in enumerate(rows):
+        end = 0
+        for number, lesson in enumerate(lessons):
+            start, end = end, end + lesson.num_inputs
+            inputs_BT[row, start:end] = lesson.ids[:-1]
+            targets_BT[row, start:end] = np.where(lesson.learned[1:], lesson.ids[1:], NOT_LEARNED)
+            documents_BT[row, start:] = number
+    alone = all(len(lessons) == 1 for lessons in rows)
+    return Batch(
+        inputs_BT=torch.from_numpy(inputs_BT),
+        targets_BT=torch.from_numpy(targets_BT),
+        documents_BT=None if alone else torch.from_numpy(documents_BT),
+    )
 
 
 def padding_share(lessons: Sequence[Lesson], order: StepOrder, *, max_tokens: int) -> float:
@@ -260,7 +318,7 @@ def padding_share(lessons: Sequence[Lesson], order: StepOrder, *, max_tokens: in
     read = computed = 0
     for _ in range(order.steps_per_epoch):
         lengths = [lessons[item].num_inputs for item in next(steps)]
+        width = shared_width(lengths, max_tokens=max_tokens)
         read += sum(lengths)
-        for group in group_by_length(lengths, max_tokens=max_tokens):
-            computed += len(group) * row_width(lengths[group[0]])
+        computed += len(pack(lengths, width=width)) * width
     return 1 - read / computed

@@ -22,10 +22,10 @@ from workbench.tokenizer import Tokenizer
 
 @dataclass(frozen=True, slots=True)
 class BitsPerByte:
-    """What predicting some documents costs. `stderr` is that of `bits_per_byte`, over documents."""
+    """What predicting some documents costs. `stderr` is that of `bits_per_byte`, over documents; one has none."""
 
     bits_per_byte: float
-    stderr: float
+    stderr: float | None
     loss_per_token: float
     perplexity: float
     num_bytes: int
@@ -73,9 +73,10 @@ def summarise(texts: Sequence[str], log_likelihoods: Sequence[NDArray[np.float64
     ratio = bits.sum() / sizes.sum()
     loss = bits.sum() * math.log(2) / num_tokens
     spread = np.sqrt(np.square(bits - ratio * sizes).sum() * len(texts) / max(1, len(texts) - 1))
+    stderr = float(spread / sizes.sum()) if len(texts) > 1 else None
     return BitsPerByte(
         bits_per_byte=float(ratio),
-        stderr=float(spread / sizes.sum()),
+        stderr=stderr,
         loss_per_token=float(loss),
         perplexity=float(np.exp(loss)),
         num_bytes=int(sizes.sum()),

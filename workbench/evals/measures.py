@@ -81,10 +81,11 @@ def _heldout(subject: Subject, task: Task, material: Material) -> Metrics:
         dtype=subject.dtype,
     )
     # Perplexity is exp(loss): an error e of the loss is one of perplexity * e (the delta method).
-    loss_stderr = found.stderr * found.loss_per_token / found.bits_per_byte
+    share = None if found.stderr is None else found.stderr / found.bits_per_byte
+    perplexity_stderr = None if share is None else found.perplexity * found.loss_per_token * share
     return {
         "bits_per_byte": Metric(found.bits_per_byte, found.stderr, found.num_documents),
-        "perplexity": Metric(found.perplexity, found.perplexity * loss_stderr, found.num_documents),
+        "perplexity": Metric(found.perplexity, perplexity_stderr, found.num_documents),
     }
 
 

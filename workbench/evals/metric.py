@@ -23,18 +23,26 @@ class Metric:
 
 
 def share(marks: Sequence[float] | Sequence[bool]) -> Metric:
-    """The mean p of marks between 0 and 1, with the binomial standard error sqrt(p (1 - p) / n)."""
+    """The mean p of marks between 0 and 1, with the binomial standard error sqrt(p (1 - p) / n).
+
+    That would be 0 where all marks agree, as if the next one were certain; there p is taken half a mark from the
+    end (Jeffreys' estimate, (x + 1/2) / (n + 1)).
+    """
     assert len(marks) > 0, "there is nothing to measure"
-    p = math.fsum(marks) / len(marks)
-    return Metric(value=p, stderr=math.sqrt(max(0.0, p * (1 - p)) / len(marks)), n=len(marks))
+    n, total = len(marks), math.fsum(marks)
+    p = total / n
+    careful, count = (p, n) if 0 < p < 1 else ((total + 0.5) / (n + 1), n + 1)
+    return Metric(value=p, stderr=math.sqrt(careful * (1 - careful) / count), n=n)
 
 
 def mean(values: Sequence[float]) -> Metric:
-    """The mean of any values, with its standard error s / sqrt(n)."""
+    """The mean of any values, with its standard error s / sqrt(n), which a single value does not have."""
     assert len(values) > 0, "there is nothing to measure"
     n = len(values)
     average = math.fsum(values) / n
-    variance = math.fsum((value - average) ** 2 for value in values) / max(1, n - 1)
+    if n == 1:
+        return Metric(value=average, stderr=None, n=n)
+    variance = math.fsum((value - average) ** 2 for value in values) / (n - 1)
     return Metric(value=average, stderr=math.sqrt(variance / n), n=n)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -102,6 +102,10 @@ def _accepted(
                 yield document
 
 
+FEW = 20
+"""Documents held out by hash that say little about how much will be held out."""
+
+
 class _TrainingSide:
     """Documents on their way to disk, counted."""
 
@@ -129,8 +133,9 @@ def _split(documents: Iterable[Document], settings: Corpus, run: StageRun, repor
     """Writes the training side and gives back the other: `heldout_fraction` of all documents, by their text.
 
     What a source itself holds out is never trained on; beyond `heldout_max_bytes` it is rejected, where a
-    document held out by hash goes to the training side. When no document would be left to train on, those
-    held out by hash all go there (and passages of them are held out later).
+    document held out by hash goes to the training side. When no document would be left to train on, or a few
+    large ones, such as one book of six, are far more than `heldout_fraction`, those held out by hash all go there
+    (and passages of them are held out later).
     """
     heldout = HeldOut(max_bytes=settings.heldout_max_bytes)
     below = round(settings.heldout_fraction * POSITIONS)
@@ -147,12 +152,18 @@ def _split(documents: Iterable[Document], settings: Corpus, run: StageRun, repor
                 else:
                     train.add(surplus)
         chosen = heldout.documents()
-        if not train.documents:
-            for document in chosen:
-                if not document.heldout:
-                    train.add(document)
+        by_hash = [document for document in chosen if not document.heldout]
+        if not train.documents or _is_lumpy(by_hash, train.characters, settings.heldout_fraction):
+            for document in by_hash:
+                train.add(document)
             chosen = [document for document in chosen if document.heldout]
     return _Split(chosen, train.documents, train.characters)
+
+
+def _is_lumpy(heldout: Sequence[Document], train_characters: int, fraction: float) -> bool:
+    """Whether a few documents hold so much that chance, not `fraction`, decided how much is held out."""
+    characters = sum(len(document.text) for document in heldout)
+    return 0 < len(heldout) < FEW and characters > 2 * fraction * (characters + train_characters)
 
 
 def _check(split: _Split, settings: Corpus, run: StageRun, report: CorpusReport) -> None:

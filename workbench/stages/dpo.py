@@ -16,7 +16,7 @@ import torch
 
 from workbench.data.examples import gather_preferences, sample
 from workbench.data.lessons import PairBatch, encode_preferences, order_pairs, pair_batches
-from workbench.errors import BadInput
+from workbench.errors import BadInput, Stopped
 from workbench.model.folder import load_model
 from workbench.model.transformer import Decoder
 from workbench.recipe import Dpo as Settings
@@ -42,12 +42,22 @@ from workbench.stages.training import (
     obey,
     start_or_resume,
 )
+from workbench.train.checkpoint import SaveClock
 from workbench.train.checkpoint_folder import latest_good
 from workbench.train.device import matmul_peak, prepare_machine
 from workbench.train.heldout import HeldoutLoss, heldout_loss
 from workbench.train.loop import train
-from workbench.train.preference_loss import Reference, preference_loss, reference_likelihoods
+from workbench.train.preference_loss import (
+    Reference,
+    load_reference,
+    preference_loss,
+    reference_likelihoods,
+    save_reference,
+)
 from workbench.train.schedule import make_schedule
+
+REFERENCE_SECONDS = 10.0
+"""Write down what the reference said at least this often."""
 
 
 def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any]:
@@ -97,9 +107,11 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     check_context(settings, model)
     first_epoch = batches(pairs, itertools.islice(order.from_step(0), order.steps_per_epoch))
     first_batches = itertools.chain.from_iterable(first_epoch)
-    reference = ask_reference(run, model, first_batches, num_pairs=len(pairs), autocast=machine.autocast)
+    reference = ask_reference(
+        run, model, first_batches, kept="pairs", num_pairs=len(pairs), autocast=machine.autocast
+    )
     heldout_reference = ask_reference(
-        run, model, heldout_batches, num_pairs=len(heldout.pairs), autocast=machine.autocast
+        run, model, heldout_batches, kept="heldout", num_pairs=len(heldout.pairs), autocast=machine.autocast
     )
     loss_fn = functools.partial(
         preference_loss, beta=settings.beta, chosen_nll_weight=settings.chosen_nll_weight
@@ -168,6 +180,8 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
 
     learn_or_roll_back(learn, run, model, optimizer, state)
 
+    for file in run.folder.glob("reference-*.safetensors"):  # nobody asks again
+        file.unlink()
     return {
         **finish(run, state),
         **source_figures(examples),
@@ -182,14 +196,31 @@ def ask_reference(
     frozen: Decoder,
     batches: Iterable[PairBatch],
     *,
+    kept: str,
     num_pairs: int,
     autocast: torch.dtype | None,
 ) -> Reference:
-    """What `frozen` thinks of every pair in `batches`; stops when a stop is asked for."""
-    reference = Reference.unasked(num_pairs, device=frozen.embed_tokens.weight.device)
+    """What `frozen` thinks of every pair in `batches`; stops when a stop is asked for.
+
+    Answers are written down under the name `kept` as they come: whoever is interrupted asks for the rest only.
+    """
+    file = run.folder / f"reference-{kept}.safetensors"
+    reference = load_reference(file, num_pairs, device=frozen.embed_tokens.weight.device)
+    clock = SaveClock(REFERENCE_SECONDS)
+
+    def keep() -> None:
+        with clock.saving():
+            run.when_there_is_room(lambda: save_reference(reference, file))
+
     for done in reference_likelihoods(frozen, batches, into=reference, autocast=autocast):
         run.progress(done, num_pairs, "reference pairs")
-        run.check_stop()
+        if clock.is_due() or done == num_pairs:
+            keep()
+        try:
+            run.check_stop()
+        except Stopped:
+            keep()
+            raise
     return reference
 
 

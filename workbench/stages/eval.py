@@ -56,7 +56,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
             results[result.task] = result.metrics
             done += 1
             run.progress(done, total, "tasks")
-            run.emit("metric", step=done, model=exam.stage, task=result.task, **_values(result.metrics))
+            run.emit("metric", model=exam.stage, task=result.task, **_values(result.metrics))
             run.check_stop()
         cards.append(Scorecard(exam.stage, results))
 

@@ -86,7 +86,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         raise BadInput(f"no reply begins within context_length = {settings.context_length}", fix="raise it")
     order = order_conversations(lessons, batch_tokens=settings.batch_tokens, seed=settings.seed)
     num_steps = order.num_steps(settings.epochs)
-    max_tokens = settings.micro_batch_tokens or settings.batch_tokens
+    max_tokens = settings.micro_batch_tokens or 2 * settings.batch_tokens  # a step reads about batch_tokens
     pad_id = start.tokenizer.pad_id
     heldout_batches = lessons_in_rows(heldout.lessons, max_tokens=max_tokens, pad_id=pad_id)
     prompts = sample_prompts(heldout_sample, start.tokenizer, context_length=settings.context_length)

@@ -5,7 +5,7 @@
 
 log p of a reply is the sum over its tokens, its stop token included. The second term (Pang et al. 2024) keeps
 the chosen reply likely while the margin grows. The reference never learns, so what it thinks of every pair is
-computed once. Knows no optimizer and no files.
+computed once and kept. Knows no optimizer.
 
 Shapes: B rows, T positions, N learned tokens, P pairs; a batch of pairs has B = 2P rows, the chosen first.
 """
@@ -14,14 +14,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional as F
 
 from workbench.data.lessons import PairBatch
 from workbench.data.loader import NOT_LEARNED, Batch
+from workbench.files import write_atomic
 from workbench.model.transformer import Decoder
 from workbench.train.losses import LossSum
 
@@ -58,11 +62,16 @@ class Reference:
         """All NaN, so that a pair that was never asked about cannot be learned from unnoticed."""
         return cls(*(torch.full((num_pairs,), torch.nan, device=device) for _ in range(2)))
 
+    def knows(self, places_P: Tensor) -> bool:
+        """Whether the reference was asked about all of these pairs."""
+        asked = self.rejected[places_P].isfinite() & self.chosen[places_P].isfinite()
+        return bool(asked.all())
+
 
 def reference_likelihoods(
     model: Decoder, batches: Iterable[PairBatch], *, into: Reference, autocast: torch.dtype | None = None
 ) -> Iterator[int]:
-    """Ask the frozen model about every pair of `batches`; yields after each how many pairs are done.
+    """Ask the frozen model about every pair of `batches`, but not again; yields after each how many are done.
 
     In the batches and the arithmetic of training policy and reference agree at step 0.
     """
@@ -70,11 +79,12 @@ def reference_likelihoods(
     model.eval()
     done = 0
     for batch in batches:
-        with torch.no_grad(), torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-            chosen_P, rejected_P = reply_likelihoods(model, batch.rows).log_p_B.chunk(2)
         places_P = torch.from_numpy(batch.places).to(device)
-        into.chosen[places_P] = chosen_P
-        into.rejected[places_P] = rejected_P
+        if not into.knows(places_P):
+            with torch.no_grad(), torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+                chosen_P, rejected_P = reply_likelihoods(model, batch.rows).log_p_B.chunk(2)
+            into.chosen[places_P] = chosen_P
+            into.rejected[places_P] = rejected_P
         done += len(batch.places)
         yield done
 
@@ -111,3 +121,25 @@ def preference_loss(
         tokens=int(num_tokens_B.sum()),
         extras={name: figure_P.detach().sum() for name, figure_P in figures.items()},
     )
+
+
+# -- what the reference thinks, kept -----------------------------------------------------------------
+
+
+def save_reference(reference: Reference, file: Path) -> None:
+    """Write down what was asked so far, whole or not at all. Raises NoSpace, DiskFull."""
+    content = safetensors.torch.save({"chosen": reference.chosen.cpu(), "rejected": reference.rejected.cpu()})
+    write_atomic(file, content, durable=False)
+
+
+def load_reference(file: Path, num_pairs: int, *, device: torch.device) -> Reference:
+    """What `save_reference` wrote; nothing asked yet where there is no such file, or one of something else."""
+    try:
+        kept = safetensors.torch.load_file(file, device=str(device))
+    except (OSError, SafetensorError):
+        kept = {}
+    if {name: tensor.shape for name, tensor in kept.items()} != dict.fromkeys(
+        ("chosen", "rejected"), torch.Size([num_pairs])
+    ):
+        return Reference.unasked(num_pairs, device=device)
+    return Reference(kept["chosen"], kept["rejected"])

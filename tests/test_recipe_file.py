@@ -9,7 +9,14 @@ import pytest
 import workbench
 from workbench.errors import BadInput, NotFound, RecipeError
 from workbench.recipe import Recipe, Table, is_cosmetic
-from workbench.recipe_file import describe_key, load_recipe, parse_assignments, shipped_recipes, tables
+from workbench.recipe_file import (
+    NAME,
+    describe_key,
+    load_recipe,
+    parse_assignments,
+    shipped_recipes,
+    tables,
+)
 
 GOOD = """name = "x"
 [corpus]
@@ -81,7 +88,7 @@ def test_overrides_are_checked_like_the_file_and_named(write_recipe: Write) -> N
     ("data", "line", "expected"),
     [
         (b"name = \n", 1, "is not TOML"),
-        (b'name = "a"\nname = "b"\n', 2, "is not TOML"),
+        (b'name = "a"\nname = "b"\n', 2, "name is there twice, first on line 1"),
         (b'\xffname = "a"\n', 1, "is not UTF-8"),
         (b"a" + b".a" * 100_000 + b" = 1\n", 1, "too many dots"),
         (b"a = " + b"[" * 100_000 + b"\n", 1, "is not a recipe"),
@@ -170,3 +177,33 @@ def test_every_key_is_read_by_somebody() -> None:
     vocabulary = (Path(__file__).parent / "golden" / "vocabulary.txt").read_text()
     keys = {line.split()[0].partition(".")[2] for line in vocabulary.splitlines()} - {""}
     assert [key for key in sorted(keys) if not re.search(rf"""[."']{re.escape(key)}\b""", source)] == []
+
+
+def test_a_run_and_a_recipe_are_named_alike() -> None:
+    (rule,) = (getattr(each, "pattern", None) for each in Recipe.model_fields["name"].metadata)
+    assert rule == f"^{NAME.pattern}$"
+
+
+def test_forgotten_brackets_are_shown_in_place(write_recipe: Write) -> None:
+    bare = GOOD.replace("[corpus]", '[corpus]\nsources = "c4.jsonl"\npackages = "json"')
+    assert problems(write_recipe(bare)) == [
+        '3: [corpus] sources is a list: write ["c4.jsonl"]',
+        '4: [corpus] packages is a list: write ["json"]',
+    ]
+    assert problems(write_recipe(GOOD), **{"corpus.sources": "c4.jsonl"}) == [
+        """--set: [corpus] sources is a list: write --set 'corpus.sources=["c4.jsonl"]'"""
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ('tokens = "2M"\n', "9: [pretrain] tokens is there twice, first on line 8; keep one of them"),
+        ("[corpus]\n", "9: [corpus] is there twice, first on line 2; keep one of them"),
+    ],
+)
+def test_what_is_there_twice_is_named(write_recipe: Write, more: str, says: str) -> None:
+    path = write_recipe(GOOD + more)
+    with pytest.raises(BadInput) as caught:
+        load_recipe(path)
+    assert str(caught.value) == f"{path}:{says}"

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import math
 import os
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,10 @@ PROCESS_BYTES = 500_000_000
 # attention and SwiGLU (Korthikanti et al. 2022 count 34 bytes in mixed precision without dropout, plus ours).
 ACTIVATION_BYTES_PER_WIDTH = 60
 GZIP_RATIO = 3.5
+# An example's, where the file does not tell.
+EXAMPLE_BYTES = 500
+SAMPLE_BYTES = 256_000
+_BETWEEN_RECORDS = re.compile(r"[\s,\[]*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +120,8 @@ def estimate(plan: Plan) -> Budget:
         stages=stages,
         problems=(),
     )
-    return dataclasses.replace(budget, problems=tuple(_problems(budget)))
+    problems = (_memory_problem(budget), _disk_problem(budget, plan.home))
+    return dataclasses.replace(budget, problems=tuple(problem for problem in problems if problem))
 
 
 def _bytes_below(folder: Path) -> int:
@@ -126,25 +134,38 @@ def _bytes_below(folder: Path) -> int:
 
 
 def require_fit(plan: Plan, loaded: LoadedRecipe) -> None:
-    """Raise BadInput, pointing at [model] or the home, when the plan cannot fit this machine."""
-    problems = estimate(plan).problems
-    if problems:
-        raise loaded.blame("model", "", BadInput(f"will not fit: {problems[0]}"))
+    """Raise BadInput, pointing at [model] or naming the home, when the plan cannot fit this machine."""
+    budget = estimate(plan)
+    if problem := _memory_problem(budget):
+        raise loaded.blame("model", "", BadInput(f"will not fit: {problem}"))
+    if problem := _disk_problem(budget, plan.home):
+        raise BadInput(f"will not fit: {problem}")
 
 
-def _problems(budget: Budget) -> list[str]:
-    problems = []
-    if budget.peak_bytes > 0.95 * budget.memory_bytes:
-        problems.append(
-            f"needs about {human_bytes(budget.peak_bytes)} of memory and this machine has "
-            f"{human_bytes(budget.memory_bytes)}; lower [pretrain] micro_batch_tokens or choose a smaller [model] size"
-        )
-    if 1.1 * budget.disk_bytes > budget.free_bytes:
-        problems.append(
-            f"needs about {human_bytes(budget.disk_bytes)} of disk and {human_bytes(budget.free_bytes)} are free; "
-            "free some space or choose another --home"
-        )
-    return problems
+def _memory_problem(budget: Budget) -> str | None:
+    if budget.peak_bytes <= 0.95 * budget.memory_bytes:
+        return None
+    return (
+        f"needs about {human_bytes(budget.peak_bytes)} of memory and this machine has "
+        f"{human_bytes(budget.memory_bytes)}; lower [pretrain] micro_batch_tokens or choose a smaller [model] size"
+    )
+
+
+def _disk_problem(budget: Budget, home: Path) -> str | None:
+    if not _can_hold_files(home):
+        return f"the home {home} cannot be written; choose another --home"
+    if 1.1 * budget.disk_bytes <= budget.free_bytes:
+        return None
+    return (
+        f"needs about {human_bytes(budget.disk_bytes)} of disk and {human_bytes(budget.free_bytes)} are free in "
+        f"{home}; free some space or choose another --home"
+    )
+
+
+def _can_hold_files(folder: Path) -> bool:
+    """Whether `folder` is, or will be, on a disk that we may write: /proc is none."""
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    return os.access(there, os.W_OK) and shutil.disk_usage(there).total > 0
 
 
 def _shape(plan: Plan) -> ModelConfig | None:
@@ -196,7 +217,9 @@ def _training(plan: Plan, stage: StagePlan, shape: ModelConfig) -> tuple[float, 
         flops = table.tokens * shape.flops_per_token(table.context_length)
         return flops, table.micro_batch_tokens or table.batch_tokens, f"{human_count(table.tokens)} tokens"
     if isinstance(table, Sft | Dpo):
-        examples = min(_examples(plan, table), table.max_examples or 2**53)
+        known = summary_of(plan, stage).get("examples")
+        about = "" if isinstance(known, int) else "~"
+        examples = min(known or _examples(plan, table), table.max_examples or 2**53)
         per_example = min(table.context_length, 70) * (4 if isinstance(table, Dpo) else 1)
         tokens = examples * table.epochs * per_example
         at_once = (
@@ -205,7 +228,7 @@ def _training(plan: Plan, stage: StagePlan, shape: ModelConfig) -> tuple[float, 
         return (
             tokens * shape.flops_per_token(table.context_length),
             at_once,
-            f"~{human_count(examples)} examples",
+            f"{about}{human_count(examples)} examples",
         )
     limit = getattr(table, "limit", None) or 1000
     return limit * 6 * 60 * shape.flops_per_token(128), 8192, ", ".join(getattr(table, "tasks", ()))[:60]
@@ -231,10 +254,23 @@ def _examples(plan: Plan, table: Examples) -> int:
     for source in table.sources:
         if is_file_source(source):
             files = files_of(source, base=plan.recipe_folder, suffixes=EXAMPLE_SUFFIXES)
-            total += sum(math.ceil(_unpacked_bytes(file) / 500) for file in files)
+            total += sum(map(examples_in, files))
         else:
             total += PYTHON_DOCS_EXAMPLES
     return total
+
+
+def examples_in(file: Path) -> int:
+    """About how many records a file holds, from the length of those that lie whole in its first bytes."""
+    num_bytes, records, end = _unpacked_bytes(file), 0, 0
+    if file.suffix in (".json", ".jsonl"):
+        with open(file, "rb") as opened:
+            head = opened.read(SAMPLE_BYTES).decode("latin-1")  # a character a byte
+        with contextlib.suppress(ValueError, RecursionError):  # the last one is cut
+            while between := _BETWEEN_RECORDS.match(head, end):
+                _, end = json.JSONDecoder().raw_decode(head, between.end())
+                records += 1
+    return round(num_bytes * records / end) if records else math.ceil(num_bytes / EXAMPLE_BYTES)
 
 
 def _unpacked_bytes(file: Path) -> int:

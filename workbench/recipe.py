@@ -363,8 +363,8 @@ class Sft(Examples):
 
     learning_rate: Rate = 1e-3
     batch_tokens: Count = 4096
-    """About how many tokens an optimizer step reads. Every conversation has a row of its own, beside others of
-    like length, so nothing is read across conversations and little is padding."""
+    """About how many tokens an optimizer step reads. Conversations share rows, so little is padding, and attention
+    stays inside of each."""
     warmup_steps: NaturalInt = 10
     eval_every_steps: PositiveInt = 100
     everyday_repeats: PositiveInt = 8

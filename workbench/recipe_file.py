@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,9 @@ from workbench.recipe import Model, Recipe, Table
 
 MAX_BYTES = 256_000
 MAX_PROBLEMS = 20
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""What a recipe or a run may be called: it is a file's name too. `Recipe.name` asks the same."""
+NAME_RULE = "use letters, digits, dot, dash and underscore, at most 64, the first a letter or digit"
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"|\'[^\']*\'')
 _MANY_DOTS = re.compile(r"(?:[\w-]+\s*\.\s*){16}")
 _ENDLESS_NUMBER = re.compile(r"\d{1000}")
@@ -186,6 +190,14 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
+        if str(error).startswith(("Cannot overwrite", "Cannot declare")) and (twice := _told_twice(text)):
+            label, first, second = twice
+            raise BadInput(
+                f"{label} is there twice, first on line {first}",
+                file=path,
+                line=second,
+                fix="keep one of them",
+            ) from None
         found = re.search(r"\(at line (\d+), column \d+\)", str(error))
         message = re.sub(r"\s*\(at .*\)$", "", str(error))
         number = int(found[1]) if found else text.count("\n") + 1
@@ -208,6 +220,18 @@ def _key_lines(text: str) -> Iterator[tuple[str, int]]:
             yield table, number
         elif key := _KEY.match(line):
             yield (f"{table}.{key[1]}" if table else key[1]), number
+
+
+def _told_twice(text: str) -> tuple[str, int, int] | None:
+    """The first table or key that is written twice, as a person reads it, and both its lines."""
+    seen: dict[str, int] = {}
+    for name, line in _key_lines(text):
+        if name in seen:
+            table, _, key = name.rpartition(".")
+            label = f"[{name}]" if name in tables() else f"[{table}] {key}" if table else key
+            return label, seen[name], line
+        seen[name] = line
+    return None
 
 
 def _line(lines: Mapping[str, int], table: str, key: str) -> int:
@@ -269,6 +293,10 @@ def _problem(
         )
     message = str(error["msg"]).removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
+    if error["type"] == "tuple_type" and isinstance(error["input"], str):
+        whole = json.dumps([error["input"]], ensure_ascii=False)
+        message = f"write --set '{name}={whole}'" if name in overrides else f"write {whole}"
+        return BadInput(f"{label} is a list: {message}", **where)
     if error["type"] == "string_pattern_mismatch":
         message = "may only hold letters, digits, dot, dash and underscore, at most 64"
     shown = (

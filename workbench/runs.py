@@ -162,7 +162,7 @@ class Run:
         if state not in LIVE:
             raise BadInput(
                 f"run {self.name} is {state}; only a live run takes requests",
-                fix=f"`workbench resume {self.name}` starts it again",
+                fix=None if state == "finished" else f"`workbench resume {self.name}` starts it again",
             )
         folder = self.path / "control"
         with disk_errors_named(folder):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import queue
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from workbench.chat_client import Done, Failed, Messages, Ready, Settings, Token, parse_event
-from workbench.cli.chat_server import DEFAULTS, ChatSession, serve
+from workbench.cli.chat_server import DEFAULTS, REQUESTS, ChatSession, serve
 from workbench.cli.speaker import Spoken
+from workbench.cli.talk import chat
 from workbench.data.conversations import Message
 from workbench.errors import BadInput
 
@@ -105,7 +107,10 @@ def test_set_changes_what_is_asked_and_nothing_else() -> None:
         {"type": "set", "key": "max_new_tokens", "value": 0},
         {"type": "set", "key": "max_new_tokens", "value": True},
         {"type": "set", "key": "stop", "value": [""]},
+        {"type": "sing"},
+        {"type": ["\x1b", "\n"]},
         {"type": "user"},
+        {"type": "user", "text": " \n"},
         {"type": "user", "text": 7},
         {"type": "user", "text": "x" * 1_000_001},
         {"type": "load", "messages": "all"},
@@ -127,8 +132,11 @@ def test_a_bad_request_is_answered_in_one_line_and_forgotten(request_: Any) -> N
     assert conversation == Messages([])
 
 
-def test_types_that_are_not_known_are_passed_over() -> None:
-    assert len(converse({"type": "sing"}, {"type": "messages"})) == 2
+def test_every_type_of_request_is_known_and_in_the_help() -> None:
+    for kind in REQUESTS:
+        refused = [event.message for event in converse({"type": kind}) if isinstance(event, Failed)]
+        assert not any("type of request" in message for message in refused)
+        assert re.search(rf"\b{kind}\b", chat.__doc__ or "")
 
 
 def test_stop_ends_the_reply_that_is_being_made() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.cli.prechecks import precheck
+from workbench.cli.prechecks import precheck, require_inputs
 from workbench.errors import BadInput
 from workbench.plan import make_plan
 from workbench.recipe_file import load_recipe
@@ -53,3 +53,20 @@ def test_what_would_fail_late_fails_now_on_its_line(
         check(tmp_path, RECIPE.replace(*change), chats)
     assert caught.value.line == line
     assert caught.value.file == str(tmp_path / "x.toml")
+
+
+def test_a_stage_alone_needs_what_comes_before_it(tmp_path: Path) -> None:
+    (tmp_path / "chats.jsonl").write_text(GOOD)
+    (tmp_path / "x.toml").write_text(RECIPE)
+    plan = make_plan(load_recipe(tmp_path / "x.toml"), home=tmp_path / "home")
+    require_inputs(plan, "corpus")
+    with pytest.raises(
+        BadInput, match=r"--only pack needs what corpus and tokenizer make.*--until tokenizer"
+    ):
+        require_inputs(plan, "pack")
+    for stage in plan.stages[:2]:
+        plan.store.start(stage.makes)
+        plan.store.publish(stage.makes, stage=stage.name, settings={}, inputs={}, summary={})
+    require_inputs(plan, "pack")
+    with pytest.raises(BadInput, match="--only sft needs what pretrain makes"):
+        require_inputs(plan, "sft")

@@ -12,8 +12,13 @@ import pytest
 
 from workbench import cli
 from workbench.artifacts import MANIFEST
+from workbench.cli.plots import step_ticks
+from workbench.cli.watch import FIELDS
+from workbench.errors import BadInput
+from workbench.events import EventWriter
 from workbench.plan import Plan
 from workbench.runs import Run
+from workbench.stage_run import RunStatus, StageRun
 
 from .conftest import Workbench, write_run
 
@@ -243,3 +248,79 @@ def test_a_closed_pipe_is_a_quiet_end(run: Run, home: Path) -> None:
     done = in_a_shell("workbench metrics canned-run | head -1; echo ${PIPESTATUS[0]}", home=home)
     assert done.stderr == ""
     assert done.stdout.splitlines()[-1] == "0"
+
+
+def test_a_run_that_could_not_work_is_not_made(workbench: Workbench, recipe: Path, home: Path) -> None:
+    for arguments in (["--only", "pack"], ["--until", "corpus", "--only", "pack"], ["--name", "../x"]):
+        told = workbench("run", recipe, *arguments)
+        assert (told.code, told.out) == (2, "")
+        assert told.err.count("\n") == 1
+    assert not (home / "runs").exists()
+
+
+@pytest.mark.parametrize("verb", [["runs"], ["show", "x"], ["plan", "canned.toml"], ["run", "canned.toml"]])
+def test_a_home_that_can_be_none_is_refused(
+    workbench: Workbench, recipe: Path, monkeypatch: pytest.MonkeyPatch, verb: list[str]
+) -> None:
+    for home, says in (("text.txt", "is a file"), ("text.txt/x", "is a file"), ("", "--home is empty")):
+        told = workbench(*verb, "--home", home)
+        assert (told.code, told.out) == (2, "")
+        assert says in told.err and told.err.count("\n") == 1
+    monkeypatch.setenv("WORKBENCH_HOME", "text.txt")
+    assert workbench(*verb).code == 2
+
+
+def test_a_finished_run_is_not_told_to_be_resumed(workbench: Workbench, plan: Plan) -> None:
+    run = write_run(plan, state="finished", exit_code=0)
+    for verb in ("pause", "save"):
+        told = workbench(verb, "canned-run")
+        assert (told.code, told.err) == (2, f"canned-run is finished; nothing to {verb}\n")
+    with pytest.raises(BadInput, match=r"only a live run takes requests$"):
+        run.request("save")
+
+
+def test_metrics_of_a_stage_that_has_none(workbench: Workbench, run: Run) -> None:
+    told = workbench("metrics", "canned-run", "nosuchstage")
+    assert (told.code, told.out) == (3, "")
+    assert "corpus, tokenizer, pack, pretrain" in told.err
+    for arguments in (["corpus"], ["corpus", "--csv"]):
+        told = workbench("metrics", "canned-run", *arguments)
+        assert (told.code, told.out) == (0, "")
+        assert told.err == "canned-run has logged no metrics in corpus\n"
+
+
+def test_an_empty_log_is_said_to_be_one(workbench: Workbench, run: Run) -> None:
+    for empty in (lambda: run.log_path.write_text(""), run.log_path.unlink):
+        empty()
+        told = workbench("log", "canned-run")
+        assert (told.code, told.out) == (0, "")
+        assert "the log is empty" in told.err
+
+
+def test_a_field_without_a_value_is_not_there_yet(workbench: Workbench, run: Run) -> None:
+    told = workbench("status", "canned-run", "--field", "val_loss")
+    assert (told.code, told.out, told.err) == (0, "", "val_loss: none\n")
+    (run.path / "status.json").write_text('{"state": "pending"}')
+    told = workbench("status", "canned-run", "--field", "loss")
+    assert (told.code, told.out, told.err) == (0, "", "loss: not yet\n")
+
+
+def test_every_field_of_a_status_is_known(run: Run) -> None:
+    """Whatever the worker's code puts into a status can be asked for before it is there."""
+    shown = set(run.status()) | {"name", "state"}
+    assert shown <= set(FIELDS)
+    status, folder = RunStatus(), run.path
+    handle = StageRun(run, stage="x", folder=folder, events=EventWriter(run.events_path), status=status)
+    figures = ("loss", "val_loss", "val_bpb", "learning_rate", "tokens", "tokens_per_second", "grad_norm")
+    handle.emit("metric", step=1, **dict.fromkeys(figures, 1.0))
+    handle.progress(1, 2, "steps")
+    assert set(status.snapshot()) <= set(FIELDS)
+
+
+def test_steps_are_whole_numbers(workbench: Workbench, run: Run) -> None:
+    lines = workbench("plot", "canned-run").out.splitlines()
+    assert lines[-1].split() == ["1", "5", "10", "15", "20"]
+    assert sum("┌" in line for line in lines) == 1  # the frame, and no box for one curve
+    assert step_ticks([1, 2], most=7) == [1, 2]
+    assert step_ticks([10, 4000], most=7) == [10, 1000, 2000, 3000, 4000]
+    assert step_ticks([5], most=7) == [5]

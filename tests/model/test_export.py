@@ -96,3 +96,11 @@ def test_a_copy_that_computes_something_else_never_appears(
     with pytest.raises(Damaged, match="other logits"):
         export_hf(checkpoint, tmp_path / "mine", check_with_transformers=False)
     assert [path.name for path in tmp_path.iterdir()] == ["step-000010"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for output in (Path("/proc/x"), tmp_path / "file" / "mine"):
+        with pytest.raises(BadInput, match=f"^{output}: cannot be made") as caught:
+            export_hf(checkpoint, output, check_with_transformers=False)
+        assert "tmp-" not in str(caught.value)

@@ -48,11 +48,11 @@ def new(
     import re
 
     from workbench.files import write_atomic
-    from workbench.recipe_file import find_recipe
+    from workbench.recipe_file import NAME, NAME_RULE, find_recipe
 
     stem = name.removesuffix(".toml")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", stem):
-        raise BadInput(f"{name!r} is not a recipe name", fix="use letters, digits, dot, dash and underscore")
+    if not NAME.fullmatch(stem):
+        raise BadInput(f"{name!r} is not a recipe name", fix=NAME_RULE)
     target = Path(f"{stem}.toml")
     if target.exists():
         raise BadInput("is there already", file=target, fix="choose another name or delete it first")
@@ -208,12 +208,13 @@ def run(
 
     The last line on stdout is the run's name. The same recipe with the same settings is the same run: run it
     again and it goes on where it was cut off, follows it while it lives, or returns at once when it is
-    finished. Ctrl-C asks whether to stop or detach; closing the terminal never stops a run.
+    finished. Ctrl-C asks whether to stop or detach; closing the terminal never stops a run. In a script,
+    SIGTERM or SIGINT sent to a watching `run` stops the run with everything saved.
 
     Example: workbench run quickstart --set pretrain.tokens=4M
     """
     from workbench.cli.foreground import watch_run
-    from workbench.cli.prechecks import precheck
+    from workbench.cli.prechecks import precheck, require_inputs
     from workbench.launcher import launch
     from workbench.plan import make_plan
     from workbench.recipe_file import load_recipe, parse_assignments
@@ -221,7 +222,11 @@ def run(
 
     loaded = load_recipe(recipe, parse_assignments(assignments or []))
     planned = make_plan(loaded, home=home, name=name)
+    if until is not None and only is not None:
+        raise BadInput("--until and --only exclude each other", fix="leave one of them out")
     if not Run(planned.home / "runs" / planned.name).is_alive():  # a live run is only followed
+        if only is not None:
+            require_inputs(planned, only, again=only in (force or ()))
         precheck(planned, loaded)
     started = launch(planned, until=until, only=only, force=force or [])
     if detach:

@@ -23,6 +23,7 @@ from workbench.cli.speaker import ModelSpeaker, Speaker, sampling_of
 from workbench.data.conversations import ROLES, Message
 from workbench.errors import BadInput, ExitCode, WorkbenchError
 from workbench.runs import find_home
+from workbench.safe_text import one_line
 
 DEFAULTS: dict[str, Any] = {
     "temperature": 0.0,
@@ -34,6 +35,7 @@ DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "stop": [],
 }
+REQUESTS = ("user", "regenerate", "stop", "set", "system", "reset", "load", "messages")
 LONGEST_LINE = 4_000_000
 LONGEST_TEXT = 1_000_000
 
@@ -66,7 +68,10 @@ class ChatSession:
     def _answer(self, request: Mapping[str, Any], stop: Callable[[], bool]) -> Iterator[dict[str, Any]]:
         kind = request.get("type")
         if kind == "user":
-            yield from self._speak([*self._messages, Message("user", _text(request))], stop)
+            text = _text(request)
+            if not text.strip():
+                raise BadInput("an empty message says nothing", fix="give it a text")
+            yield from self._speak([*self._messages, Message("user", text)], stop)
         elif kind == "regenerate":
             messages = list(self._messages)
             if not messages or messages[-1].role != "assistant":
@@ -90,6 +95,11 @@ class ChatSession:
         elif kind is None:
             raise BadInput(
                 "that line is not a request", fix='write {"type": "user", "text": "…"} on one line'
+            )
+        else:
+            raise BadInput(
+                f"{one_line(str(kind), 40)!r} is not a type of request",
+                fix=f"there are {', '.join(REQUESTS)}",
             )
 
     def _conversation(self) -> dict[str, Any]:

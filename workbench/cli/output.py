@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -12,12 +13,35 @@ from typing import Annotated, Any
 
 import typer
 
+from workbench.errors import BadInput
 from workbench.safe_text import one_line, safe_text
+
+
+def _given_home(text: str) -> Path:
+    if not text:  # a shell variable that is not set
+        raise BadInput("--home is empty", fix="name a folder, or leave --home out")
+    return Path(text)
+
+
+def _usable_home(option: Path | None) -> Path | None:
+    """The option as it is. Raises BadInput when a file is where the home, or a folder above it, should be."""
+    from workbench.runs import find_home
+
+    home = find_home(option)
+    there = next(each for each in (home, *home.parents) if os.path.exists(each))
+    if not there.is_dir():
+        raise BadInput("a home is a folder and this is a file", file=there, fix="choose another --home DIR")
+    return option
+
 
 Home = Annotated[
     Path | None,
     typer.Option(
-        "--home", help="Where runs/ and store/ live [default: $WORKBENCH_HOME, else the XDG data directory]"
+        "--home",
+        metavar="DIR",
+        parser=_given_home,
+        callback=_usable_home,
+        help="Where runs/ and store/ live [default: $WORKBENCH_HOME, else the XDG data directory]",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]

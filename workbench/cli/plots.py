@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 from collections.abc import Mapping, Sequence
 
 MOST_POINTS = 400
+MOST_TICKS = 7
 _COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
 
@@ -23,11 +25,22 @@ def draw_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], m
         shown_xs, shown_ys = decimate(xs, ys, MOST_POINTS)
         signal = figure.signal(shown_xs, shown_ys, marker="braille")
         signal.line(True)
-        signal.label(label)
+        if len(curves) > 1:  # of one alone the title tells
+            signal.label(label)
         figure.draw(signal)
+    figure.ruler("x").ticks(step_ticks([x for xs, _ in curves.values() for x in xs], most=MOST_TICKS))
     title = ", ".join(f"{label} {ys[-1]:.4g}" for label, (_, ys) in curves.items())
     drawn = _COLOURS.sub("", str(figure.build()))  # it resets colours even where there are none
     return f"{metric} by step: {title}\n{drawn}".rstrip()
+
+
+def step_ticks(xs: Sequence[float], *, most: int) -> list[int]:
+    """At most `most` + 1 whole numbers from the first to the last x, round ones: a step is never a fraction."""
+    first, last = math.floor(min(xs)), math.ceil(max(xs))
+    least = max(1, (last - first) / most)
+    unit = 10 ** math.floor(math.log10(least))
+    apart = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= least)
+    return [first, *range((first // apart + 1) * apart, last + 1, apart)]
 
 
 def decimate(xs: Sequence[float], ys: Sequence[float], most: int) -> tuple[list[float], list[float]]:

@@ -28,6 +28,23 @@ def precheck(plan: Plan, loaded: LoadedRecipe) -> None:
             _check_stage(stage.table(), stage.name, loaded)
 
 
+def require_inputs(plan: Plan, only: str, *, again: bool = False) -> None:
+    """Raise BadInput when the stage `only` cannot run alone because an earlier one has made nothing yet."""
+    stage = plan.stage(only)
+    if plan.store.exists(stage.makes) and not again:
+        return
+    wanted = {*stage.inputs.values(), *stage.checkpoints.values()}
+    missing = [
+        each.name for each in plan.stages if each.makes in wanted and not plan.store.exists(each.makes)
+    ]
+    if missing:
+        raise BadInput(
+            f"--only {only} needs what {' and '.join(missing)} make{'s' if len(missing) == 1 else ''}, "
+            "and that is not made yet",
+            fix=f"run it with --until {missing[-1]} first, or leave --only out",
+        )
+
+
 def _check_stage(table: Table, name: str, loaded: LoadedRecipe) -> None:
     key = "tasks" if isinstance(table, Eval) else "sources"
     try:

@@ -91,10 +91,9 @@ def _ask(name: str, request: str, home: Home) -> None:
     from workbench.runs import find_home, open_run
 
     run = open_run(find_home(home), name)
-    if run.state() not in ("running", "paused"):
-        raise BadInput(
-            f"{run.name} is {run.state()}; nothing to {request}",
-            fix=f"`workbench resume {run.name}` starts it again",
-        )
+    state = run.state()
+    if state not in ("running", "paused"):
+        fix = None if state == "finished" else f"`workbench resume {run.name}` starts it again"
+        raise BadInput(f"{run.name} is {state}; nothing to {request}", fix=fix)
     run.request(request)
     result(f"{run.name} was asked to {request}")

@@ -45,6 +45,8 @@ def generate(
 ) -> None:
     """Continue a text with a model.
 
+    Draws at temperature 0.8 unless told otherwise; `workbench chat` is greedy.
+
     Example: workbench generate quickstart/pretrain --prompt "os.path.join(" --temperature 0
     """
     import time
@@ -109,7 +111,10 @@ def chat(
     """Talk to a model.
 
     Slash commands: /help /system /set /reset /save /load /regenerate /compare /exit. Ctrl-C stops a reply,
-    Ctrl-D leaves. With --json it speaks JSON lines over stdin and stdout: {"type": "user", "text": "Hi"}.
+    Ctrl-D leaves. Replies are greedy, the same every time, until you `/set temperature 0.8`.
+
+    With --json it speaks JSON lines over stdin and stdout: {"type": "user", "text": "Hi"}. The types are
+    user, system (text), set (key, value), load (messages), regenerate, stop, reset and messages.
 
     Example: workbench chat quickstart
     """

@@ -13,6 +13,11 @@ from workbench.errors import BadInput, ExitCode
 STATE_GLYPHS = {
     "pending": "○", "running": "●", "paused": "◐", "finished": "✓", "failed": "✗", "stopped": "◌", "crashed": "?",
 }  # fmt: skip
+FIELDS = (
+    "name", "state", "pid", "host", "started_at", "heartbeat", "finished_at", "stage", "step", "progress", "loss",
+    "val_loss", "val_bpb", "learning_rate", "tokens", "tokens_per_second", "waits_for", "error", "exit_code",
+)  # fmt: skip
+"""All that a status ever holds."""
 NOT_COUNTS = ("pid", "started_at", "heartbeat", "finished_at")
 Stage = Annotated[str | None, typer.Argument(metavar="[STAGE]", help="Only this stage.")]
 
@@ -118,8 +123,8 @@ def log(
     from workbench.runs import find_home, open_run
 
     path = open_run(find_home(home), name).log_path
-    if not path.exists():
-        say(f"{path}: the worker has written nothing yet")
+    if not path.exists() or not path.stat().st_size:
+        say("the log is empty: the worker only writes here when something is wrong")
         return
     with open(path, encoding="utf-8", errors="replace") as file:
         for line in deque(file, maxlen=max(1, lines)):
@@ -140,16 +145,18 @@ def status(
 
     Example: workbench status quickstart --field step
     """
-    from workbench.runs import find_home, open_run
+    from workbench.runs import LIVE, find_home, open_run
 
     run = open_run(find_home(home), name)
     facts: dict[str, Any] = {"name": run.name, **run.status(), "state": run.state()}
     if field is not None:
-        if field not in facts:
-            raise BadInput(
-                f"{field!r} is not a field of {run.name}", fix=f"there are {', '.join(sorted(facts))}"
-            )
-        result("" if facts[field] is None else str(facts[field]))
+        if field not in facts and field not in FIELDS:
+            known = ", ".join(sorted({*FIELDS, *facts}))
+            raise BadInput(f"{field!r} is not a field of a status", fix=f"there are {known}")
+        if facts.get(field) is None:
+            say(f"{field}: {'not yet' if run.state() in LIVE else 'none'}")
+        else:
+            result(str(facts[field]))
     elif json:
         print_json(facts)
     else:
@@ -173,9 +180,16 @@ def metrics(
     import csv as csv_writer
     import sys
 
+    from workbench.launcher import frozen_plan
     from workbench.runs import find_home, open_run
 
-    events = open_run(find_home(home), name).metrics(stage)
+    run = open_run(find_home(home), name)
+    if stage is not None:
+        frozen_plan(run).stage(stage)
+    events = run.metrics(stage)
+    if not events:
+        say(f"{run.name} has logged no metrics{f' in {stage}' if stage is not None else ''}")
+        return
     rows = [{key: value for key, value in event.items() if key not in ("kind", "seq")} for event in events]
     if csv:
         columns = list(dict.fromkeys(key for row in rows for key in row))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import BadInput, Damaged
-from workbench.files import TEMPORARY_PREFIX, disk_errors_named, publish_folder
+from workbench.files import TEMPORARY_PREFIX, disk_error, disk_errors_named, publish_folder
 from workbench.model.folder import load_model
 from workbench.model.transformer import Decoder
 
@@ -64,7 +64,7 @@ def export_hf(
     building = output.with_name(f"{TEMPORARY_PREFIX}{output.name}-{secrets.token_hex(4)}")
     try:
         with disk_errors_named(output):
-            building.mkdir(parents=True)
+            _make_folder(building, output)
             files = [name for name in (*REQUIRED, *TOKENIZER_FILES) if (source / name).is_file()]
             for name in files:
                 shutil.copyfile(source / name, building / name)
@@ -87,6 +87,16 @@ def export_hf(
         checked_with=tuple(checks),
         max_difference=max(checks.values()),
     )
+
+
+def _make_folder(building: Path, output: Path) -> None:
+    try:
+        building.mkdir(parents=True)
+    except OSError as error:
+        if disk_error(error, output):
+            raise
+        fix = "name a new folder where you may write"
+        raise BadInput(f"cannot be made: {error.strerror}", file=output, fix=fix) from None
 
 
 def _random_ids(model: Decoder) -> Tensor:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 BUCKETS = 2048
 """Twice the dots of the widest terminal; a run of any length is kept in at most this many."""
 
+LEAST_SPAN = 0.05
+"""The y axis spans at least this share of its values: a loss that wavers by 1 % is not to look like a fall."""
+
 SMOOTHINGS = (0.0, 0.6, 0.9, 0.98)
 
 
@@ -107,12 +110,14 @@ def by_column(points: Sequence[Point], values: Sequence[float], *, end: int, col
 
 
 def full_range(values: Sequence[float]) -> tuple[float, float]:
-    """From the smallest to the largest value, never empty."""
-    low, high = min(values), max(values)
-    if low == high:
-        room = abs(low) * 0.05 or 1.0
-        return low - room, high + room
-    return low, high
+    """From the smallest to the largest value, at least LEAST_SPAN."""
+    return _spread(min(values), max(values))
+
+
+def _spread(low: float, high: float) -> tuple[float, float]:
+    least = LEAST_SPAN * max(abs(low), abs(high)) or 1.0
+    room = max(least - (high - low), 0.0) / 2
+    return low - room, high + room
 
 
 def focus_range(values: Sequence[float]) -> tuple[float, float]:
@@ -124,7 +129,7 @@ def focus_range(values: Sequence[float]) -> tuple[float, float]:
     low, high = full_range(values)
     late_low, late_high = full_range(values[len(values) // 2 :])
     room = (late_high - late_low) / 0.75
-    return max(low, late_low - 0.05 * room), min(high, late_low + 0.95 * room)
+    return _spread(max(low, late_low - 0.05 * room), min(high, late_low + 0.95 * room))
 
 
 def snapped(low: float, high: float) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tui import words
 from tui.curves import Curve, Point
 from workbench.events import Event, EventReader
 from workbench.runs import LIVE, Run, list_runs
@@ -50,6 +51,7 @@ class StageSeen:
     unit: str = ""
     seconds: float | None = None
     seconds_left: float | None = None
+    summary: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class CurveSeen:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something the run said: `kind` is note, warning, error, checkpoint or stage_finished."""
+    """Something the run said: `kind` is note, warning or error, or the state in which the run ended."""
 
     at: float
     kind: str
@@ -81,7 +83,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class RunSeen:
-    """A run as it is now. `figures` holds the newest metrics of each stage by name."""
+    """A run as it is now. `figures` and `samples` hold the newest of each stage by name.
+
+    `seconds` is what its workers spent until `told_at`, its newest event: the time it lay stopped is not in it.
+    """
 
     name: str
     path: Path
@@ -90,11 +95,12 @@ class RunSeen:
     stage: str = ""
     figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     curves: Mapping[str, CurveSeen] = field(default_factory=dict)
-    sample: Sample | None = None
+    samples: Mapping[str, Sample] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     checkpoint_at: float | None = None
     checkpoint_step: int | None = None
-    started_at: float | None = None
+    seconds: float = 0.0
+    told_at: float | None = None
     ended_at: float | None = None
     heard_at: float | None = None
     behind: bool = False
@@ -155,7 +161,10 @@ class RunFeed:
         self._measured: dict[str, dict[int, float]] = {}
         self._seen_curves: dict[str, CurveSeen] = {}
         self._paces: dict[str, deque[tuple[float, float]]] = {}
+        self._samples: dict[str, Sample] = {}
         self._started: dict[str, float] = {}
+        self._spent: dict[str, float] = {}
+        self._made: set[str] = set()
         self._notes: deque[Note] = deque(maxlen=_NOTES_KEPT)
         self._seen = RunSeen(name=one_line(run.name, 120), path=run.path)
 
@@ -178,30 +187,40 @@ class RunFeed:
             stages=tuple(self._with_state_of_run(one, state) for one in self._stages.values()),
             figures={name: dict(figures) for name, figures in self._figures.items()},
             curves=self._curves_seen(),
+            samples=dict(self._samples),
             notes=tuple(self._notes),
         )
 
     def _fold(self, event: Event) -> None:
         """Take one event in. Unknown kinds and fields of the wrong type are passed over."""
-        at, name = _number(event.get("time")) or 0.0, one_line(str(event.get("stage") or ""), 20)
+        told_at, seconds = self._seen.told_at, self._seen.seconds
+        at, name = _number(event.get("time")) or told_at or 0.0, one_line(str(event.get("stage") or ""), 20)
+        if told_at is not None and event["kind"] != "run_started":
+            seconds += max(at - told_at, 0.0)
         stage = self._stages.setdefault(name, StageSeen(name)) if name else None
-        self._seen = replace(self._seen, heard_at=at, stage=name or self._seen.stage)
+        self._seen = replace(
+            self._seen, told_at=at, seconds=seconds, heard_at=at, stage=name or self._seen.stage
+        )
         match event["kind"], stage:
             case "run_started", _:
-                self._seen = replace(self._seen, started_at=self._seen.started_at or at, ended_at=None)
+                self._leave_stage(told_at)  # what a killed worker was at ends with its last words
+                self._seen = replace(self._seen, ended_at=None)
             case "run_finished", _:
+                self._leave_stage(at)
                 self._seen = replace(self._seen, ended_at=at)
+                state = one_line(str(event.get("state") or "ended"), 20)
+                self._notes.append(Note(at, state, f"after {words.span(seconds)}"))
             case "stage_started", StageSeen():
                 self._started[name] = at
-                self._stages[name] = replace(stage, state="running", seconds=None)
+                self._stages[name] = replace(stage, state="running", seconds=None, summary={})
             case "stage_progress", StageSeen():
                 self._fold_progress(stage, event, at)
             case "stage_finished", StageSeen():
                 self._fold_finished(stage, event, at)
             case "metric", StageSeen():
                 self._fold_metric(name, event)
-            case "sample", _:
-                self._seen = replace(self._seen, sample=_sample(event))
+            case "sample", StageSeen():
+                self._samples[name] = _sample(event)
             case "checkpoint", _:
                 step = event.get("step")
                 self._seen = replace(
@@ -229,12 +248,28 @@ class RunFeed:
         )
 
     def _fold_finished(self, stage: StageSeen, event: Event, at: float) -> None:
-        reused = bool(event.get("reused"))
-        seconds = _number(event.get("seconds"))
-        if seconds is None and stage.name in self._started:
-            seconds = at - self._started[stage.name]
-        state = "reused" if reused else "finished"
-        self._stages[stage.name] = replace(stage, state=state, seconds=seconds, seconds_left=None)
+        """What a run made itself stays made by it: a worker that goes on finds it and calls it reused."""
+        seconds, summary = _number(event.get("seconds")), event.get("summary")
+        began = self._started.pop(stage.name, at)
+        if not event.get("reused"):
+            self._made.add(stage.name)
+            self._spend(stage.name, at - began if seconds is None else seconds)
+        self._stages[stage.name] = replace(
+            stage,
+            state="finished" if stage.name in self._made else "reused",
+            seconds=self._spent.get(stage.name, 0.0),
+            seconds_left=None,
+            summary=summary if isinstance(summary, dict) else {},
+        )
+
+    def _leave_stage(self, at: float | None) -> None:
+        """A stage that is cut off keeps its time: taken up again, it took what all its workers spent on it."""
+        while at is not None and self._started:
+            name, began = self._started.popitem()
+            self._spend(name, at - began)
+
+    def _spend(self, name: str, seconds: float) -> None:
+        self._spent[name] = self._spent.get(name, 0.0) + max(seconds, 0.0)
 
     def _fold_metric(self, name: str, event: Event) -> None:
         figures = self._figures.setdefault(name, {})

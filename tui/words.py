@@ -25,8 +25,8 @@ RUN_SIGNS = {
     "paused": Sign("◐", "paused", "$warning"),
     "finished": Sign("✓", "finished", "$success"),
     "failed": Sign("✗", "failed", "$error"),
-    "stopped": Sign("■", "stopped", "$warning"),
-    "crashed": Sign("!", "crashed", "$error"),
+    "stopped": Sign("◌", "stopped", "$warning"),
+    "crashed": Sign("?", "crashed", "$error"),
 }
 
 STAGE_SIGNS = {
@@ -36,8 +36,8 @@ STAGE_SIGNS = {
     "finished": Sign("✓", "done", "$success"),
     "reused": Sign("✓", "reused", "$dim"),
     "failed": Sign("✗", "failed", "$error"),
-    "stopped": Sign("■", "stopped", "$warning"),
-    "crashed": Sign("!", "crashed", "$error"),
+    "stopped": Sign("◌", "stopped", "$warning"),
+    "crashed": Sign("?", "crashed", "$error"),
 }
 
 _UNKNOWN = Sign("?", "unknown", "$warning")

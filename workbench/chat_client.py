@@ -25,7 +25,7 @@ From the child
     {"type": "messages", "messages": [M…]}
     {"type": "error", "message": LINE}     the request failed, the child goes on
 Requests are answered in order; `stop` is heard while a reply is being made, all others wait for its end.
-A type the child does not know is answered by `error`; the view ignores those it does not know, and both sides keys.
+A type the child does not know is answered by `error`; the view passes over those it does not know, and both over keys.
 A failure to load: one line on stderr and an exit code of
 `workbench.errors.ExitCode`. Text is passed as it is: the view cleans it (`safe_text.SafeStream`).
 

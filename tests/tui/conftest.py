@@ -51,7 +51,7 @@ def write_run(
         write(at + 10, "stage_finished", stage=stage, reused=stage == "tokenizer", seconds=10.0, summary={})
     write(start + 30, "stage_started", stage="pretrain", reused=False)
     for note in notes:
-        write(start + 31, "note", stage="pretrain", text=note)
+        write(start + 30, "note", stage="pretrain", text=note)
     for step in range(1, steps + 1):
         at = start + 30 + step * 0.25
         loss = 2.1 + 6.2 * math.exp(-step / 60) + 0.08 * math.sin(step * 12.9898) * math.cos(step * 78.233)

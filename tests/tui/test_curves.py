@@ -59,11 +59,19 @@ def test_a_merged_point_counts_as_its_steps() -> None:
 
 
 def test_focus_gives_the_later_half_at_least_60_percent_of_the_height() -> None:
-    losses = [2.6 + 9.4 * math.exp(-step / 40) for step in range(1000)]
+    losses = [2.6 + 9.4 * math.exp(-step / 200) for step in range(1000)]
     low, high = snapped(*focus_range(losses))
     late = losses[500:]
     assert (max(late) - min(late)) / (high - low) >= 0.6
     assert low <= min(late) and high >= max(late)
+
+
+def test_a_loss_that_wavers_by_a_percent_does_not_fill_the_height() -> None:
+    losses = [3.30 + 0.03 * math.cos(step) for step in range(400)]
+    for chosen in (full_range, focus_range):
+        low, high = snapped(*chosen(losses))
+        assert (max(losses) - min(losses)) / (high - low) < 0.5
+        assert low < min(losses) and max(losses) < high
 
 
 def test_a_flat_curve_has_a_range() -> None:

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from tui.feed import RunFeed, read_log_tail, read_rows, seconds_left
+from workbench.cli.facts import History
 from workbench.runs import Run
 
 MakeRun = Any
 
 
-def test_a_run_is_told_by_its_events(make_run: MakeRun) -> None:
+def test_a_run_is_told_by_its_events(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.feed.READ_SECONDS", 60.0)  # on a crowded machine a tenth is too little
     seen = RunFeed(make_run(state="stopped", steps=400)).look()
     assert [(stage.name, stage.state) for stage in seen.stages[:5]] == [
         ("corpus", "finished"),
@@ -28,7 +30,7 @@ def test_a_run_is_told_by_its_events(make_run: MakeRun) -> None:
     assert len(seen.curves["pretrain"].points) == 400
     assert [step for step, _ in seen.curves["pretrain"].measured] == [100, 200, 300, 400]
     assert seen.checkpoint_step == 400
-    assert seen.sample is not None and seen.sample.prompt == "os.listdir"
+    assert seen.samples["pretrain"].prompt == "os.listdir" and "sft" not in seen.samples
     assert not seen.behind and not seen.is_live
 
 
@@ -115,3 +117,64 @@ def test_the_time_left_follows_the_newest_pace() -> None:
     assert seconds_left(deque([(0.0, 0.0)]), 100.0) is None
     assert seconds_left(deque([(0.0, 0.0), (10.0, 50.0)]), None) is None
     assert seconds_left(deque([(0.0, 5.0), (10.0, 5.0)]), 100.0) is None
+
+
+def write_events(run: Run, *events: tuple[float, str, dict[str, Any]]) -> None:
+    lines = [json.dumps({"time": at, "kind": kind, **fields}) for at, kind, fields in events]
+    run.events_path.write_text("\n".join(lines) + "\n")
+
+
+def stage(name: str, **fields: Any) -> dict[str, Any]:
+    return {"stage": name, **fields}
+
+
+def test_a_run_that_was_stopped_and_resumed_made_what_it_made(make_run: MakeRun) -> None:
+    run: Run = make_run(state="finished")
+    summary = {"documents": 4541}
+    write_events(
+        run,
+        (100.0, "run_started", {}),
+        (100.0, "stage_started", stage("pack")),
+        (101.0, "stage_progress", stage("pack", done=0, unit="documents")),
+        (110.0, "stage_finished", stage("pack", reused=False, seconds=10.0, summary=summary)),
+        (110.0, "stage_started", stage("sft")),
+        (125.0, "run_finished", {"state": "stopped"}),
+        (900.0, "run_started", {}),
+        (900.0, "stage_started", stage("pack", reused=True)),
+        (900.0, "stage_finished", stage("pack", reused=True, seconds=0.0, summary=summary)),
+        (900.0, "stage_started", stage("tokenizer", reused=True)),
+        (900.0, "stage_finished", stage("tokenizer", reused=True, seconds=0.0)),
+        (900.0, "stage_started", stage("sft")),
+        (920.0, "stage_finished", stage("sft", reused=False, seconds=20.0, summary={})),
+        (921.0, "run_finished", {"state": "finished"}),
+    )
+    seen = RunFeed(run).look()
+    stages = {one.name: one for one in seen.stages}
+    assert (stages["pack"].state, stages["pack"].seconds) == ("finished", 10.0)
+    assert stages["pack"].summary == summary
+    assert (stages["sft"].state, stages["sft"].seconds) == ("finished", 35.0)
+    assert stages["tokenizer"].state == "reused"
+    assert seen.seconds == 46.0  # 25 before it was stopped, 21 after
+    assert [(note.kind, note.text) for note in seen.notes] == [
+        ("stopped", "after 25s"),
+        ("finished", "after 46s"),
+    ]
+
+
+def test_the_time_of_a_run_is_the_one_that_show_tells(make_run: MakeRun) -> None:
+    run: Run = make_run(state="finished")
+    write_events(
+        run,
+        (100.0, "run_started", {}),
+        (100.0, "stage_started", stage("pretrain")),
+        (130.0, "note", stage("pretrain", text="killed after this")),
+        (500.0, "run_started", {}),
+        (500.0, "stage_started", stage("pretrain")),
+        (512.0, "stage_finished", stage("pretrain", reused=False, seconds=12.0, summary={})),
+        (512.0, "run_finished", {"state": "finished"}),
+    )
+    history = History.of(run.events())
+    seen = RunFeed(run).look()
+    told = seen.stage_seen("pretrain")
+    assert seen.seconds == history.seconds == 42.0
+    assert told is not None and told.seconds == history.spent["pretrain"] == 42.0

@@ -76,7 +76,7 @@ async def test_the_list_shows_state_in_glyph_and_word(make_run: MakeRun, tmp_pat
     app = WorkbenchApp(tmp_path)
     async with running(app) as pilot:
         await until(pilot, lambda: "good" in text_of(app))
-        for said in ("✓ finished", "✗ failed", "! crashed"):
+        for said in ("✓ finished", "✗ failed", "? crashed"):
             assert said in text_of(app)
 
 
@@ -87,7 +87,7 @@ async def test_a_run_shows_stages_figures_loss_and_sample(make_run: MakeRun, tmp
         await until(pilot, lambda: "pretrain loss" in text_of(app))
         shown = text_of(app)
         for said in (
-            "■ stopped",
+            "◌ stopped",
             "✓ corpus",
             "○ eval",
             "8.19k tok/s",
@@ -111,6 +111,33 @@ async def test_left_and_right_show_other_stages(make_run: MakeRun, tmp_path: Pat
         assert "tokenizer was made by an earlier run" in text_of(app)
         await pilot.press(*["right"] * 6)
         assert "pretrain loss" in text_of(app)
+
+
+async def test_a_stage_shows_its_own_sample_and_what_it_came_to(make_run: MakeRun, tmp_path: Path) -> None:
+    run: Run = make_run()
+    summary = {"vocab_size": 4096, "bytes_per_token": 3.6}
+    with run.events_path.open("a") as file:
+        for event in (
+            {"kind": "stage_progress", "stage": "tokenizer", "done": 0, "unit": "documents"},
+            {"kind": "stage_finished", "stage": "tokenizer", "seconds": 2.0, "summary": summary},
+            {
+                "kind": "stage_finished",
+                "stage": "tokenizer",
+                "reused": True,
+                "seconds": 0.0,
+                "summary": summary,
+            },
+        ):
+            file.write(json.dumps({"time": 1.7e9, **event}) + "\n")
+    app = WorkbenchApp(tmp_path)
+    async with running(app) as pilot:
+        await opened(pilot)
+        await pilot.press("left", "left", "left", "right")
+        shown = text_of(app)
+        assert "✓ done" in shown and "4,096" in shown and "3.60" in shown and "2s" in shown
+        assert "sample @400" not in shown and "earlier run" not in shown
+        await pilot.press("right", "right")
+        assert "sample @400" in text_of(app)
 
 
 @pytest.mark.parametrize(("key", "said"), [("s", "smooth 0.98"), ("a", "all"), ("l", "log")])
@@ -191,6 +218,33 @@ async def test_help_lists_exactly_the_keys_that_work(make_run: MakeRun, tmp_path
         assert isinstance(app.screen, RunScreen)
 
 
+async def test_help_fits_the_usual_terminal_and_hides_what_is_beneath(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    run: Run = make_run(state="running", now=time.time())
+    with lock_file(run.lock_path) or pytest.fail("the lock was not free"):
+        app = WorkbenchApp(tmp_path)
+        async with running(app) as pilot:
+            await opened(pilot)
+            keys = active_keys(app)
+            await pilot.press("question_mark")
+            await until(pilot, lambda: "Keys" in text_of(app))
+            shown = text_of(app)
+            assert all(said in shown for _, said in keys) and "○ waiting" in shown
+            assert "pretrain" not in shown and {line[0] for line in shown.splitlines()} == {" "}
+
+
+async def test_help_scrolls_where_the_terminal_is_short(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run()
+    app = WorkbenchApp(tmp_path)
+    async with running(app, (60, 12)) as pilot:
+        await opened(pilot)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "Keys" in text_of(app))
+        await pilot.press("end")
+        await until(pilot, lambda: "waiting" in text_of(app))
+
+
 async def test_escape_leaves_every_screen_for_the_one_before(make_run: MakeRun, tmp_path: Path) -> None:
     make_run()
     app = WorkbenchApp(tmp_path)
@@ -250,6 +304,16 @@ async def test_starting_shows_the_plan_first(tmp_path: Path, monkeypatch: pytest
         assert len(launched) == 1 and launched[0].startswith("mine-")
 
 
+async def test_a_recipe_that_takes_long_to_read_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StartScreen, "_find", lambda _: None)
+    app = WorkbenchApp(tmp_path)
+    async with running(app) as pilot:
+        await pilot.press("n")
+        await until(pilot, lambda: "reading the recipe…" in text_of(app))
+
+
 def chat_app(tmp_path: Path) -> tuple[WorkbenchApp, ChatScreen]:
     client = ChatClient([sys.executable, str(CHILD)])
     return WorkbenchApp(tmp_path), ChatScreen(tmp_path, "quickstart", client=client)
@@ -289,7 +353,26 @@ async def test_escape_stops_the_reply_before_it_leaves(tmp_path: Path) -> None:
         assert app.screen is chat
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, HomeScreen))
-        assert chat._client is not None and chat._client.returncode is not None
+        await until(pilot, lambda: chat._client is not None and chat._client.returncode is not None)
+
+
+@pytest.mark.parametrize("leave", ["escape", "/exit"])
+async def test_a_model_that_still_loads_is_left_at_once(tmp_path: Path, leave: str) -> None:
+    loads = ChatClient([sys.executable, "-c", "import time; time.sleep(60)"])
+    app, chat = WorkbenchApp(tmp_path), ChatScreen(tmp_path, "quickstart", client=loads)
+    async with running(app) as pilot:
+        app.push_screen(chat)
+        await until(pilot, lambda: "loading the model" in text_of(app))
+        await say(pilot, "hello")
+        await until(pilot, lambda: "hello" in text_of(app))
+        asked_at = time.monotonic()
+        if leave == "/exit":
+            await say(pilot, leave)
+        else:
+            await pilot.press(leave)
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+        assert time.monotonic() - asked_at < 1.5  # the child, which hears nothing, is given two seconds
+        await until(pilot, lambda: loads.returncode is not None)
 
 
 async def test_a_model_that_dies_is_explained(tmp_path: Path) -> None:

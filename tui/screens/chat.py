@@ -17,7 +17,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input, Static
-from textual.worker import get_current_worker
+from textual.worker import Worker, get_current_worker
 
 from tui.messages import ActionFailed, ChatHeard
 from tui.widgets.key_bar import KeyBar
@@ -126,24 +126,21 @@ class ChatScreen(Screen[None]):
         self.query_one(VerticalScroll).anchor()
         self._listen()
 
-    def on_unmount(self) -> None:
-        """End the child."""
-        if self._client is not None:
-            self._client.close()
-
     @work(thread=True, group="chat", exit_on_error=False)
     def _listen(self) -> None:
-        """Collect what the child says and hand it on in slices of FLUSH_SECONDS."""
-        worker = get_current_worker()
+        """Start the child, hear it until the screen is left, end it: a child that still loads takes seconds to."""
         if self._client is None:
             self._client = ChatClient.start(self._reference, home=self._home)
+        with self._client:
+            self._hear(self._client, get_current_worker())
+
+    def _hear(self, client: ChatClient, worker: Worker[None]) -> None:
+        """Collect what the child says and hand it on in slices of FLUSH_SECONDS."""
         ended = False
         while not (worker.is_cancelled or ended):
             heard: list[ChatEvent] = []
             until = time.monotonic() + FLUSH_SECONDS
-            while (left := until - time.monotonic()) > 0 and (
-                event := self._client.next_event(left)
-            ) is not None:
+            while (left := until - time.monotonic()) > 0 and (event := client.next_event(left)) is not None:
                 if isinstance(event, Token) and heard and isinstance(heard[-1], Token):
                     heard[-1] = Token(heard[-1].text + event.text)
                 else:
@@ -220,11 +217,11 @@ class ChatScreen(Screen[None]):
 
     def action_send(self, line: str) -> bool:
         """Send a typed line; False when it has to wait or cannot be sent."""
-        if self._client is None or self._replying:
-            return False
         if line.strip() in ("/exit", "/quit"):
             self.app.pop_screen()
             return True
+        if self._client is None or self._replying:
+            return False
         try:
             request = request_of(line)
         except BadInput as error:
@@ -243,8 +240,8 @@ class ChatScreen(Screen[None]):
         return True
 
     def action_back(self) -> None:
-        """Stop the reply, or leave."""
-        if self._replying and self._client is not None:
+        """Stop the reply, or leave; a model that still loads cannot hear `stop`."""
+        if self._replying and self._ready is not None and self._client is not None:
             self._client.send("stop")
         else:
             self.app.pop_screen()

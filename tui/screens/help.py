@@ -12,11 +12,11 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-LEGEND = "● running  ◐ paused  ✓ done  ✗ failed  ■ stopped  ! crashed  ○ waiting"
+LEGEND = "● running  ◐ paused  ✓ done  ✗ failed  ◌ stopped  ? crashed  ○ waiting"
 
 
 class HelpScreen(ModalScreen[None]):
-    """One line a key. Any of escape, q and ? closes it."""
+    """One line a key, scrolled where the terminal is short. Any of escape, q and ? closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,question_mark,f1,q", "dismiss", "close", tooltip="Close the help")
@@ -35,4 +35,4 @@ class HelpScreen(ModalScreen[None]):
         with VerticalScroll(id="dialog"):
             yield Static(Content.assemble(("Keys", "bold")))
             yield Static(table, id="keys")
-            yield Static(Content.styled(LEGEND, "$dim"))
+            yield Static(Content.styled(LEGEND, "$dim"), id="legend")

@@ -124,7 +124,7 @@ class RunScreen(Screen[None]):
         self.query_one(Tiles).show(tiles_of(seen, stage))
         curve = seen.curves.get(shown)
         self.query_one(LossChart).show(shown, curve, empty=_why_no_curve(shown, seen))
-        self.query_one(Story).show(seen.sample, seen.notes, now=now)
+        self.query_one(Story).show(seen.samples.get(shown), seen.notes, now=now)
 
     def action_stage(self, direction: int) -> None:
         """Show the neighbouring stage; past the last one, follow the run again."""

@@ -22,6 +22,7 @@ from workbench.errors import RecipeError, WorkbenchError
 from workbench.files import human_bytes, human_count, human_duration
 from workbench.safe_text import one_line, safe_text
 
+READING = "reading the recipe…"
 _MOST_RECIPES = 500
 
 
@@ -54,7 +55,7 @@ class StartScreen(Screen[None]):
             with VerticalScroll(id="plan", can_focus=False):
                 yield Static("", id="description", markup=False)
                 yield Static("", id="problems", markup=False)
-                yield Static("", id="summary", markup=False)
+                yield Static(READING, id="summary", markup=False)
                 yield Button("Start", id="start", variant="primary", compact=True, disabled=True)
         yield KeyBar()
 
@@ -92,7 +93,7 @@ class StartScreen(Screen[None]):
         self._planned = None
         self.query_one("#start", Button).disabled = True
         self.query_one("#description", Static).update(Content.styled(one_line(description, 400), "$dim"))
-        self._show("…")
+        self._show(READING)
         self._plan(name)
 
     @work(thread=True, exclusive=True, group="plan", exit_on_error=False)

@@ -32,9 +32,9 @@ def headline(seen: RunSeen, *, now: float, asked: str = "") -> Content:
     ]
     if asked and seen.is_live:
         parts.append((f"  {asked} asked for…", "$warning"))
-    if seen.started_at is not None:
-        until = now if seen.is_live else seen.ended_at or seen.heard_at or seen.started_at
-        parts.append((f"  {words.span(until - seen.started_at)}", "$dim"))
+    if seen.told_at is not None:
+        works = seen.is_live and seen.ended_at is None
+        parts.append((f"  {words.span(seen.seconds + (now - seen.told_at if works else 0.0))}", "$dim"))
     if seen.checkpoint_at is not None and seen.is_live:
         parts.append((f"  saved {words.age(now - seen.checkpoint_at)}", "$dim"))
     if seen.behind:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from textual import events
 from textual.content import Content
 
 from tui import words
@@ -16,22 +17,42 @@ _GLYPHS = frozenset(sign.glyph for sign in words.STAGE_SIGNS.values())
 
 
 class StageRail(StillText):
-    """What is done, what is running, what waits. A stage chosen by hand is underlined."""
+    """What is done, what is running, what waits: as much as fits, first the marks, then names, then figures.
+
+    A stage chosen by hand is underlined.
+    """
 
     DEFAULT_CSS = "StageRail { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }"
 
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self._stages: Sequence[StageSeen] = ()
+        self._shown = ""
+
     def show(self, stages: Sequence[StageSeen], *, shown: str = "") -> None:
         """Show `stages`; `shown` is the one chosen by hand, if any."""
-        line = rail(stages, shown=shown)
-        self.put(line if line.cell_length <= self.size.width else short_rail(stages, shown=shown))
+        self._stages, self._shown = stages, shown
+        lines = (
+            rail(stages, shown=shown),
+            rail(stages, shown=shown, figures=False),
+            short_rail(stages, shown=shown),
+            short_rail(stages, shown=shown, figures=False),
+        )
+        self.put(next((line for line in lines if line.cell_length <= self.size.width), lines[-1]))
+
+    def on_resize(self, _: events.Resize) -> None:
+        """Fit again."""
+        self.show(self._stages, shown=self._shown)
 
 
-def rail(stages: Sequence[StageSeen], *, shown: str = "") -> Content:
+def rail(stages: Sequence[StageSeen], *, shown: str = "", figures: bool = True) -> Content:
     """Every stage by name."""
-    return Content.styled(" ─ ", "$faint").join(_named(stage, shown=shown) for stage in stages)
+    return Content.styled(" ─ ", "$faint").join(
+        _named(stage, shown=shown, figures=figures) for stage in stages
+    )
 
 
-def short_rail(stages: Sequence[StageSeen], *, shown: str = "") -> Content:
+def short_rail(stages: Sequence[StageSeen], *, shown: str = "", figures: bool = True) -> Content:
     """Names only where something happens: `✓✓✓ ● pretrain 38 % ○○○`."""
     parts: list[Content] = []
     for stage in stages:
@@ -39,21 +60,24 @@ def short_rail(stages: Sequence[StageSeen], *, shown: str = "") -> Content:
         sign = words.stage_sign(stage.state)
         space = " " if parts and (named or parts[-1].plain.strip() not in _GLYPHS) else ""
         parts.append(
-            Content.assemble(space, _named(stage, shown=shown) if named else (sign.glyph, sign.color))
+            Content.assemble(
+                space,
+                _named(stage, shown=shown, figures=figures) if named else (sign.glyph, sign.color),
+            )
         )
     return Content.assemble(*parts)
 
 
-def _named(stage: StageSeen, *, shown: str) -> Content:
+def _named(stage: StageSeen, *, shown: str, figures: bool) -> Content:
     sign = words.stage_sign(stage.state)
     bold = " bold" if stage.state == "running" else ""
     name_color = "$dim" if stage.state in ("waiting", "reused") else "$foreground"
     underline = " underline" if stage.name == shown else ""
+    said = ""
     if stage.state in _SAY_THE_WORD:
         said = f" {sign.word}"
-    else:
-        share = words.share(stage.done, stage.total) if stage.state == "running" else ""
-        said = f" {share}" if share else ""
+    elif figures and stage.state == "running" and (share := words.share(stage.done, stage.total)):
+        said = f" {share}"
     return Content.assemble(
         (f"{sign.glyph} ", sign.color + bold),
         (stage.name, name_color + bold + underline),

@@ -12,7 +12,12 @@ from tui import words
 from tui.feed import Note, Sample
 from tui.widgets.still import StillText
 
-_SIGNS = {"note": ("·", "$dim"), "warning": ("!", "$warning"), "error": ("✗", "$error")}
+_SIGNS = {
+    "note": ("·", "$dim"),
+    "warning": ("!", "$warning"),
+    "error": ("✗", "$error"),
+    **{state: (sign.glyph, sign.color) for state, sign in words.RUN_SIGNS.items()},
+}
 
 
 class Story(Vertical):

@@ -17,6 +17,14 @@ from workbench.files import human_count
 from workbench.safe_text import one_line
 
 MOST = 5
+SUMMED_UP = {
+    "documents": "documents",
+    "tokens": "tokens",
+    "vocab_size": "entries",
+    "bytes_per_token": "bytes/token",
+    "bytes": "bytes",
+}
+"""What a finished stage that drew no curve is summed up by, the first two of these, and how it is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +89,18 @@ def _training(stage: StageSeen, figures: Mapping[str, Any]) -> Iterator[Tile]:
 
 
 def _counting(stage: StageSeen) -> Iterator[Tile]:
-    yield Tile("stage", stage.name, words.stage_sign(stage.state).word)
-    done = "–" if stage.done is None else _count(stage.done)
-    yield Tile(stage.unit or "done", done, f"of {_count(stage.total)}" if stage.total else "")
-    yield Tile("progress", words.share(stage.done, stage.total) or "–")
+    yield Tile(str(words.stage_sign(stage.state)), stage.name)
+    made = [
+        Tile(said, _count(value) if isinstance(value, int) else words.figure(value, 2))
+        for key, said in SUMMED_UP.items()
+        if isinstance(value := stage.summary.get(key), int | float)
+    ]
+    if made:
+        yield from made[:2]
+    else:
+        done = "–" if stage.done is None else _count(stage.done)
+        yield Tile(stage.unit or "done", done, f"of {_count(stage.total)}" if stage.total else "")
+        yield Tile("progress", words.share(stage.done, stage.total) or "–")
     yield _time(stage)
 
 

@@ -219,7 +219,8 @@ def _make(plan: Plan, stage: StagePlan, handle: StageRun) -> None:
         summary = module.run(stage.table(), inputs, handle)
     except Exception as error:
         if isinstance(error, BadInput) and not any(handle.folder.glob("step-*")):
-            remove_folder(handle.folder)  # another input is another artifact: nobody would come back to this one
+            # another input is another artifact: nobody would ever come back to this one
+            remove_folder(handle.folder)
         named = None if isinstance(error, WorkbenchError) else disk_error(error, handle.folder)
         if named is None:
             raise

@@ -31,7 +31,7 @@ POLL_SECONDS = 1.0
 EMPTY = (
     "There are no runs here yet.\n\n"
     "Press [bold $primary]n[/] to choose a recipe. [bold]quickstart[/] builds a small language model on this "
-    "machine, from the documentation of your own Python to a chat, in about five minutes and without a network."
+    "machine, from the documentation of your own Python to a chat, in five to eight minutes, without a network."
     "\n\nA run works in a process of its own: close this window whenever you like and come back later."
 )
 

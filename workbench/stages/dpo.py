@@ -141,8 +141,11 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         autocast=machine.autocast,
     )
 
+    last: HeldoutLoss | None = None  # after the last step
+
     def learn() -> None:
         """Take the steps that are left from where `state` stands."""
+        nonlocal last
         reports = train(
             model,
             batches(pairs, order.from_step(state.batch)),
@@ -168,9 +171,9 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
             is_best = False
             if comes_due(report.step, every=settings.eval_every_steps, num_steps=num_steps):
                 if heldout_batches:
-                    measured = measure(model)
-                    is_best = state.note_metric(measured.loss)
-                    run.emit("metric", step=report.step, **heldout_figures(measured))
+                    last = measure(model)
+                    is_best = state.note_metric(last.loss)
+                    run.emit("metric", step=report.step, **heldout_figures(last))
                 emit_samples(run, report.step, model, start.tokenizer, prompts)
 
             request = run.request()
@@ -186,7 +189,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         **finish(run, state),
         **source_figures(examples),
         "epochs": settings.epochs,
-        **(heldout_figures(measure(model)) if heldout_batches else {}),
+        **(heldout_figures(last or measure(model)) if heldout_batches else {}),
         "skipped": encoded.skipped,
     }
 

@@ -112,8 +112,11 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         heldout_loss, micro_batches=heldout_batches, loss_fn=next_token_loss, autocast=machine.autocast
     )
 
+    last_loss: float | None = None  # of the held-out side, after the last step
+
     def learn() -> None:
         """Take the steps that are left from where `state` stands."""
+        nonlocal last_loss
         reports = train(
             model,
             conversation_batches(lessons, order.from_step(state.batch), max_tokens=max_tokens, pad_id=pad_id),
@@ -139,9 +142,9 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
             is_best = False
             if comes_due(report.step, every=settings.eval_every_steps, num_steps=num_steps):
                 if heldout_batches:
-                    val_loss = measure(model).loss
-                    is_best = state.note_metric(val_loss)
-                    run.emit("metric", step=report.step, val_loss=val_loss)
+                    last_loss = measure(model).loss
+                    is_best = state.note_metric(last_loss)
+                    run.emit("metric", step=report.step, val_loss=last_loss)
                 emit_samples(run, report.step, model, start.tokenizer, prompts)
 
             request = run.request()
@@ -155,7 +158,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         **finish(run, state),
         **source_figures(examples),
         "epochs": settings.epochs,
-        **({"val_loss": measure(model).loss} if heldout_batches else {}),
+        **({"val_loss": measure(model).loss if last_loss is None else last_loss} if heldout_batches else {}),
         "cut": encoded.cut,
         "skipped": encoded.skipped,
         "padding_share": round(padding_share(lessons, order, max_tokens=max_tokens), 3),

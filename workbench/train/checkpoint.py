@@ -2,7 +2,7 @@
 
     weights                     model.safetensors, a Hugging Face folder with the tokenizer beside it
     optimizer, random numbers   training/state.safetensors
-    step, tokens, best…         training/state.json (the step is the data position too: see data/loader.py)
+    step, tokens, best…         training/state.json (step and batches passed over are the data position)
 
 A training that goes on from these is bit for bit the one that was never interrupted, in an equal environment
 (device.py). How a folder becomes visible and is found again: checkpoint_folder.py. Knows no recipe, no run.

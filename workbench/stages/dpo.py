@@ -17,7 +17,6 @@ import torch
 from workbench.data.examples import gather_preferences, sample
 from workbench.data.lessons import PairBatch, encode_preferences, order_pairs, pair_batches
 from workbench.errors import BadInput, Stopped
-from workbench.model.folder import load_model
 from workbench.model.transformer import Decoder
 from workbench.recipe import Dpo as Settings
 from workbench.stage_run import StageInputs, StageRun
@@ -31,22 +30,10 @@ from workbench.stages.fine_tuning import (
     sample_prompts,
     source_figures,
 )
-from workbench.stages.training import (
-    SAVE_FIRST,
-    Checkpoints,
-    Meter,
-    comes_due,
-    finish,
-    learn_or_roll_back,
-    make_optimizer,
-    obey,
-    start_or_resume,
-)
+from workbench.stages.training import open_course
 from workbench.train.checkpoint import SaveClock
-from workbench.train.checkpoint_folder import latest_good
-from workbench.train.device import matmul_peak, prepare_machine
+from workbench.train.device import prepare_machine
 from workbench.train.heldout import HeldoutLoss, heldout_loss
-from workbench.train.loop import train
 from workbench.train.preference_loss import (
     Reference,
     load_reference,
@@ -54,7 +41,6 @@ from workbench.train.preference_loss import (
     reference_likelihoods,
     save_reference,
 )
-from workbench.train.schedule import make_schedule
 
 REFERENCE_SECONDS = 10.0
 """Write down what the reference said at least this often."""
@@ -95,7 +81,6 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     if not pairs:
         raise BadInput(f"no pair fits into context_length = {settings.context_length}", fix="raise it")
     order = order_pairs(pairs, batch_pairs=settings.batch_pairs, seed=settings.seed)
-    num_steps = order.num_steps(settings.epochs)
     max_tokens = settings.micro_batch_tokens or 2 * settings.batch_pairs * settings.context_length
     batches = functools.partial(pair_batches, max_tokens=max_tokens, pad_id=start.tokenizer.pad_id)
     (heldout_batches,) = batches(heldout.pairs, [np.arange(len(heldout.pairs))])
@@ -118,22 +103,15 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     )
 
     # Where the training stands: the reference's own weights and step 0, or the newest whole checkpoint.
-    found = latest_good(run.folder)
-    if found is not None:
-        model = load_model(found.folder).to(machine.device)
-    optimizer = make_optimizer(model, settings, machine)
-    state = start_or_resume(
-        run, found, optimizer, machine=machine, seed=settings.seed, micro_batch_tokens=max_tokens
-    )
-
-    checkpoints = Checkpoints(run, settings, tokenizer=start.tokenizer)
-    meter = Meter(
+    course = open_course(
         run,
-        num_steps=num_steps,
-        flops_per_token=flops_per_learned_token(model, [side for pair in pairs for side in pair.sides]),
-        peak=matmul_peak(machine),
+        settings,
+        machine=machine,
+        tokenizer=start.tokenizer,
+        fresh_model=lambda: model,
+        num_steps=order.num_steps(settings.epochs),
+        micro_batch_tokens=max_tokens,
     )
-
     measure = functools.partial(
         heldout_loss,
         micro_batches=heldout_batches,
@@ -142,54 +120,29 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     )
 
     last: HeldoutLoss | None = None  # after the last step
+    for report in course.steps(
+        lambda number: batches(pairs, order.from_step(number)),
+        functools.partial(loss_fn, reference=reference),
+        flops_per_token=flops_per_learned_token(
+            course.model, [side for pair in pairs for side in pair.sides]
+        ),
+    ):
+        if course.is_due(settings.eval_every_steps):
+            if heldout_batches:
+                last = measure(course.model)
+                course.note_heldout(last.loss)
+                run.emit("metric", step=report.step, **heldout_figures(last))
+            emit_samples(run, report.step, course.model, start.tokenizer, prompts)
 
-    def learn() -> None:
-        """Take the steps that are left from where `state` stands."""
-        nonlocal last
-        reports = train(
-            model,
-            batches(pairs, order.from_step(state.batch)),
-            optimizer,
-            loss_fn=functools.partial(loss_fn, reference=reference),
-            learning_rate_at=make_schedule(
-                settings.schedule,
-                num_steps=num_steps,
-                warmup_steps=settings.warmup_steps,
-                floor=settings.final_learning_rate_ratio,
-                decay_ratio=settings.decay_ratio,
-            ),
-            num_steps=num_steps,
-            start_step=state.step,
-            max_grad_norm=settings.max_grad_norm,
-            autocast=machine.autocast,
-            guard=state.guard,
-        )
-        for report in reports:
-            state.count(report)
-            meter.show(report, state)
-
-            is_best = False
-            if comes_due(report.step, every=settings.eval_every_steps, num_steps=num_steps):
-                if heldout_batches:
-                    last = measure(model)
-                    is_best = state.note_metric(last.loss)
-                    run.emit("metric", step=report.step, **heldout_figures(last))
-                emit_samples(run, report.step, model, start.tokenizer, prompts)
-
-            request = run.request()
-            if is_best or checkpoints.is_due() or request in SAVE_FIRST or report.step == num_steps:
-                checkpoints.save(model, optimizer, state)
-            obey(request, run)
-
-    learn_or_roll_back(learn, run, model, optimizer, state)
-
+    if heldout_batches and last is None:  # the last step was an earlier attempt's
+        last = measure(course.model)
     for file in run.folder.glob("reference-*.safetensors"):  # nobody asks again
         file.unlink()
     return {
-        **finish(run, state),
+        **course.finish(),
         **source_figures(examples),
         "epochs": settings.epochs,
-        **(heldout_figures(last or measure(model)) if heldout_batches else {}),
+        **(heldout_figures(last) if last else {}),
         "skipped": encoded.skipped,
     }
 

@@ -6,37 +6,22 @@ Read it top to bottom: what there is to learn from, where the training stands, t
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from workbench.data.corpus_folder import read_artifact_documents
-from workbench.data.loader import batches
+from workbench.data.loader import Batch, batches
 from workbench.data.shards import TokenShards
 from workbench.evals.bits_per_byte import bits_per_byte
-from workbench.model.folder import load_model
 from workbench.model.generate import generate_batch
 from workbench.model.initialise import initialise
 from workbench.model.transformer import Decoder
 from workbench.recipe import Pretrain as Settings
 from workbench.stage_run import StageInputs, StageRun
-from workbench.stages.training import (
-    SAVE_FIRST,
-    Checkpoints,
-    Meter,
-    comes_due,
-    finish,
-    learn_or_roll_back,
-    make_optimizer,
-    micro_batches,
-    obey,
-    start_or_resume,
-)
+from workbench.stages.training import micro_batches, open_course
 from workbench.tokenizer import Tokenizer
-from workbench.train.checkpoint_folder import latest_good
-from workbench.train.device import matmul_peak, prepare_machine
-from workbench.train.loop import train
+from workbench.train.device import prepare_machine
 from workbench.train.losses import next_token_loss
-from workbench.train.schedule import make_schedule
 
 SAMPLE_TOKENS = 48
 SAMPLE_WORDS = 8  # of a held-out document, when the recipe gives no prompts
@@ -55,79 +40,47 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     config = inputs.model.shape(vocab_size=tokenizer.vocab_size)
     heldout = heldout_texts(inputs, settings.eval_documents)
     prompts = settings.sample_prompts or tuple(first_words(text) for text in heldout[:2])
-    num_steps = settings.tokens // settings.batch_tokens
     micro_batch_tokens = settings.micro_batch_tokens or settings.batch_tokens
 
     # Where the training stands: random weights and step 0, or the newest whole checkpoint and its step.
-    found = latest_good(run.folder)
-    model = initialise(Decoder(config), settings.seed) if found is None else load_model(found.folder)
-    model.to(machine.device)
-    optimizer = make_optimizer(model, settings, machine)
-    state = start_or_resume(
-        run, found, optimizer, machine=machine, seed=settings.seed, micro_batch_tokens=micro_batch_tokens
+    course = open_course(
+        run,
+        settings,
+        machine=machine,
+        tokenizer=tokenizer,
+        fresh_model=lambda: initialise(Decoder(config), settings.seed),
+        num_steps=settings.tokens // settings.batch_tokens,
+        micro_batch_tokens=micro_batch_tokens,
     )
 
-    # How fast it learns, and what it sees, are functions of the step and the batch: nothing else needs to be
-    # remembered.
-    learning_rate_at = make_schedule(
-        settings.schedule,
-        num_steps=num_steps,
-        warmup_steps=settings.warmup_steps,
-        floor=settings.final_learning_rate_ratio,
-        decay_ratio=settings.decay_ratio,
-    )
-
-    flops_per_token = config.flops_per_token(settings.context_length)
-    meter = Meter(run, num_steps=num_steps, flops_per_token=flops_per_token, peak=matmul_peak(machine))
-    checkpoints = Checkpoints(run, settings, tokenizer=tokenizer)
-
-    def learn() -> None:
-        """Take the steps that are left from where `state` stands."""
+    def batches_from(number: int) -> Iterator[list[Batch]]:
+        """What it sees, from a batch on, is a function of the seed and that number."""
         order = batches(
             shards,
             context_length=settings.context_length,
             batch_tokens=settings.batch_tokens,
-            seed=state.seed,
-            start_step=state.batch,
+            seed=settings.seed,
+            start_step=number,
             isolate_documents=settings.isolate_documents,
         )
-        reports = train(
-            model,
-            (micro_batches(batch, micro_batch_tokens) for batch in order),
-            optimizer,
-            loss_fn=next_token_loss,
-            learning_rate_at=learning_rate_at,
-            num_steps=num_steps,
-            start_step=state.step,
-            max_grad_norm=settings.max_grad_norm,
-            autocast=machine.autocast,
-            guard=state.guard,
-        )
-        for report in reports:
-            state.count(report)
-            meter.show(report, state)
+        return (micro_batches(batch, micro_batch_tokens) for batch in order)
 
-            is_best = False
-            if heldout and comes_due(report.step, every=settings.eval_every_steps, num_steps=num_steps):
-                measured = bits_per_byte(
-                    model, tokenizer, heldout, context_length=settings.context_length, dtype=machine.dtype
-                )
-                is_best = state.note_metric(measured.bits_per_byte)
-                measures = {"val_loss": measured.loss_per_token, "val_bpb": measured.bits_per_byte}
-                run.emit("metric", step=report.step, **measures)
+    flops_per_token = config.flops_per_token(settings.context_length)
+    for report in course.steps(batches_from, next_token_loss, flops_per_token=flops_per_token):
+        if heldout and course.is_due(settings.eval_every_steps):
+            measured = bits_per_byte(
+                course.model, tokenizer, heldout, context_length=settings.context_length, dtype=machine.dtype
+            )
+            course.note_heldout(measured.bits_per_byte)
+            measures = {"val_loss": measured.loss_per_token, "val_bpb": measured.bits_per_byte}
+            run.emit("metric", step=report.step, **measures)
 
-            if prompts and comes_due(report.step, every=settings.sample_every_steps, num_steps=num_steps):
-                for prompt, text in zip(prompts, continuations(model, tokenizer, prompts), strict=True):
-                    run.emit("sample", step=report.step, prompt=prompt, text=text)
+        if prompts and course.is_due(settings.sample_every_steps):
+            for prompt, text in zip(prompts, continuations(course.model, tokenizer, prompts), strict=True):
+                run.emit("sample", step=report.step, prompt=prompt, text=text)
 
-            request = run.request()
-            if is_best or checkpoints.is_due() or request in SAVE_FIRST or report.step == num_steps:
-                checkpoints.save(model, optimizer, state)
-            obey(request, run)
-
-    learn_or_roll_back(learn, run, model, optimizer, state)
-
-    return finish(run, state) | {"parameters": config.num_parameters, "best_val_bpb": state.best_metric}
+    best = {"parameters": config.num_parameters, "best_val_bpb": course.state.best_metric}
+    return course.finish() | best
 
 
 def heldout_texts(inputs: StageInputs, count: int) -> list[str]:

@@ -17,7 +17,6 @@ from workbench.data.lessons import (
     padding_share,
 )
 from workbench.errors import BadInput
-from workbench.model.folder import load_model
 from workbench.recipe import Sft as Settings
 from workbench.stage_run import StageInputs, StageRun
 from workbench.stages.fine_tuning import (
@@ -30,23 +29,10 @@ from workbench.stages.fine_tuning import (
     sample_prompts,
     source_figures,
 )
-from workbench.stages.training import (
-    SAVE_FIRST,
-    Checkpoints,
-    Meter,
-    comes_due,
-    finish,
-    learn_or_roll_back,
-    make_optimizer,
-    obey,
-    start_or_resume,
-)
-from workbench.train.checkpoint_folder import latest_good
-from workbench.train.device import matmul_peak, prepare_machine
+from workbench.stages.training import open_course
+from workbench.train.device import prepare_machine
 from workbench.train.heldout import heldout_loss
-from workbench.train.loop import train
 from workbench.train.losses import next_token_loss
-from workbench.train.schedule import make_schedule
 
 
 def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any]:
@@ -85,80 +71,47 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     if not lessons:
         raise BadInput(f"no reply begins within context_length = {settings.context_length}", fix="raise it")
     order = order_conversations(lessons, batch_tokens=settings.batch_tokens, seed=settings.seed)
-    num_steps = order.num_steps(settings.epochs)
     max_tokens = settings.micro_batch_tokens or 2 * settings.batch_tokens  # a step reads about batch_tokens
     pad_id = start.tokenizer.pad_id
     heldout_batches = lessons_in_rows(heldout.lessons, max_tokens=max_tokens, pad_id=pad_id)
     prompts = sample_prompts(heldout_sample, start.tokenizer, context_length=settings.context_length)
 
     # Where the training stands: the pretrained weights and step 0, or the newest whole checkpoint.
-    found = latest_good(run.folder)
-    model = start.load_model(machine) if found is None else load_model(found.folder).to(machine.device)
-    check_context(settings, model)
-    optimizer = make_optimizer(model, settings, machine)
-    state = start_or_resume(
-        run, found, optimizer, machine=machine, seed=settings.seed, micro_batch_tokens=max_tokens
-    )
-
-    checkpoints = Checkpoints(run, settings, tokenizer=start.tokenizer)
-    meter = Meter(
+    course = open_course(
         run,
-        num_steps=num_steps,
-        flops_per_token=flops_per_learned_token(model, lessons),
-        peak=matmul_peak(machine),
+        settings,
+        machine=machine,
+        tokenizer=start.tokenizer,
+        fresh_model=lambda: start.load_model(machine),
+        num_steps=order.num_steps(settings.epochs),
+        micro_batch_tokens=max_tokens,
     )
-
+    check_context(settings, course.model)
+    batches = functools.partial(conversation_batches, lessons, max_tokens=max_tokens, pad_id=pad_id)
     measure = functools.partial(
         heldout_loss, micro_batches=heldout_batches, loss_fn=next_token_loss, autocast=machine.autocast
     )
 
     last_loss: float | None = None  # of the held-out side, after the last step
+    for report in course.steps(
+        lambda number: batches(order.from_step(number)),
+        next_token_loss,
+        flops_per_token=flops_per_learned_token(course.model, lessons),
+    ):
+        if course.is_due(settings.eval_every_steps):
+            if heldout_batches:
+                last_loss = measure(course.model).loss
+                course.note_heldout(last_loss)
+                run.emit("metric", step=report.step, val_loss=last_loss)
+            emit_samples(run, report.step, course.model, start.tokenizer, prompts)
 
-    def learn() -> None:
-        """Take the steps that are left from where `state` stands."""
-        nonlocal last_loss
-        reports = train(
-            model,
-            conversation_batches(lessons, order.from_step(state.batch), max_tokens=max_tokens, pad_id=pad_id),
-            optimizer,
-            loss_fn=next_token_loss,
-            learning_rate_at=make_schedule(
-                settings.schedule,
-                num_steps=num_steps,
-                warmup_steps=settings.warmup_steps,
-                floor=settings.final_learning_rate_ratio,
-                decay_ratio=settings.decay_ratio,
-            ),
-            num_steps=num_steps,
-            start_step=state.step,
-            max_grad_norm=settings.max_grad_norm,
-            autocast=machine.autocast,
-            guard=state.guard,
-        )
-        for report in reports:
-            state.count(report)
-            meter.show(report, state)
-
-            is_best = False
-            if comes_due(report.step, every=settings.eval_every_steps, num_steps=num_steps):
-                if heldout_batches:
-                    last_loss = measure(model).loss
-                    is_best = state.note_metric(last_loss)
-                    run.emit("metric", step=report.step, val_loss=last_loss)
-                emit_samples(run, report.step, model, start.tokenizer, prompts)
-
-            request = run.request()
-            if is_best or checkpoints.is_due() or request in SAVE_FIRST or report.step == num_steps:
-                checkpoints.save(model, optimizer, state)
-            obey(request, run)
-
-    learn_or_roll_back(learn, run, model, optimizer, state)
-
+    if heldout_batches and last_loss is None:  # the last step was an earlier attempt's
+        last_loss = measure(course.model).loss
     return {
-        **finish(run, state),
+        **course.finish(),
         **source_figures(examples),
         "epochs": settings.epochs,
-        **({"val_loss": measure(model).loss if last_loss is None else last_loss} if heldout_batches else {}),
+        **({} if last_loss is None else {"val_loss": last_loss}),
         "cut": encoded.cut,
         "skipped": encoded.skipped,
         "padding_share": round(padding_share(lessons, order, max_tokens=max_tokens), 3),

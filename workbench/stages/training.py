@@ -1,15 +1,18 @@
 """What pretraining, SFT and DPO do alike around the loop: go on where they were, roll back, report, save, obey.
 
-A few small pieces that a stage calls in plain sight; when to call them is the stage's decision, and what is
-learned is its loss function. Not a stage: there is no [training] table.
+    course = open_course(...)
+    for report in course.steps(batches_from, loss_fn, flops_per_token=...):
+        ...   # what to measure and to show is the stage's decision, in plain sight
+
+What is learned is the stage's loss function. Not a stage: there is no [training] table.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import torch
 
@@ -23,16 +26,209 @@ from workbench.stage_run import StageRun
 from workbench.tokenizer import Tokenizer
 from workbench.train.checkpoint import SaveClock, Saved, TrainingState, restore, save_checkpoint
 from workbench.train.checkpoint_folder import Found, latest_good, write_summary
-from workbench.train.device import Machine, compare, environment
-from workbench.train.loop import StepReport
+from workbench.train.device import Machine, compare, environment, matmul_peak
+from workbench.train.loop import StepReport, train
+from workbench.train.losses import LossSum
 from workbench.train.optimizers import Optimizers, OptimizerSettings
+from workbench.train.schedule import make_schedule
 from workbench.version import VERSION
+
+MicroBatch = TypeVar("MicroBatch")
 
 MOST_ROLLBACKS = 3
 """Bad data is left behind by the first; what still diverges after three has another cause."""
 METRIC_SECONDS = 0.1  # quicker steps are put together: ten points a second draw any curve
 SAVE_FIRST = ("save", "stop", "pause")
 """The requests that are answered by a checkpoint before anything else."""
+
+
+def open_course(
+    run: StageRun,
+    settings: Pretrain | Sft | Dpo,
+    *,
+    machine: Machine,
+    tokenizer: Tokenizer,
+    fresh_model: Callable[[], Decoder],
+    num_steps: int,
+    micro_batch_tokens: int,
+) -> Course:
+    """The training of this stage, from where it stands: its beginning, or the newest whole checkpoint in `run.folder`.
+
+    fresh_model: gives the weights of step 0; called only when there is no checkpoint.
+    micro_batch_tokens: what the last bits depend on besides the settings.
+    Says at which step it goes on, and whether the result will be bit for bit that of a training that nobody
+    interrupted, or why not. Raises Damaged when no checkpoint of an earlier attempt is whole.
+    """
+    found = latest_good(run.folder)
+    model = fresh_model() if found is None else load_model(found.folder)
+    model.to(machine.device)
+    optimizer = make_optimizer(model, settings, machine)
+    here = environment(
+        machine,
+        version=VERSION,
+        optimizer=optimizer.implementation,
+        micro_batch_tokens=micro_batch_tokens,
+    )
+    if found is None:
+        torch.manual_seed(settings.seed)
+        state = TrainingState(seed=settings.seed, environment=here)
+    else:
+        state = _resume(run, found, optimizer, here)
+    return Course(run, settings, machine, tokenizer, model, optimizer, state, num_steps=num_steps)
+
+
+class Course:
+    """One training from first step to last: the weights, what moves them, and where they stand.
+
+        for report in course.steps(batches_from, loss_fn, flops_per_token=...):
+            ...                       # measure, sample; tell a held-out loss to `note_heldout`
+
+    A step is reported to the stage before anything else happens, then saved when it is time, and then requests are
+    answered. Diverging training goes back to its last checkpoint and on from there.
+    """
+
+    def __init__(
+        self,
+        run: StageRun,
+        settings: Pretrain | Sft | Dpo,
+        machine: Machine,
+        tokenizer: Tokenizer,
+        model: Decoder,
+        optimizer: Optimizers,
+        state: TrainingState,
+        *,
+        num_steps: int,
+    ) -> None:
+        self.model = model
+        self.state = state
+        self.num_steps = num_steps
+        self._run = run
+        self._settings = settings
+        self._machine = machine
+        self._optimizer = optimizer
+        self._checkpoints = Checkpoints(run, settings, tokenizer=tokenizer)
+        self._is_best = False
+
+    def steps(
+        self,
+        batches_from: Callable[[int], Iterable[Sequence[MicroBatch]]],
+        loss_fn: Callable[[Decoder, MicroBatch], LossSum],
+        *,
+        flops_per_token: float,
+    ) -> Iterator[StepReport]:
+        """Take the steps that are left, and yield a report after each.
+
+        batches_from: the batches from one of that number on, each as its micro-batches; where in the data a
+        training stands is the number of its next batch and nothing else.
+        flops_per_token: of the model, forward and backward, to tell how well the machine is used.
+
+        Raises Stopped once a stop was asked for and everything is saved; NoSpace when the disk refuses;
+        TrainingDiverged, naming the batches, when there is no checkpoint to go back to or for the fourth time.
+        """
+        meter = Meter(
+            self._run,
+            num_steps=self.num_steps,
+            flops_per_token=flops_per_token,
+            peak=matmul_peak(self._machine),
+        )
+        while True:
+            first_batch = self.state.batch
+            try:
+                for report in self._train(batches_from(first_batch), loss_fn):
+                    self.state.count(report)
+                    meter.show(report, self.state)
+                    yield report
+                    self._save_and_obey()
+                return
+            except TrainingDiverged as diverged:
+                self._roll_back(diverged, first_batch)
+
+    def note_heldout(self, loss: float) -> None:
+        """Take note of a held-out loss measured after this step; the lowest so far is worth a checkpoint."""
+        self._is_best = self.state.note_metric(loss)
+
+    def is_due(self, every: int) -> bool:
+        """Whether something done every so many steps, and at the end, is to be done after this one."""
+        return self.state.step % every == 0 or self.state.step == self.num_steps
+
+    def finish(self) -> dict[str, Any]:
+        """Make the folder ready to be published; gives the figures every training stage ends with."""
+        state = self.state
+        best = state.step if state.best_step is None else state.best_step
+        write_summary(self._run.folder, last=state.step, best=best)
+        sweep(self._run.folder)
+        return {
+            "steps": state.step,
+            "tokens": state.tokens,
+            "skipped_steps": state.skipped,
+            "rollbacks": state.rollbacks,
+            "seconds": round(state.elapsed_seconds, 1),
+            "best_step": best,
+            "dtype": state.environment["dtype"],
+        }
+
+    def _train(
+        self,
+        batches: Iterable[Sequence[MicroBatch]],
+        loss_fn: Callable[[Decoder, MicroBatch], LossSum],
+    ) -> Iterator[StepReport]:
+        settings = self._settings
+        # How fast it learns is a function of the step: nothing needs to be remembered.
+        learning_rate_at = make_schedule(
+            settings.schedule,
+            num_steps=self.num_steps,
+            warmup_steps=settings.warmup_steps,
+            floor=settings.final_learning_rate_ratio,
+            decay_ratio=settings.decay_ratio,
+        )
+        return train(
+            self.model,
+            batches,
+            self._optimizer,
+            loss_fn=loss_fn,
+            learning_rate_at=learning_rate_at,
+            num_steps=self.num_steps,
+            start_step=self.state.step,
+            max_grad_norm=settings.max_grad_norm,
+            autocast=self._machine.autocast,
+            guard=self.state.guard,
+        )
+
+    def _save_and_obey(self) -> None:
+        """Write a checkpoint when it is time; then answer a request: wait on `pause`, raise Stopped on `stop`."""
+        request = self._run.request()
+        at_end = self.state.step == self.num_steps
+        if self._is_best or self._checkpoints.is_due() or request in SAVE_FIRST or at_end:
+            self._checkpoints.save(self.model, self._optimizer, self.state)
+        self._is_best = False
+        if request == "pause":
+            self._run.wait_while_paused()
+            request = self._run.request()
+        if request == "stop":
+            raise Stopped(
+                f"stopped in {self._run.stage} with everything saved", fix="`workbench resume` goes on"
+            )
+
+    def _roll_back(self, diverged: TrainingDiverged, first_batch: int) -> None:
+        """Put everything back to the last good checkpoint, with the batches since then behind us.
+
+        One of them may be what did it. Raises TrainingDiverged, naming them, when there is no checkpoint or
+        when this was tried often enough.
+        """
+        state = self.state
+        found = latest_good(self._run.folder)
+        if found is None or state.rollbacks == MOST_ROLLBACKS:
+            tries = f" after {state.rollbacks} rollbacks" if state.rollbacks else ""
+            batches = f"batches {first_batch:,} to {state.batch - 1:,}"
+            raise TrainingDiverged(f"{diverged.message}{tries}; {batches}", fix=diverged.fix) from None
+        step, next_batch = state.step, state.batch
+        self.model.load_state_dict(load_model(found.folder).state_dict())
+        state.roll_back_to(restore(found.folder, self._optimizer))
+        self._is_best = False
+        self._run.warning(
+            f"{diverged.message}: went back from step {step:,} to the checkpoint of step {state.step:,}; "
+            f"batches {next_batch - (step - state.step):,} to {next_batch - 1:,} are passed over"
+        )
 
 
 def make_optimizer(model: Decoder, settings: Pretrain | Sft | Dpo, machine: Machine) -> Optimizers:
@@ -52,29 +248,8 @@ def make_optimizer(model: Decoder, settings: Pretrain | Sft | Dpo, machine: Mach
     )
 
 
-def start_or_resume(
-    run: StageRun,
-    found: Found | None,
-    optimizer: Optimizers,
-    *,
-    machine: Machine,
-    seed: int,
-    micro_batch_tokens: int,
-) -> TrainingState:
-    """Where the training stands: step 0, or where the checkpoint `found` left it, optimizer and all.
-
-    Says at which step it goes on, and whether the result will be bit for bit that of a training that nobody
-    interrupted, or why not.
-    """
-    here = environment(
-        machine,
-        version=VERSION,
-        optimizer=optimizer.implementation,
-        micro_batch_tokens=micro_batch_tokens,
-    )
-    if found is None:
-        torch.manual_seed(seed)
-        return TrainingState(seed=seed, environment=here)
+def _resume(run: StageRun, found: Found, optimizer: Optimizers, here: dict[str, Any]) -> TrainingState:
+    """Where the checkpoint left off, with optimizer and random numbers put back."""
     for line in found.set_aside:
         run.warning(f"damaged checkpoint set aside: {line}")
     state = restore(found.folder, optimizer)
@@ -87,34 +262,6 @@ def start_or_resume(
         run.note(f"resuming at step {state.step}: exact")
     state.environment = here
     return state
-
-
-def learn_or_roll_back(
-    learn: Callable[[], None], run: StageRun, model: Decoder, optimizer: Optimizers, state: TrainingState
-) -> None:
-    """Call `learn`; when it diverges, put everything back to the last good checkpoint and call it again.
-
-    `learn` takes the steps that are left from where `state` stands. The batches since that checkpoint are passed
-    over, because one of them may be what did it. Raises TrainingDiverged when there is no checkpoint to go back to,
-    or for the fourth time, naming the batches.
-    """
-    while True:
-        first_batch = state.batch
-        try:
-            return learn()
-        except TrainingDiverged as diverged:
-            found = latest_good(run.folder)
-            if found is None or state.rollbacks == MOST_ROLLBACKS:
-                tries = f" after {state.rollbacks} rollbacks" if state.rollbacks else ""
-                batches = f"batches {first_batch:,} to {state.batch - 1:,}"
-                raise TrainingDiverged(f"{diverged.message}{tries}; {batches}", fix=diverged.fix) from None
-            step, next_batch = state.step, state.batch
-            model.load_state_dict(load_model(found.folder).state_dict())
-            state.roll_back_to(restore(found.folder, optimizer))
-            run.warning(
-                f"{diverged.message}: went back from step {step:,} to the checkpoint of step {state.step:,}; "
-                f"batches {next_batch - (step - state.step):,} to {next_batch - 1:,} are passed over"
-            )
 
 
 class Meter:
@@ -194,31 +341,6 @@ class Checkpoints:
         self._run.emit("checkpoint", step=state.step, path=saved.folder.name, bytes=saved.bytes, best=is_best)
 
 
-def obey(request: str | None, run: StageRun) -> None:
-    """Answer a request once its checkpoint is written: wait on `pause`, raise Stopped on `stop`."""
-    if request == "pause":
-        run.wait_while_paused()
-        request = run.request()
-    if request == "stop":
-        raise Stopped(f"stopped in {run.stage} with everything saved", fix="`workbench resume` goes on")
-
-
-def finish(run: StageRun, state: TrainingState) -> dict[str, Any]:
-    """Make the folder ready to be published; gives the figures every training stage ends with."""
-    best = state.step if state.best_step is None else state.best_step
-    write_summary(run.folder, last=state.step, best=best)
-    sweep(run.folder)
-    return {
-        "steps": state.step,
-        "tokens": state.tokens,
-        "skipped_steps": state.skipped,
-        "rollbacks": state.rollbacks,
-        "seconds": round(state.elapsed_seconds, 1),
-        "best_step": best,
-        "dtype": state.environment["dtype"],
-    }
-
-
 def micro_batches(batch: Batch, tokens: int) -> list[Batch]:
     """`batch` cut into pieces of whole rows with at most `tokens` tokens each."""
     rows = max(1, tokens // batch.inputs_BT.shape[1])
@@ -230,11 +352,6 @@ def micro_batches(batch: Batch, tokens: int) -> list[Batch]:
         )
         for start in range(0, len(batch.inputs_BT), rows)
     ]
-
-
-def comes_due(step: int, *, every: int, num_steps: int) -> bool:
-    """Whether something done every so many steps, and at the end, is to be done after `step`."""
-    return step % every == 0 or step == num_steps
 
 
 def _mean(values: Iterable[float]) -> float | None:

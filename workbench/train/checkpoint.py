@@ -83,12 +83,11 @@ class TrainingState:
 
     def roll_back_to(self, earlier: TrainingState) -> None:
         """Stand where `earlier` stood, but with the next batch in the data still to come; time spent is spent."""
-        next_batch = self.batch
-        self.rollbacks += 1
-        self.step, self.tokens, self.skipped = earlier.step, earlier.tokens, earlier.skipped
-        self.best_step, self.best_metric = earlier.best_step, earlier.best_metric
-        self.guard = earlier.guard
-        self.passed_over = next_batch - self.step
+        next_batch, rollbacks = self.batch, self.rollbacks + 1
+        spent = {"elapsed_seconds": self.elapsed_seconds, "environment": self.environment}
+        for field in dataclasses.fields(self):
+            setattr(self, field.name, spent.get(field.name, getattr(earlier, field.name)))
+        self.rollbacks, self.passed_over = rollbacks, next_batch - self.step
 
     def count(self, report: StepReport) -> None:
         """Move on by one step."""

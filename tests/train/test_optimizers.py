@@ -96,6 +96,34 @@ def test_adamw_walks_with_torchs_and_decays_matrices_only(make_model: Callable) 
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("settings", [MUON, ADAMW], ids=["muon", "adamw"])
+def test_a_rate_factor_is_a_rate_of_its_own(settings: OptimizerSettings, make_model: Callable) -> None:
+    """Half the rate by factor is half the rate by setting, decay included; the others do not notice."""
+    halved = {"embed_tokens.weight", "layers.0.mlp.up_proj.weight", "norm.weight"}
+    half = dataclasses.replace(
+        settings,
+        learning_rate=settings.learning_rate / 2,
+        matrix_learning_rate=settings.matrix_learning_rate / 2,
+    )
+
+    def walked(settings: OptimizerSettings, rate_factors: dict[str, float]) -> dict[str, nn.Parameter]:
+        model = make_model()
+        optimizer = Optimizers(model, settings, rate_factors=rate_factors)
+        for share in (1.0, 0.7):
+            optimizer.set_learning_rate(share)
+            for number, parameter in enumerate(model.parameters()):
+                parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number))
+            optimizer.step()
+        return dict(model.named_parameters())
+
+    ours = walked(settings, dict.fromkeys(halved, 0.5))
+    whole, half_of_all = walked(settings, {}), walked(half, {})
+    for name, parameter in ours.items():
+        wanted = half_of_all[name] if name in halved else whole[name]
+        torch.testing.assert_close(parameter, wanted, rtol=1e-5, atol=1e-7, msg=name)
+        assert not torch.equal(half_of_all[name], whole[name])
+
+
 def test_embeddings_head_and_norms_are_no_block_matrices(make_model: Callable) -> None:
     model = make_model()
     outside = {name for name, p in model.named_parameters() if not is_block_matrix(name, p)}

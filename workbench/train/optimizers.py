@@ -64,18 +64,28 @@ class OptimizerSettings:
 class Optimizers:
     """AdamW, with Muon beside it if asked for, over all trainable parameters of a model, as one optimizer."""
 
-    def __init__(self, model: nn.Module, settings: OptimizerSettings) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: OptimizerSettings,
+        *,
+        rate_factors: Mapping[str, float] | None = None,
+    ) -> None:
+        """rate_factors: by what the rate of a parameter is multiplied, by its name; 1 for those not named."""
         self._settings = settings
         self._parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        factors = dict.fromkeys(self._parameters, 1.0) | dict(rate_factors or {})
+        assert factors.keys() == self._parameters.keys(), "a rate factor for a parameter that is not trained"
         matrices = {name: p for name, p in self._parameters.items() if is_block_matrix(name, p)}
-        others = [p for name, p in self._parameters.items() if name not in matrices]
-        groups: list[dict[str, Any]] = [{"params": others, "weight_decay": 0.0}]
+        others = {name: p for name, p in self._parameters.items() if name not in matrices}
+        groups = _groups(others, factors, weight_decay=0.0)
         self._muon: Muon | None = None
         if settings.optimizer == "muon":
-            self._muon = Muon(matrices, settings)
+            self._muon = Muon(matrices, settings, factors)
         else:
-            groups.append({"params": list(matrices.values()), "weight_decay": settings.weight_decay})
-        self._adamw = _adamw([group for group in groups if group["params"]], settings)
+            groups += _groups(matrices, factors, weight_decay=settings.weight_decay)
+        self._adamw = _adamw(groups, settings)
+        self.set_learning_rate(1.0)
 
     @property
     def implementation(self) -> str:
@@ -84,13 +94,14 @@ class Optimizers:
 
     @property
     def learning_rate(self) -> float:
-        """The rate AdamW uses now."""
-        return float(self._adamw.param_groups[0]["lr"])
+        """The rate AdamW uses now, where no factor multiplies it."""
+        return self._learning_rate
 
     def set_learning_rate(self, factor: float) -> None:
         """Use `factor` times the peak rate, in every group, from the next step on."""
+        self._learning_rate = factor * self._settings.learning_rate
         for group in self._adamw.param_groups:
-            group["lr"] = factor * self._settings.learning_rate
+            group["lr"] = self._learning_rate * group["rate_factor"]
         if self._muon:
             self._muon.learning_rate = factor * self._settings.matrix_learning_rate
 
@@ -141,35 +152,47 @@ class Muon:
     is then of one size for tall and wide matrices. Weight decay is decoupled.
 
     Matrices of one shape are one stack, so a step is a few batched products instead of fifteen per matrix.
+
+    rate_factors: by what the rate of a matrix is multiplied; of one shape, those with one factor are a stack.
     """
 
-    def __init__(self, matrices: Mapping[str, nn.Parameter], settings: OptimizerSettings) -> None:
+    def __init__(
+        self,
+        matrices: Mapping[str, nn.Parameter],
+        settings: OptimizerSettings,
+        rate_factors: Mapping[str, float] | None = None,
+    ) -> None:
         self.learning_rate = settings.matrix_learning_rate
         self._settings = settings
-        by_shape: dict[torch.Size, list[str]] = defaultdict(list)
+        factors = dict.fromkeys(matrices, 1.0) | dict(rate_factors or {})
+        by_kind: dict[tuple[torch.Size, float], list[str]] = defaultdict(list)
         for name, matrix in matrices.items():
-            by_shape[matrix.shape].append(name)
-        self._stacks: list[list[Tensor]] = [[matrices[name] for name in names] for names in by_shape.values()]
+            by_kind[matrix.shape, factors[name]].append(name)
+        self._rate_factors = [factor for _, factor in by_kind]
+        self._stacks: list[list[Tensor]] = [[matrices[name] for name in names] for names in by_kind.values()]
         # NRC: N matrices of R rows and C columns
         self._momenta_NRC = [
             torch.zeros_like(torch.stack([p.detach() for p in stack])) for stack in self._stacks
         ]
         self.momenta: dict[str, Tensor] = {}
-        for names, momenta_NRC in zip(by_shape.values(), self._momenta_NRC, strict=True):
+        for names, momenta_NRC in zip(by_kind.values(), self._momenta_NRC, strict=True):
             self.momenta |= dict(zip(names, momenta_NRC.unbind(), strict=True))
 
     @torch.no_grad()
     def step(self) -> None:
         """Move every matrix. All must have gradients."""
-        momentum, decay = self._settings.momentum, 1 - self.learning_rate * self._settings.weight_decay
-        for matrices, momenta_NRC in zip(self._stacks, self._momenta_NRC, strict=True):
+        momentum = self._settings.momentum
+        for matrices, momenta_NRC, factor in zip(
+            self._stacks, self._momenta_NRC, self._rate_factors, strict=True
+        ):
             gradients_NRC = torch.stack([matrix.grad for matrix in matrices if matrix.grad is not None])
             momenta_NRC.lerp_(gradients_NRC, 1 - momentum)
             updates_NRC = orthogonalise(
                 gradients_NRC.lerp_(momenta_NRC, momentum), dtype=self._settings.matmul_dtype
             )
             rows, columns = momenta_NRC.shape[1:]
-            distance = self.learning_rate * max(1.0, rows / columns) ** 0.5
+            rate = self.learning_rate * factor
+            distance, decay = rate * max(1.0, rows / columns) ** 0.5, 1 - rate * self._settings.weight_decay
             if decay != 1:
                 torch._foreach_mul_(matrices, decay)
             torch._foreach_add_(matrices, list(updates_NRC.float().unbind()), alpha=-distance)
@@ -195,6 +218,19 @@ def orthogonalise(x_NRC: Tensor, *, dtype: torch.dtype = torch.float32) -> Tenso
 def is_block_matrix(name: str, parameter: Tensor) -> bool:
     """Whether this is a matrix that mixes features, as against a table of token vectors or a gain."""
     return parameter.ndim == 2 and not any(part in OUTSIDE_THE_BLOCKS for part in name.split("."))
+
+
+def _groups(
+    parameters: Mapping[str, nn.Parameter], rate_factors: Mapping[str, float], *, weight_decay: float
+) -> list[dict[str, Any]]:
+    """AdamW's groups: one for every rate factor that occurs."""
+    by_factor: dict[float, list[nn.Parameter]] = defaultdict(list)
+    for name, parameter in parameters.items():
+        by_factor[rate_factors[name]].append(parameter)
+    return [
+        {"params": members, "weight_decay": weight_decay, "rate_factor": factor}
+        for factor, members in by_factor.items()
+    ]
 
 
 def _adamw(groups: list[dict[str, Any]], settings: OptimizerSettings) -> torch.optim.AdamW:

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from workbench.errors import BadInput, Damaged, NoSpace, NotFound, WorkbenchError
+from workbench.hf_config import CLASSES, GPT2_COUNTS, OWN_CHOICES, read_config
 from workbench.model.folder import load_model, save_model
-from workbench.model.hf_config import CLASSES, GPT2_COUNTS, OWN_CHOICES, read_config
 from workbench.model.transformer import Decoder
 from workbench.model_config import ModelConfig
 

@@ -133,7 +133,7 @@ def tokens(folder: Path) -> Inspected:
 
 def checkpoint(folder: Path) -> Inspected:
     """The model's numbers, its parameters and size, and where its training stood."""
-    from workbench.model.hf_config import read_config
+    from workbench.hf_config import read_config
 
     config = read_config(folder)
     weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))

@@ -2,7 +2,7 @@
 
     transformer.py   the decoder, top to bottom, and its KV cache
     initialise.py    first weights, a function of the seed
-    folder.py        save and load in Hugging Face's format (hf_config.py: its words; weights.py: its tensors)
+    folder.py        save and load in Hugging Face's format (../hf_config.py: its words; weights.py: its tensors)
     export.py        a checkpoint as a folder to give away, checked before it appears
     sampling.py      from logits to the next token
     generate.py      a reply, or many at once

@@ -16,7 +16,7 @@ import torch
 
 from workbench.errors import BadInput, NotFound
 from workbench.files import disk_errors_named
-from workbench.model.hf_config import config_json, generation_config_json, read_config
+from workbench.hf_config import config_json, generation_config_json, read_config
 from workbench.model.hf_names import from_hf, is_redundant, to_hf, with_prefix
 from workbench.model.transformer import Decoder
 from workbench.model.weights import StoredTensor, read_tensors, stored_tensors, write_weights

@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 import torch
 
+from workbench.model.attention import attend_short_rows
 from workbench.model.initialise import initialise
-from workbench.model.transformer import Decoder, KVCache, RMSNorm, Rotation, attend_short_rows
+from workbench.model.memory import KVCache
+from workbench.model.norms import RMSNorm
+from workbench.model.rotation import Rotation
+from workbench.model.transformer import Decoder
 from workbench.model_config import ModelConfig
 
 

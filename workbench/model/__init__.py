@@ -1,6 +1,8 @@
 """The model: a decoder, its first weights, its folder on disk, and the text it writes.
 
-    transformer.py   the decoder, top to bottom, and its KV cache
+    transformer.py   the decoder, top to bottom
+    attention.py     its only part that moves information between positions (memory.py: what may be looked at, the
+                     KV cache; rotation.py: where a token stands; norms.py)
     initialise.py    first weights, a function of the seed
     folder.py        save and load in Hugging Face's format (../hf_config.py: its words; weights.py: its tensors)
     export.py        a checkpoint as a folder to give away, checked before it appears
@@ -20,14 +22,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from workbench.model.export import export_hf
     from workbench.model.folder import load_model, save_model
+    from workbench.model.memory import KVCache
     from workbench.model.sampling import GREEDY, Sampling
     from workbench.model.stream import TextStream, stream_text
-    from workbench.model.transformer import Decoder, KVCache
+    from workbench.model.transformer import Decoder
 
 _ROOMS = {
     "GREEDY": "sampling",
     "Decoder": "transformer",
-    "KVCache": "transformer",
+    "KVCache": "memory",
     "Sampling": "sampling",
     "TextStream": "stream",
     "export_hf": "export",

@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from workbench.errors import BadInput
+from workbench.model.memory import KVCache
 from workbench.model.sampling import GREEDY, Sampling, sample_next
-from workbench.model.transformer import Decoder, KVCache
+from workbench.model.transformer import Decoder
 
 StoppedBy = Literal["stop_token", "max_new_tokens", "stop_text", "context"]
 

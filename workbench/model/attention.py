@@ -1,0 +1,97 @@
+"""Attention: every position asks those before it, and takes a mix of what they hand over.
+
+The only part of the decoder that moves information between positions; what may be looked at is told by
+`memory.py`, where a token stands by `rotation.py`.
+
+Shapes: B rows, T new positions, S positions seen, D width, H query heads, G key/value heads, E width of one head.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from workbench.model.memory import Memory, Seen
+from workbench.model.norms import RMSNorm
+from workbench.model.rotation import Rotation
+from workbench.model_config import ModelConfig
+
+
+class Attention(nn.Module):
+    """Causal self-attention (Vaswani et al. 2017) with grouped heads, rotary positions, optional QK-norm.
+
+    Every position asks with a query, offers a key, and hands over a value. Grouped-query attention lets
+    H / G query heads share one key/value head: quality nearly the same, the cache H / G times smaller
+    (Ainslie et al. 2023).
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        D, E = config.hidden_size, config.head_dim
+        H, G = config.num_attention_heads, config.num_key_value_heads
+        self.head_dim = E
+        self.q_proj, self.k_proj, self.v_proj = (
+            nn.Linear(D, heads * E, bias=config.bias) for heads in (H, G, G)
+        )
+        self.o_proj = nn.Linear(H * E, D, bias=config.bias)
+        # Normalised queries and keys cannot outgrow the softmax: q·k is bounded whatever the learning rate
+        # does to the matrices (Dehghani et al. 2023). The gains are shared by all heads, as in Qwen3.
+        self.q_norm = RMSNorm(E, eps=config.rms_norm_eps) if config.qk_norm else None
+        self.k_norm = RMSNorm(E, eps=config.rms_norm_eps) if config.qk_norm else None
+
+    def forward(self, x_BTD: Tensor, rotation: Rotation | None, memory: Memory) -> Tensor:
+        """y_BTD: for each position, what it gathered from those before it."""
+        q_BTHE = self.q_proj(x_BTD).unflatten(-1, (-1, self.head_dim))
+        k_BTGE = self.k_proj(x_BTD).unflatten(-1, (-1, self.head_dim))
+        v_BTGE = self.v_proj(x_BTD).unflatten(-1, (-1, self.head_dim))
+        if self.q_norm is not None and self.k_norm is not None:
+            q_BTHE, k_BTGE = self.q_norm(q_BTHE), self.k_norm(k_BTGE)
+        if rotation is not None:
+            q_BTHE, k_BTGE = rotation.turn(q_BTHE), rotation.turn(k_BTGE)
+
+        y_BTD: Tensor = self.o_proj(attend(q_BTHE, memory.with_new(k_BTGE, v_BTGE)).flatten(-2))
+        return y_BTD
+
+
+def attend(q_BTHE: Tensor, seen: Seen) -> Tensor:
+    """y_BTHE = softmax(q · kᵀ / sqrt(E)) · v: every query's mix of the values whose keys fit it best.
+
+    Without the 1 / sqrt(E) the sum of E products grows with E, and the softmax would pick one key and stop
+    learning (Vaswani et al. 2017).
+    """
+    q_BHTE, k_BGSE, v_BGSE = (x.transpose(1, 2) for x in (q_BTHE, seen.k_BSGE, seen.v_BSGE))
+    from_empty = seen.mask_B1TS is None or q_BHTE.shape[2] == k_BGSE.shape[2]
+    if from_empty and q_BHTE.is_cpu and q_BHTE.dtype == torch.bfloat16 and q_BHTE.shape[2] <= 512:
+        return attend_short_rows(q_BHTE, k_BGSE, v_BGSE, seen.mask_B1TS).transpose(1, 2)
+    y_BHTE = F.scaled_dot_product_attention(
+        q_BHTE,
+        k_BGSE,
+        v_BGSE,
+        attn_mask=seen.mask_B1TS,
+        is_causal=seen.mask_B1TS is None,
+        enable_gqa=q_BHTE.shape[1] != k_BGSE.shape[1],
+    )
+    return y_BHTE.transpose(1, 2)
+
+
+def attend_short_rows(
+    q_BHTE: Tensor, k_BGTE: Tensor, v_BGTE: Tensor, mask_B1TT: Tensor | None = None
+) -> Tensor:
+    """The same, causal unless a mask says more, with the T x T scores written out.
+
+    torch's CPU kernel spares that memory but multiplies small tiles: in bfloat16 on rows of 256 it takes more
+    than twice as long as this, forward and backward. Long rows are its home.
+    """
+    T, E = q_BHTE.shape[2:]
+    queries_per_key = q_BHTE.shape[1] // k_BGTE.shape[1]
+    k_BHTE, v_BHTE = (x.to(q_BHTE.dtype).repeat_interleave(queries_per_key, dim=1) for x in (k_BGTE, v_BGTE))
+    hidden = torch.full((T, T), -torch.inf, dtype=q_BHTE.dtype, device=q_BHTE.device).triu(diagonal=1)
+    if mask_B1TT is not None:
+        hidden = torch.zeros_like(mask_B1TT, dtype=q_BHTE.dtype).masked_fill_(~mask_B1TT, -torch.inf)
+    # Autocast would widen the scores to float32 before the softmax and narrow what comes out. The kernel sums in
+    # float32 whatever it is given, so the result is the same to the bit, without four passes over T x T.
+    with torch.autocast(q_BHTE.device.type, enabled=False):
+        scores_BHTT = (q_BHTE * E**-0.5) @ k_BHTE.mT + hidden
+        y_BHTE: Tensor = scores_BHTT.softmax(-1) @ v_BHTE
+    return y_BHTE

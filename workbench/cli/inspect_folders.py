@@ -93,7 +93,6 @@ def _decided(reason: str, value: Any) -> str:
 def tokenizer(folder: Path) -> Inspected:
     """Size, special tokens with their ids, the longest tokens, and the figures of its training if it was here."""
     from workbench.tokenizer import Tokenizer
-    from workbench.tokenizer.chat import SPECIAL_TOKENS
 
     loaded = Tokenizer.load(folder)
     ordinary = [loaded.token_bytes(token) for token in range(loaded.vocab_size)]
@@ -102,7 +101,7 @@ def tokenizer(folder: Path) -> Inspected:
         "kind": "tokenizer",
         "folder": str(folder),
         "vocab_size": loaded.vocab_size,
-        "special_tokens": {token: loaded.special_id(token) for token in SPECIAL_TOKENS},
+        "special_tokens": loaded.special_tokens,
         "longest_tokens": [token.decode(errors="backslashreplace") for token in longest],
         **({"report": _read(folder / "report.json")} if (folder / "report.json").is_file() else {}),
     }

@@ -3,12 +3,12 @@
 The front desk: import from here. Knows nothing of corpora, models or stages.
 """
 
+from workbench.tokenizer.adoption import Adopted, adopt_tokenizer
 from workbench.tokenizer.bpe import train_tokenizer
 from workbench.tokenizer.chat import (
     CHAT_TEMPLATE,
     EOS_TOKEN,
     SPECIAL_TOKENS,
-    STOP_TOKENS,
     Rendered,
     render,
     stop_ids,
@@ -21,11 +21,12 @@ __all__ = [
     "CHAT_TEMPLATE",
     "EOS_TOKEN",
     "SPECIAL_TOKENS",
-    "STOP_TOKENS",
     "TOKENIZER_FILES",
+    "Adopted",
     "Compression",
     "Rendered",
     "Tokenizer",
+    "adopt_tokenizer",
     "prove_round_trip",
     "render",
     "stop_ids",

@@ -13,7 +13,7 @@ a test holds the two together. This module knows no file and no training.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from workbench.errors import BadInput
@@ -29,13 +29,14 @@ PAD = "<|pad|>"
 SPECIAL_TOKENS = (END_OF_TEXT, IM_START, IM_END, PAD)
 """In the order of their ids, 0 to 3, in every tokenizer trained here."""
 
-STOP_TOKENS = (IM_END, END_OF_TEXT)
-"""What ends a reply: the end of the turn, or the start of another document."""
+CHAT_TOKENS = (IM_START, IM_END)
+"""What a vocabulary needs besides a token between documents; others' get them when they are taken over."""
 
-BOS_TOKEN = END_OF_TEXT
+DOCUMENT_TOKENS = {END_OF_TEXT: END_OF_TEXT, "<|begin_of_text|>": "<|end_of_text|>"}
+"""What begins a document -> what ends it, in vocabularies we know: ours, GPT-2's, Qwen's and SmolLM's; Llama 3's."""
+
 EOS_TOKEN = IM_END
-"""The end-of-sequence token other people's tools stop at. <|endoftext|> also stops: see `STOP_TOKENS`."""
-PAD_TOKEN = PAD
+"""The end-of-sequence token other people's tools stop at. The end of a document also stops: see `stop_ids`."""
 
 ROLES = ("system", "user", "assistant")
 
@@ -57,6 +58,27 @@ CHAT_TEMPLATE = """\
 {%- endif %}
 """
 """What `render` does, in Jinja. `{% generation %}` marks what is learned (a transformers extension)."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SpecialNames:
+    """How a vocabulary writes the tokens that have a meaning here.
+
+    begin: before every document and conversation. end: after a document, where the vocabulary tells it from the
+    beginning of the next. pad: fills rows and is never learned.
+    """
+
+    begin: str
+    end: str
+    pad: str
+
+    @classmethod
+    def among(cls, special: Collection[str]) -> SpecialNames | None:
+        """Those of a vocabulary with these special tokens; None when nothing in it begins a document."""
+        for begin, end in DOCUMENT_TOKENS.items():
+            if begin in special and end in special:
+                return cls(begin, end, PAD if PAD in special else end)
+        return None
 
 
 class Turn(Protocol):
@@ -115,8 +137,8 @@ def render(
 
 
 def stop_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
-    """The ids that end a reply, for generation and for `generation_config.json`."""
-    return tuple(tokenizer.special_id(token) for token in STOP_TOKENS)
+    """The ids that end a reply: the end of the turn, or of the document."""
+    return tokenizer.im_end_id, tokenizer.special_id(tokenizer.names.end)
 
 
 def _header(tokenizer: Tokenizer, role: str) -> list[int]:

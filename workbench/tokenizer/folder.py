@@ -15,7 +15,14 @@ import tokenizers
 from workbench.errors import BadInput, NotFound, WorkbenchError
 from workbench.files import write_atomic
 from workbench.tokenizer.bpe import SPLIT_PATTERN
-from workbench.tokenizer.chat import BOS_TOKEN, CHAT_TEMPLATE, EOS_TOKEN, IM_START, PAD_TOKEN, SPECIAL_TOKENS
+from workbench.tokenizer.chat import (
+    CHAT_TEMPLATE,
+    CHAT_TOKENS,
+    DOCUMENT_TOKENS,
+    EOS_TOKEN,
+    IM_START,
+    SpecialNames,
+)
 from workbench.tokenizer.round_trip import prove_round_trip
 from workbench.tokenizer.tokenizer import BYTE_OF, Tokenizer
 
@@ -30,6 +37,8 @@ TOKENIZER_FILES = (
 MAX_FILE_BYTES = 100_000_000  # tokenizer.json of a vocabulary of 260,000 is 33 MB
 MAX_VOCAB_SIZE = 1_000_000
 
+# What makes an added token eat what stands beside it.
+_GREEDY = ("lstrip", "rstrip", "single_word")
 # Regular expressions we are willing to run over text. A pattern from a stranger can take exponential time.
 _KNOWN_PATTERNS = {
     SPLIT_PATTERN,  # also Llama 3
@@ -41,9 +50,9 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     """Write `TOKENIZER_FILES` into `folder`, made if absent. Raises NoSpace when the disk refuses."""
     folder.mkdir(parents=True, exist_ok=True)
     special = {
-        "bos_token": BOS_TOKEN,
+        "bos_token": tokenizer.names.begin,
         "eos_token": EOS_TOKEN,
-        "pad_token": PAD_TOKEN,
+        "pad_token": tokenizer.names.pad,
         "additional_special_tokens": [IM_START],
     }
     config = {
@@ -62,15 +71,30 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
 def load_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer of `folder/tokenizer.json`; no other file is read.
 
-    Raises NotFound when it is not there, BadInput when it is not a byte-level BPE with our special tokens or
-    does not give hostile text back.
+    Raises NotFound when it is not there, BadInput when it is not a byte-level BPE with special tokens for documents
+    and turns, or does not give hostile text back.
     """
     path = folder / "tokenizer.json"
-    text = _read(path)
-    problem = _problem(_parse_json(text, path=path))
+    return proved_tokenizer(read_content(path), path=path)
+
+
+def read_content(path: Path) -> Any:
+    """The JSON of a tokenizer.json, whatever it holds. Raises NotFound or BadInput."""
+    return _parse_json(_read(path), path=path)
+
+
+def proved_tokenizer(content: Any, *, path: Path) -> Tokenizer:
+    """The tokenizer that `content`, the JSON of the file `path`, describes. Raises BadInput, naming the file.
+
+    Unicode normal form C (Qwen's) is left out: our corpora are in it, so that their ids are the same, and other
+    text must come back as it was.
+    """
+    if isinstance(content, dict) and content.get("normalizer") == {"type": "NFC"}:
+        content = {**content, "normalizer": None}
+    problem = _problem(content)
     if problem is not None:
         raise BadInput(problem, file=path, fix=_WAY_OUT)
-    tokenizer = Tokenizer(_parse_native(text, path=path))
+    tokenizer = Tokenizer(_parse_native(json.dumps(content), path=path))
     try:
         prove_round_trip(tokenizer)
     except WorkbenchError as error:
@@ -134,7 +158,8 @@ def _problem(content: Any) -> str | None:
             return f"it uses {key}, which byte-level BPE does not"
     return (
         _problem_of_ids(vocab, added)
-        or _problem_of_spelling(vocab, merges)
+        or _problem_of_special_tokens(added)
+        or _problem_of_spelling(vocab, merges, {token["content"] for token in added})
         or _problem_of_split(content.get("pre_tokenizer"))
     )
 
@@ -154,23 +179,34 @@ def _problem_of_ids(vocab: dict[str, Any], added: list[Any]) -> str | None:
         range(len(ids))
     ):
         return f"the ids are not 0 to {len(ids) - 1}, each once"
+    return None
+
+
+def _problem_of_special_tokens(added: list[Any]) -> str | None:
     special = {token["content"] for token in added if token.get("special") is True}
-    missing = [token for token in SPECIAL_TOKENS if token not in special]
-    return f"it lacks the special tokens {' '.join(missing)}" if missing else None
+    missing = [token for token in CHAT_TOKENS if token not in special]
+    if SpecialNames.among(special) is None:
+        missing.insert(0, next(iter(DOCUMENT_TOKENS)))
+    if missing:
+        return f"it lacks the special tokens {' '.join(missing)}"
+    for token in added:
+        if token.get("special") is not True and any(token.get(key) for key in _GREEDY):
+            return f"added token {token['content']!r} takes the white space around it along"
+    return None
 
 
-def _problem_of_spelling(vocab: dict[str, Any], merges: list[Any]) -> str | None:
+def _problem_of_spelling(vocab: dict[str, Any], merges: list[Any], added: set[str]) -> str | None:
     for character in BYTE_OF:
         if character not in vocab:
             return f"it cannot spell byte {BYTE_OF[character]}"
     for token in vocab:
-        if token not in SPECIAL_TOKENS and not BYTE_OF.keys() >= set(token):
+        if token not in added and not BYTE_OF.keys() >= set(token):
             return f"token {token!r} is not written in the byte-level alphabet"
     for merge in merges:
         pair = merge.split(" ") if isinstance(merge, str) else merge
         match pair:
             case [str(left), str(right)] if left in vocab and right in vocab and left + right in vocab:
-                if left + right in SPECIAL_TOKENS:
+                if left + right in added:
                     return f"merge {merge!r} makes a special token out of text"
             case _:
                 return f"merge {merge!r} is not of two tokens into a third"
@@ -180,6 +216,14 @@ def _problem_of_spelling(vocab: dict[str, Any], merges: list[Any]) -> str | None
 def _problem_of_split(pre_tokenizer: Any) -> str | None:
     match pre_tokenizer:
         case {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}:  # GPT-2
+            return None
+        case {  # SmolLM
+            "type": "Sequence",
+            "pretokenizers": [
+                {"type": "Digits", "individual_digits": True},
+                {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
+            ],
+        }:
             return None
         case {
             "type": "Sequence",
@@ -194,4 +238,4 @@ def _problem_of_split(pre_tokenizer: Any) -> str | None:
             ],
         } if pattern in _KNOWN_PATTERNS:
             return None
-    return "it splits text by a pattern that is not one of those we know (ours, Llama 3, Qwen, GPT-2)"
+    return "it splits text by a pattern that is not one of those we know (ours, Llama 3, Qwen, GPT-2, SmolLM)"

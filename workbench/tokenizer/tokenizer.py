@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import tokenizers
 
-from workbench.tokenizer.chat import END_OF_TEXT, IM_END, IM_START, PAD, SPECIAL_TOKENS
+from workbench.tokenizer.chat import IM_END, IM_START, SpecialNames
 
 # While it is made an encoding takes about 120 times the memory of its text (measured, tokenizers 0.23), and
 # its time grows faster than its length. So long texts go in pieces, and pieces in groups of about 60 MB.
@@ -26,7 +26,8 @@ GROUP_CHARACTERS = 500_000
 class Tokenizer:
     """A byte-level BPE vocabulary with the special tokens of the chat format.
 
-    Wraps a `tokenizers.Tokenizer`; make one with `train_tokenizer` or `Tokenizer.load`.
+    Wraps a `tokenizers.Tokenizer`; make one with `train_tokenizer`, `Tokenizer.load` or `adopt_tokenizer`.
+    `names` says how it writes the special tokens that differ between vocabularies.
     """
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
@@ -36,10 +37,18 @@ class Tokenizer:
         backend.no_padding()
         self.backend = backend
         self.vocab_size: int = backend.get_vocab_size(with_added_tokens=True)
-        self.bos_id = self.special_id(END_OF_TEXT)
+        self._special = {
+            token.content: token_id
+            for token_id, token in backend.get_added_tokens_decoder().items()
+            if token.special
+        }
+        names = SpecialNames.among(self._special)
+        assert names is not None, "nothing in the vocabulary begins a document"
+        self.names = names
+        self.bos_id = self.special_id(names.begin)
         self.im_start_id = self.special_id(IM_START)
         self.im_end_id = self.special_id(IM_END)
-        self.pad_id = self.special_id(PAD)
+        self.pad_id = self.special_id(names.pad)
 
     def __repr__(self) -> str:
         return f"Tokenizer(vocab_size={self.vocab_size})"
@@ -59,14 +68,18 @@ class Tokenizer:
 
     def special_id(self, token: str) -> int:
         """The id of the special token written `token`."""
-        token_id = self.backend.token_to_id(token)
-        assert token_id is not None, f"the vocabulary has no {token}"
-        return token_id
+        assert token in self._special, f"the vocabulary has no special token {token}"
+        return self._special[token]
+
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """The tokens that stand for no text, by id."""
+        return dict(sorted(self._special.items(), key=lambda named: named[1]))
 
     @cached_property
     def special_ids(self) -> frozenset[int]:
         """The ids that stand for no text."""
-        return frozenset(self.special_id(token) for token in SPECIAL_TOKENS)
+        return frozenset(self._special.values())
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`; never a special id. Lone surrogates, which are not text, become U+FFFD."""
@@ -94,14 +107,15 @@ class Tokenizer:
     def decode(self, ids: Iterable[int], *, keep_special: bool = False) -> str:
         """The text of `ids`; bytes that are no UTF-8 (half a character) become U+FFFD.
 
-        Special tokens are left out, or spelled out with `keep_special`.
+        Special tokens are left out, or spelled out with `keep_special`. So is an id beyond the vocabulary: a model
+        may have more rows than its tokenizer has words.
         """
         table = self._spelled_bytes if keep_special else self._text_bytes
-        return b"".join(table[token_id] for token_id in ids).decode("utf-8", errors="replace")
+        return b"".join(table.get(token_id, b"") for token_id in ids).decode("utf-8", errors="replace")
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes of text that `token_id` stands for: none for a special token."""
-        return self._text_bytes[token_id]
+        return self._text_bytes.get(token_id, b"")
 
     @cached_property
     def _spelled_bytes(self) -> dict[int, bytes]:

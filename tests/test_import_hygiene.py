@@ -10,7 +10,9 @@ import pytest
 HEAVY = ("torch", "numpy", "tokenizers", "datasets", "pandas", "textual", "plotext", "transformers")
 PAPER = (
     "recipe",
+    "recipe_fields",
     "recipe_file",
+    "recipe_model",
     "budget",
     "artifacts",
     "source_identity",

@@ -8,7 +8,8 @@ import pytest
 
 import workbench
 from workbench.errors import BadInput, NotFound, RecipeError
-from workbench.recipe import Recipe, Table, is_cosmetic
+from workbench.recipe import Recipe
+from workbench.recipe_fields import Table, is_cosmetic
 from workbench.recipe_file import (
     NAME,
     describe_key,

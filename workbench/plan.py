@@ -14,8 +14,9 @@ from typing import Any
 
 from workbench.artifacts import ArtifactName, Store, fingerprint_of, read_manifest
 from workbench.errors import BadInput, NotFound, WorkbenchError
-from workbench.recipe import Model, Table, is_cosmetic
+from workbench.recipe_fields import Table, is_cosmetic
 from workbench.recipe_file import NAME, NAME_RULE, LoadedRecipe, tables
+from workbench.recipe_model import Model
 from workbench.runs import find_home
 from workbench.safe_text import one_line
 from workbench.source_identity import SourceDigests, first_change, identity_of, identity_of_packages

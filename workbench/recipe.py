@@ -1,5 +1,6 @@
 """The whole vocabulary of a recipe: one typed table per TOML table, every key with its meaning.
 
+[model] is in recipe_model.py, what a field may be in recipe_fields.py.
 The docstring under a key is its documentation: forms, `--help` and recipes/README.md show that text.
 `cosmetic` keys cannot change a result (how often to save or show) and stay out of fingerprints.
 This module knows what may be written, not how it is read from a file (recipe_file.py) nor run (plan.py).
@@ -7,59 +8,26 @@ This module knows what may be written, not how it is read from a file (recipe_fi
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from workbench.errors import BadInput
-from workbench.files import parse_bytes, parse_count
-from workbench.model_config import SIZES, ModelConfig
-
-
-def _count(value: Any) -> Any:
-    return _parsed(value, parse_count)
-
-
-def _bytes(value: Any) -> Any:
-    return _parsed(value, parse_bytes)
-
-
-def _parsed(value: Any, parse: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        return parse(value)
-    except BadInput as error:
-        raise ValueError(error.one_line()) from None
-
-
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("contains control characters; write plain text")
-    return text
-
-
-Count = Annotated[int, BeforeValidator(_count), Field(gt=0, lt=2**53, strict=True)]
-Bytes = Annotated[int, BeforeValidator(_bytes), Field(gt=0, lt=2**60, strict=True)]
-PositiveInt = Annotated[int, Field(gt=0, lt=2**31, strict=True)]
-NaturalInt = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
-Flag = Annotated[bool, Field(strict=True)]
-Rate = Annotated[float, Field(gt=0, lt=100, allow_inf_nan=False, strict=True)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
-NaturalFloat = Annotated[float, Field(ge=0, lt=1e6, allow_inf_nan=False, strict=True)]
-Text = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_printable)]
-Prompt = Annotated[str, Field(min_length=1, max_length=4096)]
-Sources = Annotated[tuple[Text, ...], Field(min_length=1, max_length=256)]
-
-COSMETIC = {"cosmetic": True}
-
-
-class Table(BaseModel):
-    """What all tables share: unknown keys are errors, values never change, no silent conversion."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True
-    )
+from workbench.recipe_fields import (
+    COSMETIC,
+    Bytes,
+    Count,
+    Flag,
+    NaturalFloat,
+    NaturalInt,
+    PositiveInt,
+    Prompt,
+    Rate,
+    Share,
+    Sources,
+    Table,
+    Text,
+)
+from workbench.recipe_model import Model
 
 
 class Corpus(Table):
@@ -122,120 +90,6 @@ class Pack(Table):
 
     shard_tokens: Count = 16_000_000
     """Tokens per shard file (2 bytes each up to 65,536 vocabulary entries, else 4)."""
-
-
-class Model(Table):
-    """The shape of the decoder: a named size, or explicit numbers, or a size with some numbers replaced."""
-
-    size: Text | None = "5m"
-    """A named size: 1m 5m 20m 100m 350m 1b 3b 7b. Explicit keys below win over it."""
-    architecture: Literal["llama", "gpt2"] = "llama"
-    """What the blocks are made of. `llama`: RMSNorm, rotary positions, SwiGLU, no biases. `gpt2`: LayerNorm, learned
-    positions, GELU, biases (Radford et al. 2019). The five keys below replace single parts."""
-    norm: Literal["rms", "layer"] | None = None
-    """`rms` is LayerNorm without the mean: as good and cheaper (Zhang & Sennrich 2019)."""
-    positions: Literal["rotary", "learned"] | None = None
-    """`rotary` turns queries and keys by their position, so attention sees distances (Su et al. 2021); `learned`
-    adds a vector for each of max_position_embeddings places."""
-    feed_forward: Literal["swiglu", "gelu", "relu2"] | None = None
-    """`swiglu` multiplies two views of its input (Shazeer 2020); `gelu` is GPT-2's; `relu2` squares a ReLU (So et al.
-    2021)."""
-    bias: Flag | None = None
-    """Biases of the matrices of the blocks and of LayerNorm."""
-    hidden_size: PositiveInt | None = None
-    """Width of the residual stream."""
-    num_hidden_layers: PositiveInt | None = None
-    """Number of decoder blocks."""
-    num_attention_heads: PositiveInt | None = None
-    """Query heads per block."""
-    num_key_value_heads: PositiveInt | None = None
-    """Key/value heads; fewer than query heads is grouped-query attention (Ainslie et al. 2023): a smaller cache.
-    Default: as many as query heads."""
-    head_dim: PositiveInt | None = None
-    """Width of one head. Default: hidden_size / num_attention_heads."""
-    intermediate_size: PositiveInt | None = None
-    """Width of the feed-forward. Default of an explicit shape: 8/3 of hidden_size, rounded up to 64, for SwiGLU,
-    whose three matrices then cost what two of 4x cost (Shazeer 2020); 4 times hidden_size for the others."""
-    max_position_embeddings: PositiveInt = 512
-    """The longest context the model is meant for, in tokens."""
-    rope_theta: Annotated[float, Field(gt=1, le=1e9, allow_inf_nan=False, strict=True)] = 10_000.0
-    """Base of the rotary wavelengths (Su et al. 2021). Larger for longer contexts."""
-    rms_norm_eps: Annotated[float, Field(gt=0, le=1e-2, allow_inf_nan=False, strict=True)] = 1e-6
-    """Added under the square root of a norm: without it a row of zeros divides by zero; too large and small
-    activations are no longer normalised. 1e-6 is safe in bf16 because the norm is computed in float32."""
-    tie_word_embeddings: Flag = True
-    """Use one matrix for input embedding and output head: saves vocab_size x hidden_size parameters."""
-    qk_norm: Flag | None = None
-    """RMS-normalise queries and keys per head: attention logits stay bounded at high learning rates
-    (Dehghani et al. 2023). Default: true for `llama`, which is then saved as Qwen3 (without it as Llama), else
-    false."""
-    initializer_range: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, strict=True)] = 0.02
-    """Standard deviation of the initial weights; residual projections are divided by sqrt(2 x layers) so that
-    the variance of the residual stream does not grow with depth (GPT-2)."""
-
-    @model_validator(mode="after")
-    def _can_be_built(self) -> Model:
-        self.shape(vocab_size=256)
-        return self
-
-    def shape(self, *, vocab_size: int) -> ModelConfig:
-        """The full set of numbers for a tokenizer of `vocab_size`. Raises ValueError (one line) when impossible."""
-        if self.size is not None and self.size not in SIZES:
-            raise ValueError(f"size {self.size!r} is not known; choose one of {' '.join(SIZES)}")
-        numbers: dict[str, Any] = dict(SIZES[self.size]) if self.size is not None else {}
-        for key in (
-            "hidden_size",
-            "num_hidden_layers",
-            "num_attention_heads",
-            "num_key_value_heads",
-            "head_dim",
-            "intermediate_size",
-        ):
-            if (value := getattr(self, key)) is not None:
-                numbers[key] = value
-                if key == "hidden_size" and self.intermediate_size is None:
-                    numbers["intermediate_size"] = -(-value * 8 // 3 // 64) * 64
-        parts = self._parts()
-        for key in ("hidden_size", "num_hidden_layers", "num_attention_heads"):
-            if key not in numbers:
-                raise ValueError(f"{key} is missing; give it or choose a size")
-        width, heads = numbers["hidden_size"], numbers["num_attention_heads"]
-        if "head_dim" not in numbers:
-            if width % heads:
-                raise ValueError(
-                    f"num_attention_heads = {heads} does not divide hidden_size = {width}; change one or give head_dim"
-                )
-            numbers["head_dim"] = width // heads
-        numbers.setdefault("num_key_value_heads", heads)
-        if parts["feed_forward"] != "swiglu" and self.intermediate_size is None:
-            numbers["intermediate_size"] = 4 * width
-        for key in (
-            "max_position_embeddings",
-            "rope_theta",
-            "rms_norm_eps",
-            "tie_word_embeddings",
-            "initializer_range",
-        ):
-            numbers[key] = getattr(self, key)
-        try:
-            return ModelConfig(vocab_size=vocab_size, **numbers, **parts)
-        except BadInput as error:
-            raise ValueError(error.one_line()) from None
-
-    def _parts(self) -> dict[str, Any]:
-        """What the blocks are made of: the architecture's parts, but for those that are named."""
-        parts: dict[str, Any] = (
-            {"norm": "rms", "positions": "rotary", "feed_forward": "swiglu", "bias": False, "qk_norm": True}
-            if self.architecture == "llama"
-            else {
-                "norm": "layer",
-                "positions": "learned",
-                "feed_forward": "gelu",
-                "bias": True,
-                "qk_norm": False,
-            }
-        )
-        return parts | {key: named for key in parts if (named := getattr(self, key)) is not None}
 
 
 class Training(Table):
@@ -427,9 +281,3 @@ class Recipe(Table):
     sft: Sft | None = None
     dpo: Dpo | None = None
     eval: Eval | None = None
-
-
-def is_cosmetic(table: Table, key: str) -> bool:
-    """Whether `key` of `table` cannot change a result and stays out of its fingerprint."""
-    extra = type(table).model_fields[key].json_schema_extra
-    return isinstance(extra, dict) and bool(extra.get("cosmetic"))

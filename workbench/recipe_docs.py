@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from pydantic_core import PydanticUndefined
 
-from workbench.recipe import Table, is_cosmetic
+from workbench.recipe_fields import Table, is_cosmetic
 from workbench.recipe_file import describe_key, tables
 
 INTRODUCTION = """\
@@ -21,7 +21,8 @@ the shipped ones, `workbench new NAME` copies one, `workbench check NAME.toml` f
 may be written `"2M"`, sizes `"32MB"`; paths are relative to the recipe. Every key has a default except those
 marked **required**. Keys marked * cannot change a result, so changing them makes nothing again.
 
-Made from the docstrings in `workbench/recipe.py` by `python -m workbench.recipe_docs`; measured results are in
+Made from the docstrings in `workbench/recipe.py` and `recipe_model.py` by `python -m workbench.recipe_docs`; measured
+results are in
 [LOG.md](LOG.md).
 """
 

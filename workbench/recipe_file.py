@@ -17,7 +17,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from workbench.errors import BadInput, NotFound, RecipeError
-from workbench.recipe import Model, Recipe, Table
+from workbench.recipe import Recipe
+from workbench.recipe_fields import Table
+from workbench.recipe_model import Model
 
 MAX_BYTES = 256_000
 MAX_PROBLEMS = 20

@@ -17,7 +17,7 @@ from typing import Any
 
 from workbench.errors import BadInput, NoSpace
 from workbench.files import digest_file, write_atomic
-from workbench.recipe import Table
+from workbench.recipe_fields import Table
 from workbench.source_files import BUILT_IN, DOCUMENT_SUFFIXES, EXAMPLE_SUFFIXES, HUB_PREFIX, files_of
 
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from workbench.errors import DiskFull, Stopped
 from workbench.events import EventWriter
 from workbench.files import free_bytes, remove_folder
-from workbench.recipe import Model
+from workbench.recipe_model import Model
 from workbench.runs import Run
 
 PROGRESS_SECONDS = 0.5

@@ -32,7 +32,7 @@ from workbench.data.loader import NOT_LEARNED
 from workbench.data.preferences import Preference
 from workbench.model.initialise import initialise
 from workbench.model.transformer import Decoder
-from workbench.recipe import Model
+from workbench.recipe_model import Model
 from workbench.tokenizer import Tokenizer, render, train_tokenizer
 from workbench.train.losses import next_token_loss
 

@@ -18,7 +18,8 @@ from workbench.data.shards import write_shards
 from workbench.errors import Damaged, Stopped, TrainingDiverged
 from workbench.events import EventWriter, read_events
 from workbench.files import digest_file
-from workbench.recipe import Model, Pretrain
+from workbench.recipe import Pretrain
+from workbench.recipe_model import Model
 from workbench.runs import Run
 from workbench.stage_run import StageInputs, StageRun
 from workbench.stages import pretrain, training

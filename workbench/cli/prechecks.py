@@ -8,7 +8,8 @@ from __future__ import annotations
 from workbench.budget import require_fit
 from workbench.errors import BadInput
 from workbench.plan import Plan
-from workbench.recipe import Dpo, Eval, Sft, Table
+from workbench.recipe import Dpo, Eval, Sft
+from workbench.recipe_fields import Table
 from workbench.recipe_file import LoadedRecipe
 from workbench.source_files import EXAMPLE_SUFFIXES, files_of, is_file_source
 

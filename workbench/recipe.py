@@ -96,7 +96,8 @@ class Training(Table):
     """Keys that pretraining, SFT and DPO share."""
 
     learning_rate: Rate
-    """Peak learning rate of AdamW (Muon has its own). Too high: loss spikes; too low: it crawls."""
+    """Peak learning rate of AdamW (Muon has its own). Too high: loss spikes; too low: it crawls. For Adafactor it is a
+    share of each parameter's own size (root mean square): ten times AdamW's is where to begin."""
     schedule: Literal["linear", "cosine", "wsd", "inverse_sqrt"] = "linear"
     """How the rate falls after warmup: straight to the floor, along half a cosine, not at all until the last
     `decay_ratio` of the steps (WSD, Hu et al. 2024), or as 1 / sqrt(step) (Vaswani et al. 2017)."""
@@ -108,7 +109,16 @@ class Training(Table):
     final_learning_rate_ratio: Share = 0.0
     """The floor of the schedule as a share of the peak."""
     weight_decay: NaturalFloat = 0.0
-    """Decoupled weight decay (Loshchilov & Hutter 2019) of matrices; norms and embeddings have none."""
+    """Decoupled weight decay (Loshchilov & Hutter 2019) of the matrices of the blocks."""
+    embedding_weight_decay: NaturalFloat = 0.0
+    """Weight decay of embeddings and head. By default none: a rare token's vector would only ever shrink."""
+    norm_weight_decay: NaturalFloat = 0.0
+    """Weight decay of gains and biases. By default none: a gain's natural value is 1, not 0."""
+    embedding_learning_rate_factor: Rate = 1.0
+    """By what the learning rate of embeddings and head is multiplied. A token's vector gets a gradient only when the
+    token occurs, and bears a larger rate than a matrix."""
+    norm_learning_rate_factor: Rate = 1.0
+    """By what the learning rate of gains and biases is multiplied."""
     max_grad_norm: NaturalFloat = 1.0
     """Clip the gradient to this global norm; 0 never clips."""
     micro_batch_tokens: Count | None = None
@@ -142,9 +152,11 @@ class Pretrain(Training):
     """Rows are packed from several documents: let a token attend to its own only, as it will be read later.
     Without it the documents before are noise to ignore. On a GPU the mask costs FlashAttention its speed; there,
     and for documents longer than a row, consider false."""
-    optimizer: Literal["muon", "adamw"] = "muon"
+    optimizer: Literal["muon", "adamw", "adafactor", "adamw8bit"] = "muon"
     """`muon` orthogonalises the momentum of every matrix in the blocks (Jordan et al. 2024) and leaves embeddings
-    and norms to AdamW; `adamw` does all with AdamW."""
+    and norms to AdamW; `adamw` does all with AdamW. Two that spare memory: `adafactor` (Shazeer & Stern 2018) keeps
+    sums of rows and columns, under 0.1 bytes a parameter where AdamW keeps 8; `adamw8bit` (Dettmers et al. 2021) keeps
+    2, needs torchao (`pip install 'llm-workbench[lowbit]'`) and is slow on a CPU."""
     learning_rate: Rate = 6e-3
     matrix_learning_rate: Rate = 0.02
     """Peak learning rate of Muon, per matrix, with its update scaled by sqrt(max(1, rows / columns))."""
@@ -200,7 +212,7 @@ class Examples(Training):
     (both counted and said)."""
     epochs: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False, strict=True)] = 1.0
     """Passes over the examples."""
-    optimizer: Literal["adamw", "muon"] = "adamw"
+    optimizer: Literal["adamw", "muon", "adafactor", "adamw8bit"] = "adamw"
     """As in [pretrain]."""
     matrix_learning_rate: Rate = 0.005
     """As in [pretrain]."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from workbench.cli import prechecks
 from workbench.cli.prechecks import precheck, require_inputs
 from workbench.errors import BadInput
 from workbench.plan import make_plan
@@ -53,6 +54,14 @@ def test_what_would_fail_late_fails_now_on_its_line(
         check(tmp_path, RECIPE.replace(*change), chats)
     assert caught.value.line == line
     assert caught.value.file == str(tmp_path / "x.toml")
+
+
+def test_an_optimizer_whose_package_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prechecks, "find_spec", lambda name: None)
+    recipe = RECIPE.replace('"1M"', '"1M"\noptimizer = "adamw8bit"')
+    with pytest.raises(BadInput, match=r"torchao.*pip install") as caught:
+        check(tmp_path, recipe, GOOD)
+    assert caught.value.line == 9
 
 
 def test_a_stage_alone_needs_what_comes_before_it(tmp_path: Path) -> None:

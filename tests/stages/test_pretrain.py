@@ -233,6 +233,23 @@ def test_other_architectures_learn_and_resume_to_the_same_bits(
     assert digests[0] == digests[1]
 
 
+@pytest.mark.parametrize(
+    "way", [{"optimizer": "adafactor", "learning_rate": 0.2, "embedding_weight_decay": 0.1}]
+)
+def test_other_ways_to_train_learn_and_resume_to_the_same_bits(
+    tmp_path: Path, artifacts: dict[str, Path], way: dict[str, Any]
+) -> None:
+    workers = {name: Worker(tmp_path / name, artifacts) for name in ("whole", "killed")}
+    with pytest.raises(Killed):
+        workers["killed"].work(kill_at=13, **way)
+    for worker in workers.values():
+        worker.work(**way)
+        assert worker.losses()[NUM_STEPS] < 0.85 * worker.losses()[1]
+    assert workers["whole"].digests() == workers["killed"].digests()
+    assert "exact" in workers["killed"].texts("note")
+    assert "not exact" not in workers["killed"].texts("warning")
+
+
 def test_documents_of_a_row_see_each_other_only_if_asked(worker: Worker, whole: Worker) -> None:
     worker.work(isolate_documents=False)
     assert worker.losses()[1] != whole.losses()[1]

@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ from workbench.train.checkpoint_folder import (
 )
 from workbench.train.loop import train
 from workbench.train.losses import LossSum, next_token_loss
-from workbench.train.optimizers import Optimizers, OptimizerSettings
+from workbench.train.optimizers import Optimizers
+from workbench.train.parameter_groups import OptimizerSettings, kind_of
 from workbench.train.schedule import make_schedule
 
 NUM_STEPS = 9
@@ -57,14 +59,20 @@ class Training:
     """A small training that saves at chosen steps and can be killed and started again."""
 
     def __init__(
-        self, folder: Path, tokenizer: Tokenizer, make_model: Callable, make_batch: Callable
+        self,
+        folder: Path,
+        tokenizer: Tokenizer,
+        make_model: Callable,
+        make_batch: Callable,
+        settings: OptimizerSettings = SETTINGS,
     ) -> None:
         self.folder, self.tokenizer = folder, tokenizer
         self.make_model, self.make_batch = make_model, make_batch
+        self.settings = settings
 
     def start(self, found: Found | None) -> tuple[Decoder, Optimizers, TrainingState]:
         model = self.make_model() if found is None else load_model(found.folder)
-        optimizer = Optimizers(model, SETTINGS)
+        optimizer = Optimizers(model, self.settings)
         if found is not None:
             return model, optimizer, restore(found.folder, optimizer)
         torch.manual_seed(5)
@@ -171,33 +179,52 @@ def test_a_number_that_is_dropped_fails_and_one_that_is_changed_shows(
     assert training.run(save_at=set()) != uninterrupted
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "quantities"),
+    [
+        ("muon", {"momentum", "exp_avg", "exp_avg_sq", "step", "cpu"}),
+        ("adamw", {"exp_avg", "exp_avg_sq", "step", "cpu"}),
+        ("adafactor", {"row_var", "col_var", "variance", "step", "cpu"}),
+    ],
+)
 def test_a_tensor_that_is_dropped_fails_and_one_that_is_reset_shows(
-    training: Training, uninterrupted: str
+    training: Training, tmp_path: Path, optimizer: Any, quantities: set[str]
 ) -> None:
+    """One of every quantity of every kind of parameter: two steps later the training is another.
+
+    (That none at all can be left out of an optimizer's state: test_adaptive.py.)
+    """
+    training.settings = dataclasses.replace(SETTINGS, optimizer=optimizer)
     training.run(save_at={4}, kill_at=4)
     found = latest_good(training.folder)
     assert found is not None
     path = found.folder / STATE_TENSORS
     tensors = safetensors.torch.load_file(path)
-    kinds = {}  # one of each: momentum, exp_avg, exp_avg_sq, step, random.cpu
-    for name in tensors:
-        kinds.setdefault(name.rpartition(".")[2], name)
-    kinds.pop("cuda", None)
-    assert kinds.keys() == {"momentum", "exp_avg", "exp_avg_sq", "step", "cpu"}
+    tensors.pop("random.cuda", None)
+    assert {name.rpartition(".")[2] for name in tensors} == quantities
+    trained = dict(training.make_model().named_parameters())
+    assert {name for name in trained if any(f".{name}." in key for key in tensors)} == trained.keys()
+    named = {key: name for name in trained for key in tensors if f".{name}." in key}
+    one_of_each = {
+        (key.rpartition(".")[2], kind_of(named[key], trained[named[key]]) if key in named else None): key
+        for key in tensors
+    }
+    assert len(one_of_each) == 1 + (7 if optimizer == "muon" else 8 if optimizer == "adafactor" else 9)
+    uninterrupted = training.run(save_at=set(), kill_at=6)
 
-    for name in kinds.values():
+    for name in one_of_each.values():
         safetensors.torch.save_file({key: value for key, value in tensors.items() if key != name}, path)
         write_manifest(found.folder, step=4)
-        with pytest.raises(Damaged, match=name):
+        with pytest.raises(Damaged, match=re.escape(name)):
             training.run(save_at=set())
-        if name.startswith("random."):
+        if name == "random.cpu":
             torch.manual_seed(6)
             reset = torch.get_rng_state()
         else:
             reset = torch.zeros_like(tensors[name])
         safetensors.torch.save_file(tensors | {name: reset}, path)
         write_manifest(found.folder, step=4)
-        assert training.run(save_at=set()) != uninterrupted, name
+        assert training.run(save_at=set(), kill_at=6) != uninterrupted, name
 
 
 def test_a_state_that_is_not_safetensors_is_damaged(training: Training) -> None:

@@ -14,7 +14,8 @@ from workbench.data.loader import NOT_LEARNED, Batch
 from workbench.errors import TrainingDiverged
 from workbench.train.loop import StepReport, accumulate_gradient, average_and_clip, train
 from workbench.train.losses import LossSum, next_token_loss
-from workbench.train.optimizers import Optimizers, OptimizerSettings
+from workbench.train.optimizers import Optimizers
+from workbench.train.parameter_groups import OptimizerSettings
 from workbench.train.schedule import make_schedule
 
 SETTINGS = OptimizerSettings(optimizer="muon", learning_rate=0.01, matrix_learning_rate=0.02)

@@ -12,7 +12,8 @@ from torch import nn
 
 from workbench.errors import Damaged
 from workbench.train import optimizers
-from workbench.train.optimizers import Muon, Optimizers, OptimizerSettings, is_block_matrix, orthogonalise
+from workbench.train.optimizers import Muon, Optimizers, orthogonalise
+from workbench.train.parameter_groups import OptimizerSettings, is_block_matrix
 
 MUON = OptimizerSettings(optimizer="muon", learning_rate=0.01, matrix_learning_rate=0.02, weight_decay=0.1)
 ADAMW = OptimizerSettings(optimizer="adamw", learning_rate=0.01, weight_decay=0.1)

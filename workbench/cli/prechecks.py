@@ -5,23 +5,26 @@ Loads no tensors. The stages check again when they read.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from workbench.budget import require_fit
 from workbench.errors import BadInput
 from workbench.plan import Plan
-from workbench.recipe import Dpo, Eval, Sft
+from workbench.recipe import Dpo, Eval, Sft, Training
 from workbench.recipe_fields import Table
 from workbench.recipe_file import LoadedRecipe
 from workbench.source_files import EXAMPLE_SUFFIXES, files_of, is_file_source
 
 # A second's reading. Larger files are checked when their stage starts.
 LARGEST_FILE_BYTES = 50_000_000
+HOW_TO_GET_TORCHAO = "pip install 'llm-workbench[lowbit]'"
 
 
 def precheck(plan: Plan, loaded: LoadedRecipe) -> None:
     """Raise BadInput, pointing at the recipe's line, for what would fail only after the work before it.
 
     That is: a model or a corpus that will not fit this machine, an example file of unknown shape or with too
-    many bad records, an unknown task, a bad file of questions. Finished stages are not looked at.
+    many bad records, an unknown task, a bad file of questions, a missing package. Finished stages are not looked at.
     """
     require_fit(plan, loaded)
     for stage in plan.stages:
@@ -47,6 +50,8 @@ def require_inputs(plan: Plan, only: str, *, again: bool = False) -> None:
 
 
 def _check_stage(table: Table, name: str, loaded: LoadedRecipe) -> None:
+    if isinstance(table, Training):
+        _check_packages(table, name, loaded)
     key = "tasks" if isinstance(table, Eval) else "sources"
     try:
         if isinstance(table, Sft | Dpo):
@@ -55,6 +60,13 @@ def _check_stage(table: Table, name: str, loaded: LoadedRecipe) -> None:
             _check_tasks(table, loaded)
     except BadInput as error:
         raise loaded.blame(name, key, error) from None
+
+
+def _check_packages(table: Training, name: str, loaded: LoadedRecipe) -> None:
+    optimizer = getattr(table, "optimizer", "")
+    if optimizer == "adamw8bit" and find_spec("torchao") is None:
+        problem = BadInput(f'"{optimizer}" needs torchao, which is not installed', fix=HOW_TO_GET_TORCHAO)
+        raise loaded.blame(name, "optimizer", problem)
 
 
 def _check_examples(table: Sft | Dpo, loaded: LoadedRecipe) -> None:

@@ -29,7 +29,8 @@ from workbench.train.checkpoint_folder import Found, latest_good, write_summary
 from workbench.train.device import Machine, compare, environment, matmul_peak
 from workbench.train.loop import StepReport, train
 from workbench.train.losses import LossSum
-from workbench.train.optimizers import Optimizers, OptimizerSettings
+from workbench.train.optimizers import Optimizers
+from workbench.train.parameter_groups import OptimizerSettings
 from workbench.train.schedule import make_schedule
 from workbench.version import VERSION
 
@@ -102,6 +103,7 @@ class Course:
         self.model = model
         self.state = state
         self.num_steps = num_steps
+        self._parameters = sum(parameter.numel() for parameter in model.parameters())
         self._run = run
         self._settings = settings
         self._machine = machine
@@ -165,6 +167,8 @@ class Course:
             "seconds": round(state.elapsed_seconds, 1),
             "best_step": best,
             "dtype": state.environment["dtype"],
+            "optimizer": self._optimizer.implementation,
+            "optimizer_bytes_per_parameter": round(self._optimizer.state_bytes / self._parameters, 3),
         }
 
     def _train(
@@ -240,6 +244,10 @@ def make_optimizer(model: Decoder, settings: Pretrain | Sft | Dpo, machine: Mach
             learning_rate=settings.learning_rate,
             matrix_learning_rate=settings.matrix_learning_rate,
             weight_decay=settings.weight_decay,
+            embedding_weight_decay=settings.embedding_weight_decay,
+            norm_weight_decay=settings.norm_weight_decay,
+            embedding_learning_rate_factor=settings.embedding_learning_rate_factor,
+            norm_learning_rate_factor=settings.norm_learning_rate_factor,
             momentum=settings.momentum,
             beta1=settings.beta1,
             beta2=settings.beta2,

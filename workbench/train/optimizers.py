@@ -1,24 +1,24 @@
-"""The optimizers: AdamW for what is looked up or scales, Muon (or AdamW) for the matrices of the blocks.
+"""One optimizer per training, whatever it is made of: Muon beside AdamW, or one that takes all parameters.
 
-    matrices of the blocks    Muon, or AdamW      weight decay
-    embedding, head           AdamW               none: a rare token's vector would only ever shrink
-    norm gains                AdamW               none: their natural value is 1, not 0
+    muon         matrices of the blocks by Muon, the rest by AdamW
+    adamw, adamw8bit, adafactor        everything
 
-`Optimizers` is one object per training: one step, one learning-rate factor, one flat dictionary of state
-named by parameter, which is what a checkpoint stores. Knows no schedule, no loss and no files.
+`Optimizers` is one object: one step, one learning-rate factor, one flat dictionary of state named by parameter, which
+is what a checkpoint stores. Who gets which decay and rate: parameter_groups.py. Knows no schedule, no loss, no files.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from workbench.errors import Damaged
+from workbench.train.adaptive import adafactor, adamw, adamw8bit
+from workbench.train.parameter_groups import OptimizerSettings, parameter_groups
 
 # Quintics a x + b x^3 + c x^5, one a round. Each is the best there is for what the rounds before it leave (Polar
 # Express, Amsel et al. 2025), where Jordan et al. 2024 repeat one five times. A matrix of norm 1 has singular values
@@ -41,28 +41,29 @@ NARROW = 512
 """The largest smaller side of a matrix for which three rounds do."""
 NORM_MARGIN = 1.01
 """A value that rounding lifted over 1 would not converge; the division leaves room for it."""
-OUTSIDE_THE_BLOCKS = ("embed_tokens", "embed_positions", "lm_head")
+EVERYTHING = {"adamw": adamw, "adamw8bit": adamw8bit, "adafactor": adafactor}
+"""Those that take every parameter."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class OptimizerSettings:
-    """Peak rates and decays, named as in the recipe's training tables (which say when to change them).
+class Part(Protocol):
+    """What moves some of the parameters."""
 
-    matmul_dtype: the type Muon multiplies in; bfloat16 is enough where the device is fast at it.
-    """
+    @property
+    def implementation(self) -> str:
+        """What computes the step; another implementation rounds differently."""
 
-    optimizer: Literal["muon", "adamw"]
-    learning_rate: float
-    matrix_learning_rate: float = 0.0
-    weight_decay: float = 0.0
-    momentum: float = 0.95
-    beta1: float = 0.9
-    beta2: float = 0.95
-    matmul_dtype: torch.dtype = torch.float32
+    def set_learning_rate(self, factor: float) -> None:
+        """Use `factor` times the peak rate from the next step on."""
+
+    def step(self) -> None:
+        """Move the parameters by their gradients."""
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """The live tensors that the next step depends on, under names that no other part has."""
 
 
 class Optimizers:
-    """AdamW, with Muon beside it if asked for, over all trainable parameters of a model, as one optimizer."""
+    """What moves all trainable parameters of a model, as one optimizer."""
 
     def __init__(
         self,
@@ -72,44 +73,45 @@ class Optimizers:
         rate_factors: Mapping[str, float] | None = None,
     ) -> None:
         """rate_factors: by what the rate of a parameter is multiplied, by its name; 1 for those not named."""
-        self._settings = settings
+        self._peak_rate = settings.learning_rate
         self._parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        factors = dict.fromkeys(self._parameters, 1.0) | dict(rate_factors or {})
-        assert factors.keys() == self._parameters.keys(), "a rate factor for a parameter that is not trained"
-        matrices = {name: p for name, p in self._parameters.items() if is_block_matrix(name, p)}
-        others = {name: p for name, p in self._parameters.items() if name not in matrices}
-        groups = _groups(others, factors, weight_decay=0.0)
-        self._muon: Muon | None = None
+        groups = parameter_groups(self._parameters, settings, rate_factors)
+        self._parts: list[Part] = []
         if settings.optimizer == "muon":
-            self._muon = Muon(matrices, settings, factors)
-        else:
-            groups += _groups(matrices, factors, weight_decay=settings.weight_decay)
-        self._adamw = _adamw(groups, settings)
+            matrices = [group for group in groups if group.kind == "matrices"]
+            groups = [group for group in groups if group.kind != "matrices"]
+            factors = {name: group.rate_factor for group in matrices for name in group.parameters}
+            by_name = {name: parameter for name, parameter in self._parameters.items() if name in factors}
+            self._parts.append(Muon(by_name, settings, factors))
+        if groups:
+            self._parts.append(EVERYTHING.get(settings.optimizer, adamw)(groups, settings))
         self.set_learning_rate(1.0)
 
     @property
     def implementation(self) -> str:
         """What computes the step; another implementation rounds differently."""
-        return "muon-polar-express+adamw-fused" if self._muon else "adamw-fused"
+        return "+".join(part.implementation for part in self._parts)
 
     @property
     def learning_rate(self) -> float:
-        """The rate AdamW uses now, where no factor multiplies it."""
+        """The rate now of all that is not Muon's, where no factor multiplies it."""
         return self._learning_rate
+
+    @property
+    def state_bytes(self) -> int:
+        """Memory of the state."""
+        return sum(tensor.nbytes for tensor in self.state_tensors().values())
 
     def set_learning_rate(self, factor: float) -> None:
         """Use `factor` times the peak rate, in every group, from the next step on."""
-        self._learning_rate = factor * self._settings.learning_rate
-        for group in self._adamw.param_groups:
-            group["lr"] = self._learning_rate * group["rate_factor"]
-        if self._muon:
-            self._muon.learning_rate = factor * self._settings.matrix_learning_rate
+        self._learning_rate = factor * self._peak_rate
+        for part in self._parts:
+            part.set_learning_rate(factor)
 
     def step(self) -> None:
         """Move every parameter by its gradient."""
-        self._adamw.step()
-        if self._muon:
-            self._muon.step()
+        for part in self._parts:
+            part.step()
 
     def zero_grad(self) -> None:
         """Forget the gradients and free their memory."""
@@ -119,18 +121,12 @@ class Optimizers:
     def state_tensors(self) -> dict[str, Tensor]:
         """All the next step depends on besides weights, gradients and rate: `adamw.PARAMETER.exp_avg`…
 
-        The tensors are the live ones: copy or write them before the next step.
+        The tensors are plain and live: copy or write them before the next step.
         """
-        tensors = {
-            f"adamw.{name}.{quantity}": tensor
-            for name, parameter in self._parameters.items()
-            for quantity, tensor in self._adamw.state.get(parameter, {}).items()
-        }
-        momenta = self._muon.momenta if self._muon else {}
-        return tensors | {f"muon.{name}.momentum": tensor for name, tensor in momenta.items()}
+        return {name: tensor for part in self._parts for name, tensor in part.state_tensors().items()}
 
     def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what `state_tensors` gave. Raises Damaged when names or shapes are not this model's."""
+        """Put back what `state_tensors` gave. Raises Damaged when names, shapes or types are not this model's."""
         mine = self.state_tensors()
         for key in sorted(mine.keys() ^ tensors.keys()):
             raise Damaged(f"the optimizer state {'lacks' if key in mine else 'has an unknown'} {key}")
@@ -138,6 +134,8 @@ class Optimizers:
             if tensor.shape != mine[key].shape:
                 shapes = f"{list(tensor.shape)}, the model {list(mine[key].shape)}"
                 raise Damaged(f"the optimizer state {key} has shape {shapes}")
+            if tensor.dtype != mine[key].dtype:
+                raise Damaged(f"the optimizer state {key} is of {tensor.dtype}, not {mine[key].dtype}")
         for key, tensor in tensors.items():
             mine[key].copy_(tensor)
 
@@ -162,6 +160,7 @@ class Muon:
         settings: OptimizerSettings,
         rate_factors: Mapping[str, float] | None = None,
     ) -> None:
+        self.implementation = "muon-polar-express"
         self.learning_rate = settings.matrix_learning_rate
         self._settings = settings
         factors = dict.fromkeys(matrices, 1.0) | dict(rate_factors or {})
@@ -177,6 +176,14 @@ class Muon:
         self.momenta: dict[str, Tensor] = {}
         for names, momenta_NRC in zip(by_kind.values(), self._momenta_NRC, strict=True):
             self.momenta |= dict(zip(names, momenta_NRC.unbind(), strict=True))
+
+    def set_learning_rate(self, factor: float) -> None:
+        """Use `factor` times the peak rate from the next step on."""
+        self.learning_rate = factor * self._settings.matrix_learning_rate
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """The live momenta, as `muon.PARAMETER.momentum`."""
+        return {f"muon.{name}.momentum": tensor for name, tensor in self.momenta.items()}
 
     @torch.no_grad()
     def step(self) -> None:
@@ -213,37 +220,3 @@ def orthogonalise(x_NRC: Tensor, *, dtype: torch.dtype = torch.float32) -> Tenso
         quadratic_NRR = torch.baddbmm(gram_NRR, gram_NRR, gram_NRR, beta=b, alpha=c)
         x_NRC = torch.baddbmm(x_NRC, quadratic_NRR, x_NRC, beta=a)
     return x_NRC.mT if tall else x_NRC
-
-
-def is_block_matrix(name: str, parameter: Tensor) -> bool:
-    """Whether this is a matrix that mixes features, as against a table of token vectors or a gain."""
-    return parameter.ndim == 2 and not any(part in OUTSIDE_THE_BLOCKS for part in name.split("."))
-
-
-def _groups(
-    parameters: Mapping[str, nn.Parameter], rate_factors: Mapping[str, float], *, weight_decay: float
-) -> list[dict[str, Any]]:
-    """AdamW's groups: one for every rate factor that occurs."""
-    by_factor: dict[float, list[nn.Parameter]] = defaultdict(list)
-    for name, parameter in parameters.items():
-        by_factor[rate_factors[name]].append(parameter)
-    return [
-        {"params": members, "weight_decay": weight_decay, "rate_factor": factor}
-        for factor, members in by_factor.items()
-    ]
-
-
-def _adamw(groups: list[dict[str, Any]], settings: OptimizerSettings) -> torch.optim.AdamW:
-    # fused: one pass over memory per parameter. On 2 CPU cores 2.5 ms for 4.9 M parameters, foreach 14 ms.
-    adamw = torch.optim.AdamW(
-        groups, lr=settings.learning_rate, betas=(settings.beta1, settings.beta2), eps=1e-8, fused=True
-    )
-    # torch makes the state at the first step; made here, a checkpoint has the same names at every step.
-    for group in adamw.param_groups:
-        for parameter in group["params"]:
-            adamw.state[parameter] = {
-                "step": torch.zeros((), device=parameter.device),
-                "exp_avg": torch.zeros_like(parameter),
-                "exp_avg_sq": torch.zeros_like(parameter),
-            }
-    return adamw

@@ -50,7 +50,7 @@ def digest_of_run(run: Run) -> str:
             )
         step, folder = next(reversed(steps_of(plan, stage).items()))
         files = read_manifest(folder)["files"]
-        for name in TRAINED_FILES:
+        for name in filter(files.get, TRAINED_FILES):  # a start has no training state
             digest.update(f"{stage.name} {step} {name} {files[name]['digest']}\n".encode())
     return digest.hexdigest()
 

@@ -30,6 +30,8 @@ CPU_FP32_FLOPS = 0.6e11
 GPU_FLOPS = 2.0e14
 # Text that the corpus, tokenizer and pack stages get through in a second, together.
 TEXT_BYTES_PER_SECOND = 1.0e6
+# Weights that are read, checked and written again.
+READ_BYTES_PER_SECOND = 2.0e8
 PYTHON_DOCS_BYTES = 6_000_000
 PYTHON_DOCS_EXAMPLES = 12_000
 # Interpreter, torch and data sets before any tensor of ours.
@@ -170,6 +172,8 @@ def _can_hold_files(folder: Path) -> bool:
 
 def _shape(plan: Plan) -> ModelConfig | None:
     for stage in plan.stages:
+        if stage.shape is not None:
+            return stage.shape
         if (model := stage.model_table()) is not None:
             tokenizer = plan.stage("tokenizer").table()
             assert isinstance(tokenizer, Tokenizer)
@@ -179,8 +183,15 @@ def _shape(plan: Plan) -> ModelConfig | None:
 
 def _cost(plan: Plan, stage: StagePlan, shape: ModelConfig | None, flops_per_second: float) -> StageBudget:
     table = stage.table()
-    corpus = plan.stages[0].table()
-    text = _text_bytes(plan, corpus) if isinstance(corpus, Corpus) else 0
+    text = _text_bytes(plan)
+    if stage.shape is not None:
+        weights = 4 * stage.shape.num_parameters
+        return StageBudget(
+            weights / READ_BYTES_PER_SECOND + 1,
+            peak_bytes=PROCESS_BYTES + weights,
+            disk_bytes=weights,
+            summary=f"{human_count(stage.shape.num_parameters)} parameters",
+        )
     if isinstance(table, Corpus):
         return StageBudget(
             text / TEXT_BYTES_PER_SECOND + 5,
@@ -234,9 +245,13 @@ def _training(plan: Plan, stage: StagePlan, shape: ModelConfig) -> tuple[float, 
     return limit * 6 * 60 * shape.flops_per_token(128), 8192, ", ".join(getattr(table, "tasks", ()))[:60]
 
 
-def _text_bytes(plan: Plan, corpus: Corpus) -> int:
-    """How much text the corpus will hold: known when it is made, else from the sizes of its files."""
-    made = summary_of(plan, plan.stages[0])
+def _text_bytes(plan: Plan) -> int:
+    """How much text the corpus will hold: known when it is made, else from the sizes of its files; 0 without one."""
+    stage = next((each for each in plan.stages if each.name == "corpus"), None)
+    if stage is None:
+        return 0
+    corpus, made = stage.table(), summary_of(plan, stage)
+    assert isinstance(corpus, Corpus)
     if isinstance(made.get("bytes"), int):
         return int(made["bytes"])
     total = 0

@@ -14,12 +14,15 @@ from typing import Any
 
 from workbench.artifacts import ArtifactName, Store, fingerprint_of, read_manifest
 from workbench.errors import BadInput, NotFound, WorkbenchError
+from workbench.model_config import ModelConfig
 from workbench.recipe_fields import Table, is_cosmetic
 from workbench.recipe_file import NAME, NAME_RULE, LoadedRecipe, tables
 from workbench.recipe_model import Model
+from workbench.recipe_start import Start
 from workbench.runs import find_home
 from workbench.safe_text import one_line
 from workbench.source_identity import SourceDigests, first_change, identity_of, identity_of_packages
+from workbench.starting_point import StartingPoint, find_starting_point, still_there
 
 PLAN_VERSION = 1
 
@@ -35,10 +38,17 @@ class StageKind:
 
 
 STAGES = (
+    StageKind("start", needs=(), makes="checkpoint", version=1),
     StageKind("corpus", needs=(), makes="documents", version=1),
     StageKind("tokenizer", needs=("documents",), makes="tokenizer", version=1),
     StageKind("pack", needs=("documents", "tokenizer"), makes="tokens", version=1),
-    StageKind("pretrain", needs=("model", "documents", "tokenizer", "tokens"), makes="checkpoint", version=1),
+    # Random weights in the model's shape, or those of a start.
+    StageKind(
+        "pretrain",
+        needs=("model", "documents", "tokenizer", "tokens", "checkpoint"),
+        makes="checkpoint",
+        version=1,
+    ),
     StageKind("sft", needs=("checkpoint",), makes="checkpoint", version=1),
     StageKind("dpo", needs=("checkpoint",), makes="checkpoint", version=1),
     StageKind(
@@ -58,7 +68,10 @@ class Setting:
 
 @dataclasses.dataclass(frozen=True)
 class StagePlan:
-    """One stage as it will run: its settings, what it makes, and what of earlier stages it reads."""
+    """One stage as it will run: its settings, what it makes, and what of earlier stages it reads.
+
+    shape: of the model that a start brings along.
+    """
 
     name: str
     settings: Mapping[str, Setting]
@@ -67,6 +80,7 @@ class StagePlan:
     inputs: Mapping[str, ArtifactName]
     checkpoints: Mapping[str, ArtifactName]
     sources: list[Any]
+    shape: ModelConfig | None = None
 
     def table(self) -> Table:
         """The settings as the stage's own recipe table."""
@@ -92,6 +106,8 @@ class StagePlan:
         }
         if self.model is not None:
             facts["model"] = {key: dataclasses.asdict(setting) for key, setting in self.model.items()}
+        if self.shape is not None:
+            facts["shape"] = self.shape.to_dict()
         return facts
 
     @staticmethod
@@ -106,6 +122,7 @@ class StagePlan:
             inputs={kind: ArtifactName(**name) for kind, name in facts["inputs"].items()},
             checkpoints={stage: ArtifactName(**name) for stage, name in facts["checkpoints"].items()},
             sources=facts.get("sources", []),
+            shape=ModelConfig(**facts["shape"]) if "shape" in facts else None,
         )
 
 
@@ -140,15 +157,26 @@ class Plan:
         corpus = next((each for each in self.stages if each.name == "corpus"), None)
         packages = identity_of_packages(corpus.settings["packages"].value if corpus is not None else ())
         digests = SourceDigests(self.home)
-        now = identity_of(
-            stage.name, stage.table(), folder=self.recipe_folder, packages=packages, digests=digests
-        )
+        table = stage.table()
+        if isinstance(table, Start):
+            now = still_there(table, base=self.recipe_folder, home=self.home).identity(table, digests)
+        else:
+            now = identity_of(
+                stage.name, table, folder=self.recipe_folder, packages=packages, digests=digests
+            )
         digests.keep()
         if changed := first_change(stage.sources, now):
             raise BadInput(
                 f"[{stage.name}] {changed} changed after this run was planned",
                 fix="run the recipe again: what reads another file is another run",
             )
+
+    def start_folder(self) -> Path | None:
+        """The model folder that [start] reads; None without one. Raises NotFound when it is gone."""
+        table = next((each.table() for each in self.stages if each.name == "start"), None)
+        if not isinstance(table, Start):
+            return None
+        return still_there(table, base=self.recipe_folder, home=self.home).folder
 
     def reuse(self, stage: StagePlan) -> tuple[bool, str]:
         """Whether `stage` is finished already, and why or why not, in words."""
@@ -211,6 +239,7 @@ def make_plan(loaded: LoadedRecipe, *, home: Path | None = None, name: str | Non
     digests = SourceDigests(find_home(home))
     if name is not None and not NAME.fullmatch(name):
         raise BadInput(f"--name {one_line(name, 60)!r} cannot name a run", fix=NAME_RULE)
+    start = _find_start(loaded, home=find_home(home))
     stages: list[StagePlan] = []
     made: dict[str, ArtifactName] = {}
     checkpoints: dict[str, ArtifactName] = {}
@@ -218,15 +247,20 @@ def make_plan(loaded: LoadedRecipe, *, home: Path | None = None, name: str | Non
         table = getattr(loaded.recipe, kind.name)
         if table is None:
             continue
-        model = (loaded.recipe.model or Model()) if "model" in kind.needs else None
+        model = (loaded.recipe.model or Model()) if "model" in kind.needs and start is None else None
         inputs = {need: made[need] for need in kind.needs if need in made}
         measured = dict(checkpoints) if "checkpoints" in kind.needs else {}
         if getattr(table, "models", "all") == "last":
             measured = dict(list(measured.items())[-1:])
-        sources = _sources(kind, table, loaded, digests)
+        settings = _settings(loaded, kind.name, table)
+        if isinstance(table, Start) and start is not None:
+            sources = start.identity(table, digests)
+            settings["model"] = dataclasses.replace(settings["model"], value=start.reference)
+        else:
+            sources = _sources(kind, table, loaded, digests)
         stage = StagePlan(
             name=kind.name,
-            settings=_settings(loaded, kind.name, table),
+            settings=settings,
             model=None if model is None else _settings(loaded, "model", model),
             makes=ArtifactName(
                 kind.makes, kind.name, _fingerprint(kind, table, model, inputs, measured, sources)
@@ -234,9 +268,12 @@ def make_plan(loaded: LoadedRecipe, *, home: Path | None = None, name: str | Non
             inputs=inputs,
             checkpoints=measured,
             sources=sources,
+            shape=start.shape if kind.name == "start" and start is not None else None,
         )
         stages.append(stage)
         made[kind.makes] = stage.makes
+        if kind.name == "start" and start is not None:
+            made["tokenizer"] = start.tokenizer or stage.makes
         if kind.makes == "checkpoint":
             checkpoints[kind.name] = stage.makes
     digests.keep()
@@ -273,6 +310,26 @@ def _all_settings(plan: Plan) -> Iterator[tuple[str, Any]]:
 
 def _shown(value: Any) -> str:
     return "(absent)" if value is None else json.dumps(value)
+
+
+def _find_start(loaded: LoadedRecipe, *, home: Path) -> StartingPoint | None:
+    """What [start] means; None without one. Raises BadInput at the recipe's line, also for too long a context."""
+    if loaded.recipe.start is None:
+        return None
+    try:
+        start = find_starting_point(loaded.recipe.start, base=loaded.folder, home=home)
+    except (BadInput, NotFound) as error:
+        raise loaded.blame("start", "model", error) from None
+    longest = start.shape.max_position_embeddings
+    for name in ("pretrain", "sft", "dpo"):
+        table = getattr(loaded.recipe, name)
+        if table is not None and table.context_length > longest:
+            problem = BadInput(
+                f"{table.context_length} is more than the {longest} positions of {start.reference}",
+                fix="lower it, or raise [start] max_position_embeddings",
+            )
+            raise loaded.blame(name, "context_length", problem)
+    return start
 
 
 def _settings(loaded: LoadedRecipe, name: str, table: Table) -> dict[str, Setting]:

@@ -1,6 +1,6 @@
 """The whole vocabulary of a recipe: one typed table per TOML table, every key with its meaning.
 
-[model] is in recipe_model.py, what a field may be in recipe_fields.py.
+[model] is in recipe_model.py, [start] in recipe_start.py, what a field may be in recipe_fields.py.
 The docstring under a key is its documentation: forms, `--help` and recipes/README.md show that text.
 `cosmetic` keys cannot change a result (how often to save or show) and stay out of fingerprints.
 This module knows what may be written, not how it is read from a file (recipe_file.py) nor run (plan.py).
@@ -28,6 +28,7 @@ from workbench.recipe_fields import (
     Text,
 )
 from workbench.recipe_model import Model
+from workbench.recipe_start import Start
 
 
 class Corpus(Table):
@@ -139,7 +140,7 @@ class Training(Table):
 
 
 class Pretrain(Training):
-    """Next-token prediction on the packed corpus, from random weights."""
+    """Next-token prediction on the packed corpus, from random weights or from [start]."""
 
     tokens: Count
     """Tokens to train on. Compute-optimal is about 20 per parameter (Hoffmann et al. 2022); a small model that
@@ -285,6 +286,7 @@ class Recipe(Table):
     """Names the run. Letters, digits, dot, dash, underscore."""
     description: Annotated[str, Field(max_length=1024)] = ""
     """One line for lists."""
+    start: Start | None = None
     corpus: Corpus | None = None
     tokenizer: Tokenizer | None = None
     pack: Pack | None = None

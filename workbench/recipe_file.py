@@ -16,7 +16,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from workbench.errors import BadInput, NotFound, RecipeError
+from workbench.errors import BadInput, NotFound, RecipeError, WorkbenchError
 from workbench.recipe import Recipe
 from workbench.recipe_fields import Table
 from workbench.recipe_model import Model
@@ -42,6 +42,7 @@ class LoadedRecipe:
     text: str
     overrides: Mapping[str, Any]
     lines: Mapping[str, int]
+    start: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -49,15 +50,17 @@ class LoadedRecipe:
         return self.path.parent
 
     def origin(self, table: str, key: str) -> str:
-        """`--set`, `recipe` or `default`."""
+        """`--set`, `--from`, `recipe` or `default`."""
         name = f"{table}.{key}"
+        if table == "start" and key in self.start and name not in self.overrides:
+            return "--from"
         return "--set" if name in self.overrides else "recipe" if name in self.lines else "default"
 
-    def blame(self, table: str, key: str, error: BadInput) -> BadInput:
+    def blame(self, table: str, key: str, error: WorkbenchError) -> BadInput:
         """`error`, told as a problem of this recipe's `key`: with the line where it is written."""
         message = f"{f'[{table}] {key}'.strip()}: {error.one_line()}"
-        if f"{table}.{key}" in self.overrides:
-            return BadInput(message, file="--set")
+        if (origin := self.origin(table, key)) in ("--set", "--from"):
+            return BadInput(message, file=origin)
         return BadInput(message, file=self.path, line=_line(self.lines, table, key))
 
 
@@ -115,20 +118,29 @@ def find_recipe(name: str | Path) -> Path:
     )
 
 
-def load_recipe(name: str | Path, overrides: Mapping[str, Any] | None = None) -> LoadedRecipe:
-    """Read and check a recipe. Raises NotFound, or RecipeError with every problem and its line."""
+def load_recipe(
+    name: str | Path, overrides: Mapping[str, Any] | None = None, *, start: Mapping[str, str] | None = None
+) -> LoadedRecipe:
+    """Read and check a recipe. Raises NotFound, or RecipeError with every problem and its line.
+
+    start: keys of a [start] that takes the place of the recipe's own, of [model] and of [tokenizer].
+    """
     path = find_recipe(name)
     text = _read(path)
     values = _parse(path, text)
     lines = dict(_key_lines(text))
     overrides = {key: _override_value(value) for key, value in (overrides or {}).items()}
+    if start is not None:
+        values["start"] = dict(start)
+        for table in ("model", "tokenizer"):
+            values.pop(table, None)
     problems = _apply(overrides, values)
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
         problems += [_problem(path, lines, overrides, dict(one)) for one in error.errors()]
         raise RecipeError(_capped(path, problems)) from None
-    loaded = LoadedRecipe(recipe, path, text, overrides, lines)
+    loaded = LoadedRecipe(recipe, path, text, overrides, lines, start or {})
     problems += [
         BadInput(message, file=path, line=_line(lines, table, key), fix=fix)
         for table, key, message, fix in _cross_checks(recipe)
@@ -345,7 +357,7 @@ def _cross_checks(recipe: Recipe) -> Iterator[tuple[str, str, str, str]]:
     longest = (recipe.model or Model()).max_position_embeddings
     for name in ("pretrain", "sft", "dpo"):
         table = getattr(recipe, name)
-        if table is not None and table.context_length > longest:
+        if recipe.start is None and table is not None and table.context_length > longest:
             yield (
                 name,
                 "context_length",
@@ -353,14 +365,32 @@ def _cross_checks(recipe: Recipe) -> Iterator[tuple[str, str, str, str]]:
                 f"[model] max_position_embeddings = {longest}",
                 "lower one or raise the other",
             )
+    if recipe.start is not None and recipe.start.state == "training" and recipe.pretrain is None:
+        yield (
+            "start",
+            "state",
+            '[start] state = "training" needs [pretrain]',
+            'add it, or write state = "weights"',
+        )
+    for name in ("model", "tokenizer"):
+        if recipe.start is not None and getattr(recipe, name) is not None:
+            yield (
+                name,
+                "",
+                f"[{name}] and [start] exclude each other",
+                f"leave [{name}] out: the start has its own",
+            )
     needs = {
-        "tokenizer": "corpus",
-        "pack": "tokenizer",
-        "pretrain": "pack",
-        "sft": "pretrain",
-        "dpo": "pretrain",
-        "eval": "pretrain",
+        "tokenizer": ("corpus",),
+        "pack": ("tokenizer", "start"),
+        "pretrain": ("pack",),
+        "sft": ("pretrain", "start"),
+        "dpo": ("pretrain", "start"),
+        "eval": ("pretrain", "start"),
     }
-    for name, need in needs.items():
-        if getattr(recipe, name) is not None and getattr(recipe, need) is None:
-            yield name, "", f"[{name}] needs [{need}]", f"add a [{need}] table"
+    for name, either in needs.items():
+        if getattr(recipe, name) is not None and all(getattr(recipe, need) is None for need in either):
+            tables = " or ".join(f"[{need}]" for need in either)
+            yield name, "", f"[{name}] needs {tables}", f"add a [{either[0]}] table"
+    if recipe.pack is not None and recipe.corpus is None and recipe.tokenizer is None:
+        yield "pack", "", "[pack] needs [corpus]", "add a [corpus] table"

@@ -8,11 +8,12 @@ FOLDER              any folder in Hugging Face format
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
 
-from workbench.artifacts import MANIFEST, verify
+from workbench.artifacts import MANIFEST, ArtifactName, verify
 from workbench.errors import BadInput, NotFound
 from workbench.launcher import frozen_plan
 from workbench.plan import Plan, StagePlan
@@ -29,8 +30,24 @@ def find_checkpoint(reference: str, *, home: Path | None = None) -> Path:
         if (folder / MANIFEST).is_file():
             verify(folder)
         return folder
+    trained = find_trained(reference, home=home)
+    verify(trained.folder)
+    return trained.folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A checkpoint of a run: its folder, the reference that names it for good, and its run's tokenizer if published."""
+
+    folder: Path
+    reference: str
+    tokenizer: ArtifactName | None
+
+
+def find_trained(reference: str, *, home: Path | None = None) -> Trained:
+    """The checkpoint of a run that `reference` means, not verified. Raises NotFound or BadInput."""
     parts = _REFERENCE.match(reference)
-    if parts is None or folder.is_dir():
+    if parts is None or Path(reference).is_dir():
         raise BadInput(
             f"{reference!r} is neither a model folder nor RUN/STAGE@STEP",
             fix="a model folder holds a config.json",
@@ -46,7 +63,8 @@ def find_checkpoint(reference: str, *, home: Path | None = None) -> Path:
             )
     for stage in reversed(stages):
         if steps := steps_of(plan, stage):
-            return _chosen(plan, stage, steps, parts["step"] or "latest")
+            step = _chosen(plan, stage, steps, parts["step"] or "latest")
+            return Trained(steps[step], f"{plan.name}/{stage.name}@{step}", _tokenizer_of(plan))
     raise NotFound(
         f"run {plan.name} has no checkpoint yet", fix=f"`workbench follow {plan.name}` shows how far it is"
     )
@@ -70,7 +88,14 @@ def checkpoint_steps(folder: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def _chosen(plan: Plan, stage: StagePlan, steps: dict[int, Path], which: str) -> Path:
+def _tokenizer_of(plan: Plan) -> ArtifactName | None:
+    """What the run's stages read as their tokenizer, if it is published."""
+    names = (stage.inputs["tokenizer"] for stage in plan.stages if "tokenizer" in stage.inputs)
+    name = next(names, None)
+    return name if name is not None and plan.store.exists(name) else None
+
+
+def _chosen(plan: Plan, stage: StagePlan, steps: dict[int, Path], which: str) -> int:
     if which == "latest":  # a damaged one is refused: an older one would be another model, unasked
         which = str(max(steps))
     if which == "best":
@@ -81,8 +106,7 @@ def _chosen(plan: Plan, stage: StagePlan, steps: dict[int, Path], which: str) ->
     if step not in steps:
         kept = ", ".join(map(str, steps))
         raise NotFound(f"{plan.name}/{stage.name} keeps no checkpoint of step {step}", fix=f"it keeps {kept}")
-    verify(steps[step])
-    return steps[step]
+    return step
 
 
 def _best(plan: Plan, stage: StagePlan, steps: dict[int, Path]) -> int:

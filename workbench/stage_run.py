@@ -37,13 +37,14 @@ class StageInputs:
     """What a stage works on: verified artifact folders by kind, and the model's shape table.
 
     `checkpoint` is what the nearest training stage before this one made; `checkpoints` is all of them by
-    stage name, in order.
+    stage name, in order. `start` is the model folder that the recipe starts from.
     """
 
     recipe_folder: Path
     artifacts: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     checkpoints: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     model: Model | None = None
+    start: Path | None = None
 
     def _artifact(self, kind: str) -> Path:
         assert kind in self.artifacts, f"the stage table gives this stage no {kind}"
@@ -63,6 +64,10 @@ class StageInputs:
     def tokens(self) -> Path:
         """Folder of the token shards."""
         return self._artifact("tokens")
+
+    def has(self, kind: str) -> bool:
+        """Whether an artifact of that kind was made for this stage: not every recipe makes all."""
+        return kind in self.artifacts
 
     @property
     def checkpoint(self) -> Path:

@@ -211,6 +211,7 @@ def _make(plan: Plan, stage: StagePlan, handle: StageRun) -> None:
         artifacts={kind: _verified(plan, name) for kind, name in stage.inputs.items()},
         checkpoints={before: _verified(plan, name) for before, name in stage.checkpoints.items()},
         model=stage.model_table(),
+        start=plan.start_folder() if stage.name == "start" else None,
     )
     plan.check_sources(stage)
     plan.store.start(stage.makes)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,21 @@ def test_a_stage_alone_needs_what_comes_before_it(tmp_path: Path) -> None:
     require_inputs(plan, "pack")
     with pytest.raises(BadInput, match="--only sft needs what pretrain makes"):
         require_inputs(plan, "sft")
+
+
+def test_a_start_is_looked_into(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    config = {
+        "model_type": "gpt2",
+        "vocab_size": 300,
+        "n_embd": 32,
+        "n_layer": 1,
+        "n_head": 2,
+        "n_positions": 256,
+    }
+    (tmp_path / "theirs" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "theirs" / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+    recipe = 'name = "x"\n[start]\nmodel = "theirs"\n[sft]\nsources = ["chats.jsonl"]\n'
+    with pytest.raises(BadInput, match=r"is a pickle, which can run code when opened") as caught:
+        check(tmp_path, recipe, GOOD)
+    assert (caught.value.file, caught.value.line) == (str(tmp_path / "x.toml"), 3)

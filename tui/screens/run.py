@@ -218,7 +218,7 @@ def _why_no_curve(stage: str, seen: RunSeen) -> str:
     state = next((one.state for one in seen.stages if one.name == stage), "waiting")
     if state == "reused":
         return f"{stage} was made by an earlier run and is reused."
-    if stage in ("corpus", "tokenizer", "pack", "eval"):
+    if stage in ("start", "corpus", "tokenizer", "pack", "eval"):
         return f"{stage} has no loss; pretrain, sft and dpo draw one."
     return f"{stage} has no loss yet."
 

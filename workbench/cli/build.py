@@ -16,6 +16,7 @@ from workbench.safe_text import one_line
 if TYPE_CHECKING:
     from workbench.budget import Budget
     from workbench.plan import Plan
+    from workbench.recipe_file import LoadedRecipe
 
 Recipe = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A .toml file, or the name of a shipped recipe.")
@@ -25,6 +26,15 @@ Set = Annotated[
     typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Replace one value of the recipe. Repeatable."),
 ]
 Name = Annotated[str | None, typer.Option("--name", help="Name the run yourself.")]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="REF",
+        help="Start from this model instead of [model] and [tokenizer]: a folder, or RUN/STAGE@STEP. From a checkpoint "
+        "of pretraining it is a branch: optimizer, step and place in the data are taken along.",
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -77,7 +87,7 @@ def recipes(json: Json = False) -> None:
         print_table(("recipe", "what it makes"), found)
 
 
-def check(recipe: Recipe, assignments: Set = None, json: Json = False) -> None:
+def check(recipe: Recipe, assignments: Set = None, start: From = None, json: Json = False) -> None:
     """Validate a recipe without running it.
 
     Every problem is told at once, each as FILE:LINE: message.
@@ -86,9 +96,8 @@ def check(recipe: Recipe, assignments: Set = None, json: Json = False) -> None:
     """
     from workbench.cli.prechecks import precheck
     from workbench.plan import make_plan
-    from workbench.recipe_file import load_recipe, parse_assignments
 
-    loaded = load_recipe(recipe, parse_assignments(assignments or []))
+    loaded = _load(recipe, assignments, start, home=None)
     planned = make_plan(loaded)
     precheck(planned, loaded)
     if json:
@@ -100,7 +109,12 @@ def check(recipe: Recipe, assignments: Set = None, json: Json = False) -> None:
 
 
 def plan(
-    recipe: Recipe, assignments: Set = None, name: Name = None, home: Home = None, json: Json = False
+    recipe: Recipe,
+    assignments: Set = None,
+    start: From = None,
+    name: Name = None,
+    home: Home = None,
+    json: Json = False,
 ) -> None:
     """Say what a run will do and cost.
 
@@ -111,9 +125,8 @@ def plan(
     from workbench.budget import estimate
     from workbench.files import human_bytes, human_count, human_duration
     from workbench.plan import make_plan
-    from workbench.recipe_file import load_recipe, parse_assignments
 
-    planned = make_plan(load_recipe(recipe, parse_assignments(assignments or [])), home=home, name=name)
+    planned = make_plan(_load(recipe, assignments, start, home=home), home=home, name=name)
     budget = estimate(planned)
     if json:
         print_json(
@@ -128,6 +141,7 @@ def plan(
     _print_stages(planned, budget)
     result("")
     result(f"run      {planned.name}   in {planned.home}")
+    _print_start(planned)
     result(
         f"model    {human_count(budget.parameters)} parameters, {human_count(budget.tokens)} tokens, "
         f"{budget.flops:.2g} FLOPs{_known_as(budget)}"
@@ -144,10 +158,35 @@ def plan(
         raise typer.Exit(int(ExitCode.BAD_INPUT))
 
 
+def _load(
+    recipe: str, assignments: list[str] | None, start: str | None, *, home: Path | None
+) -> LoadedRecipe:
+    """The recipe as the options change it."""
+    from workbench.recipe_file import load_recipe, parse_assignments
+    from workbench.starting_point import start_from
+
+    given = None if start is None else start_from(start, home=home)
+    return load_recipe(recipe, parse_assignments(assignments or []), start=given)
+
+
 def _known_as(budget: Budget) -> str:
     if budget.architecture == "workbench":
         return "; of no architecture that other programs know: it cannot be exported"
     return f"; saved as {budget.architecture}" if budget.architecture else ""
+
+
+def _print_start(planned: Plan) -> None:
+    """Where it begins, when that is not random weights."""
+    for stage in planned.stages:
+        if stage.shape is not None:
+            what = (
+                "a branch of that training" if stage.settings["state"].value == "training" else "its weights"
+            )
+            shape = f"{stage.shape.num_hidden_layers} layers of {stage.shape.hidden_size}"
+            length = f"context {stage.shape.max_position_embeddings:,}"
+            result(
+                f"start    {one_line(stage.settings['model'].value, 60)}: {what}, {shape}, {length}, and its tokenizer"
+            )
 
 
 def _print_stages(planned: Plan, budget: Budget) -> None:
@@ -194,6 +233,7 @@ def _reuse(planned: Plan) -> dict[str, Any]:
 def run(
     recipe: Recipe,
     assignments: Set = None,
+    start: From = None,
     name: Name = None,
     until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
     only: Annotated[str | None, typer.Option(help="Run this stage alone.")] = None,
@@ -212,15 +252,16 @@ def run(
     SIGTERM or SIGINT sent to a watching `run` stops the run with everything saved.
 
     Example: workbench run quickstart --set pretrain.tokens=4M
+
+    Example: workbench run quickstart --from quickstart/pretrain@600 --set pretrain.learning_rate=0.01
     """
     from workbench.cli.foreground import watch_run
     from workbench.cli.prechecks import precheck, require_inputs
     from workbench.launcher import launch
     from workbench.plan import make_plan
-    from workbench.recipe_file import load_recipe, parse_assignments
     from workbench.runs import Run
 
-    loaded = load_recipe(recipe, parse_assignments(assignments or []))
+    loaded = _load(recipe, assignments, start, home=home)
     planned = make_plan(loaded, home=home, name=name)
     if until is not None and only is not None:
         raise BadInput("--until and --only exclude each other", fix="leave one of them out")

@@ -34,7 +34,7 @@ class Origin:
 
     def chats(self) -> bool:
         """Whether the model has seen the chat format."""
-        return self.stage.name != "pretrain"
+        return self.stage.name not in ("start", "pretrain")
 
     def longest_context(self) -> int | None:
         """The longest row that this training, or one before it, read; None if no setting says."""

@@ -1,6 +1,6 @@
 """Looks into what late stages will read before the first one starts: an hour of training should not end in a typo.
 
-Loads no tensors. The stages check again when they read.
+Loads no weights. The stages check again when they read.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from workbench.budget import require_fit
-from workbench.errors import BadInput
+from workbench.errors import BadInput, NotFound
 from workbench.plan import Plan
 from workbench.recipe import Dpo, Eval, Sft, Training
 from workbench.recipe_fields import Table
@@ -30,6 +30,8 @@ def precheck(plan: Plan, loaded: LoadedRecipe) -> None:
     for stage in plan.stages:
         if not plan.store.exists(stage.makes):
             _check_stage(stage.table(), stage.name, loaded)
+        if stage.name == "start" and not plan.store.exists(stage.makes):
+            _check_start(plan, loaded)
 
 
 def require_inputs(plan: Plan, only: str, *, again: bool = False) -> None:
@@ -67,6 +69,19 @@ def _check_packages(table: Training, name: str, loaded: LoadedRecipe) -> None:
     if optimizer == "adamw8bit" and find_spec("torchao") is None:
         problem = BadInput(f'"{optimizer}" needs torchao, which is not installed', fix=HOW_TO_GET_TORCHAO)
         raise loaded.blame(name, "optimizer", problem)
+
+
+def _check_start(plan: Plan, loaded: LoadedRecipe) -> None:
+    from workbench.model.folder import check_model
+    from workbench.tokenizer import adopt_tokenizer
+
+    folder = plan.start_folder()
+    assert folder is not None
+    try:
+        check_model(folder)
+        adopt_tokenizer(folder)
+    except (BadInput, NotFound) as error:
+        raise loaded.blame("start", "model", error) from None
 
 
 def _check_examples(table: Sft | Dpo, loaded: LoadedRecipe) -> None:

@@ -53,6 +53,18 @@ def load_model(
     Nothing is allocated before the header of the weights was compared with the model that config.json
     describes: the same names, the same shapes. Raises NotFound, BadInput or Damaged, one line each.
     """
+    model, useful = check_model(folder)
+    found = read_tensors(useful, device=device, dtype=dtype)
+    named = {with_prefix(model.config, name): tensor for name, tensor in found.items()}
+    model.load_state_dict(from_hf(model.config, named, list(model.state_dict())), assign=True)
+    return model.eval()
+
+
+def check_model(folder: str | Path) -> tuple[Decoder, dict[str, StoredTensor]]:
+    """The model that config.json describes, without memory for its weights, and the tensors of the files that fill it.
+
+    Raises NotFound, BadInput or Damaged, one line each, when they do not fit; no tensor is read.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise NotFound(
@@ -69,11 +81,7 @@ def load_model(
         wanted,
         tied=model.lm_head is None,
     )
-    useful = {name: tensor for name, tensor in there.items() if with_prefix(config, name) in stored}
-    found = read_tensors(useful, device=device, dtype=dtype)
-    tensors = from_hf(config, {with_prefix(config, name): t for name, t in found.items()}, list(state))
-    model.load_state_dict(tensors, assign=True)
-    return model.eval()
+    return model, {name: tensor for name, tensor in there.items() if with_prefix(config, name) in stored}
 
 
 def _matching(

@@ -81,6 +81,10 @@ class Decoder(nn.Module):
         else:  # (a rotation tells distances alone: there, where a document begins does not matter)
             if documents_BT is not None:
                 positions_BT = positions_in_documents(documents_BT)
+            if (
+                cache is None
+            ):  # padding behind the last document may stand where no place was learned; nobody looks
+                positions_BT = positions_BT.clamp(max=self.embed_positions.num_embeddings - 1)
             x_BTD = x_BTD + self.embed_positions(positions_BT)
         for index, layer in enumerate(self.layers):
             memory = Memory(mask_B1TT) if cache is None else Memory(cache=cache, layer=index)

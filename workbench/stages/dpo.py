@@ -23,13 +23,12 @@ from workbench.stage_run import StageInputs, StageRun
 from workbench.stages.fine_tuning import (
     HELDOUT_EXAMPLES,
     announce_sources,
-    check_context,
     emit_samples,
     flops_per_learned_token,
-    open_starting_point,
     sample_prompts,
     source_figures,
 )
+from workbench.stages.starting_point import check_context, open_starting_point
 from workbench.stages.training import open_course
 from workbench.train.checkpoint import SaveClock
 from workbench.train.device import prepare_machine
@@ -55,6 +54,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     """
     machine = prepare_machine(settings.dtype)
     start = open_starting_point(inputs)
+    check_context(settings.context_length, start.shape)
 
     # What there is to learn from: pairs of any known shape, in ids, in an order drawn from the seed.
     examples = gather_preferences(
@@ -89,7 +89,6 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     # What the frozen reference thinks of every pair, asked once. In the batches of the first epoch, so that
     # policy and reference agree at step 0; a resumed training asks in the same batches, for the same bits.
     model = start.load_model(machine)
-    check_context(settings, model)
     first_epoch = batches(pairs, itertools.islice(order.from_step(0), order.steps_per_epoch))
     first_batches = itertools.chain.from_iterable(first_epoch)
     reference = ask_reference(

@@ -29,7 +29,7 @@ from workbench.train.checkpoint_folder import finished_checkpoint
 
 SCORECARD_FILE = "scorecard.json"
 PYTHON_DOCS = "python-docs"
-_PRETRAIN, _DPO = "pretrain", "dpo"
+_BEFORE_CHAT, _DPO = ("start", "pretrain"), "dpo"
 
 
 def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     """
     run.start_over()
     tasks = [find_task(name, base=inputs.recipe_folder) for name in dict.fromkeys(settings.tasks)]
-    heldout = [document.text for document in read_artifact_documents(inputs.documents, "heldout")]
+    heldout = heldout_texts(inputs)
     exams = plan_exams(tasks, inputs, has_heldout=bool(heldout))
     announce_omissions(tasks, exams, run)
 
@@ -71,6 +71,13 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     return by_path(cards, baselines)
 
 
+def heldout_texts(inputs: StageInputs) -> list[str]:
+    """The held-out documents of the corpus; none when the recipe has no corpus."""
+    if not inputs.has("documents"):
+        return []
+    return [document.text for document in read_artifact_documents(inputs.documents, "heldout")]
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Exam:
     """One model and the tasks it is measured by.
@@ -90,7 +97,7 @@ class Exam:
         return load_subject(
             self.folder,
             context_length=self.context_length,
-            chats=self.stage != _PRETRAIN,
+            chats=self.stage not in _BEFORE_CHAT,
             batch_size=batch_size,
         )
 
@@ -103,7 +110,9 @@ def plan_exams(tasks: Sequence[Task], inputs: StageInputs, *, has_heldout: bool)
     """
     exams: list[Exam] = []
     lengths: list[int] = []
-    knows_python = PYTHON_DOCS in _recorded(inputs.documents).get("sources", [PYTHON_DOCS])
+    later = [_recorded(folder).get("context_length", 0) for folder in inputs.checkpoints.values()]
+    corpus = _recorded(inputs.documents).get("sources", [PYTHON_DOCS]) if inputs.has("documents") else []
+    knows_python = PYTHON_DOCS in corpus
     names = list(inputs.checkpoints)
     for stage, folder in inputs.checkpoints.items():
         recorded = _recorded(folder)
@@ -111,14 +120,15 @@ def plan_exams(tasks: Sequence[Task], inputs: StageInputs, *, has_heldout: bool)
         knows_python = knows_python or PYTHON_DOCS in recorded.get("sources", [])
         met = {
             "documents": has_heldout and stage in (names[0], names[-1]),
-            "chat": stage != _PRETRAIN,
+            "chat": stage not in _BEFORE_CHAT,
             "python-docs": knows_python,
         }
         exams.append(
             Exam(
                 stage,
                 finished_checkpoint(folder, "last"),
-                context_length=max(lengths, default=None),
+                # A model that was started from may read far more than anything here was trained on.
+                context_length=max(lengths or later, default=None) or None,
                 tasks=tuple(task for task in tasks if all(met[need] for need in task.needs)),
                 reference=exams[-1] if stage == _DPO and exams else None,
             )

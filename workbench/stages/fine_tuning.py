@@ -1,4 +1,4 @@
-"""What SFT and DPO do alike beside the loop: the model they start from, their examples, replies to look at.
+"""What SFT and DPO do alike beside the loop: their examples, and replies to look at.
 
 Not a stage: there is no [fine_tuning] table. The loop itself stands in plain sight in sft.py and dpo.py.
 """
@@ -7,55 +7,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from workbench.data.conversations import Conversation, Message
 from workbench.data.examples import ExampleSet, sample
 from workbench.data.lessons import Lesson
 from workbench.data.preferences import Preference
-from workbench.errors import BadInput
-from workbench.model.folder import load_model
 from workbench.model.generate import generate_batch
 from workbench.model.transformer import Decoder
-from workbench.recipe import Examples
-from workbench.stage_run import StageInputs, StageRun
+from workbench.stage_run import StageRun
 from workbench.tokenizer import Tokenizer, render, stop_ids
-from workbench.train.checkpoint_folder import finished_checkpoint
-from workbench.train.device import Machine
 
 HELDOUT_EXAMPLES = 256  # a standard error of 0.03 on a share, in a second of a small model's time
 SAMPLE_PROMPTS = 3
 SAMPLE_TOKENS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class StartingPoint:
-    """The last checkpoint of the training before this one: a folder with a model and its tokenizer."""
-
-    folder: Path
-    tokenizer: Tokenizer
-
-    def load_model(self, machine: Machine) -> Decoder:
-        """The model as it was then."""
-        return load_model(self.folder).to(machine.device)
-
-
-def open_starting_point(inputs: StageInputs) -> StartingPoint:
-    """Where this training starts from. Raises NotFound or Damaged when there is no finished training."""
-    folder = finished_checkpoint(inputs.checkpoint, "last")
-    return StartingPoint(folder, Tokenizer.load(folder))
-
-
-def check_context(settings: Examples, model: Decoder) -> None:
-    """Raise BadInput when rows would be longer than the model was made for."""
-    longest = model.config.max_position_embeddings
-    if settings.context_length > longest:
-        raise BadInput(
-            f"context_length = {settings.context_length} is more than the model's {longest} positions",
-            fix=f"set it to at most {longest}",
-        )
 
 
 def flops_per_learned_token(model: Decoder, lessons: Sequence[Lesson]) -> float:

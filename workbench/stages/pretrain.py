@@ -1,4 +1,4 @@
-"""The `pretrain` stage: a model learns to predict the next token of the corpus, from random weights.
+"""The `pretrain` stage: a model learns to predict the next token of the corpus, from random weights or a start.
 
 Read it top to bottom: what there is to learn from, where the training stands, the loop, what is left behind.
 """
@@ -16,8 +16,10 @@ from workbench.evals.bits_per_byte import bits_per_byte
 from workbench.model.generate import generate_batch
 from workbench.model.initialise import initialise
 from workbench.model.transformer import Decoder
+from workbench.model_config import ModelConfig
 from workbench.recipe import Pretrain as Settings
 from workbench.stage_run import StageInputs, StageRun
+from workbench.stages.starting_point import check_context, open_starting_point
 from workbench.stages.training import micro_batches, open_course
 from workbench.tokenizer import Tokenizer
 from workbench.train.device import prepare_machine
@@ -33,24 +35,29 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     Leaves checkpoints and summary.json there; returns the figures. Raises Stopped with everything saved,
     TrainingDiverged, NoSpace, Damaged when no checkpoint of an earlier attempt is whole.
     """
-    assert inputs.model is not None, "the plan gives pretrain the model's shape"
     machine = prepare_machine(settings.dtype)
     tokenizer = Tokenizer.load(inputs.tokenizer)
     shards = TokenShards.open(inputs.tokens)
-    config = inputs.model.shape(vocab_size=tokenizer.vocab_size)
+    start = open_starting_point(inputs) if inputs.has("checkpoint") else None
+    config = start.shape if start is not None else shape_of(inputs, tokenizer)
+    check_context(settings.context_length, config)
     heldout = heldout_texts(inputs, settings.eval_documents)
     prompts = settings.sample_prompts or tuple(first_words(text) for text in heldout[:2])
     micro_batch_tokens = settings.micro_batch_tokens or settings.batch_tokens
 
-    # Where the training stands: random weights and step 0, or the newest whole checkpoint and its step.
+    def fresh_model() -> Decoder:
+        return initialise(Decoder(config), settings.seed) if start is None else start.load_model(machine)
+
+    # Where the training stands: the first weights and step 0, or the newest whole checkpoint and its step.
     course = open_course(
         run,
         settings,
         machine=machine,
         tokenizer=tokenizer,
-        fresh_model=lambda: initialise(Decoder(config), settings.seed),
+        fresh_model=fresh_model,
         num_steps=settings.tokens // settings.batch_tokens,
         micro_batch_tokens=micro_batch_tokens,
+        branch_from=start.branch if start is not None else None,
     )
 
     def batches_from(number: int) -> Iterator[list[Batch]]:
@@ -81,6 +88,12 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
 
     best = {"parameters": config.num_parameters, "best_val_bpb": course.state.best_metric}
     return course.finish() | best
+
+
+def shape_of(inputs: StageInputs, tokenizer: Tokenizer) -> ModelConfig:
+    """The numbers of the model that [model] describes, for this vocabulary."""
+    assert inputs.model is not None, "the plan gives pretrain the model's shape"
+    return inputs.model.shape(vocab_size=tokenizer.vocab_size)
 
 
 def heldout_texts(inputs: StageInputs, count: int) -> list[str]:

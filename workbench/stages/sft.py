@@ -22,13 +22,12 @@ from workbench.stage_run import StageInputs, StageRun
 from workbench.stages.fine_tuning import (
     HELDOUT_EXAMPLES,
     announce_sources,
-    check_context,
     emit_samples,
     flops_per_learned_token,
-    open_starting_point,
     sample_prompts,
     source_figures,
 )
+from workbench.stages.starting_point import check_context, open_starting_point
 from workbench.stages.training import open_course
 from workbench.train.device import prepare_machine
 from workbench.train.heldout import heldout_loss
@@ -44,6 +43,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     """
     machine = prepare_machine(settings.dtype)
     start = open_starting_point(inputs)
+    check_context(settings.context_length, start.shape)
 
     # What there is to learn from: conversations of any known shape, in ids, in an order drawn from the seed.
     examples = gather_conversations(
@@ -86,7 +86,6 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         num_steps=order.num_steps(settings.epochs),
         micro_batch_tokens=max_tokens,
     )
-    check_context(settings, course.model)
     batches = functools.partial(conversation_batches, lessons, max_tokens=max_tokens, pad_id=pad_id)
     measure = functools.partial(
         heldout_loss, micro_batches=heldout_batches, loss_fn=next_token_loss, autocast=machine.autocast

@@ -12,12 +12,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 from workbench.data.loader import Batch
-from workbench.errors import Stopped, TrainingDiverged
+from workbench.errors import BadInput, Damaged, Stopped, TrainingDiverged
 from workbench.files import sweep
 from workbench.model.folder import load_model
 from workbench.model.transformer import Decoder
@@ -52,16 +53,19 @@ def open_course(
     fresh_model: Callable[[], Decoder],
     num_steps: int,
     micro_batch_tokens: int,
+    branch_from: Path | None = None,
 ) -> Course:
     """The training of this stage, from where it stands: its beginning, or the newest whole checkpoint in `run.folder`.
 
     fresh_model: gives the weights of step 0; called only when there is no checkpoint.
+    branch_from: the checkpoint of another training whose state this one begins with, instead of step 0.
     micro_batch_tokens: what the last bits depend on besides the settings.
     Says at which step it goes on, and whether the result will be bit for bit that of a training that nobody
     interrupted, or why not. Raises Damaged when no checkpoint of an earlier attempt is whole.
     """
     found = latest_good(run.folder)
-    model = fresh_model() if found is None else load_model(found.folder)
+    begin = branch_from if found is None else found.folder
+    model = fresh_model() if begin is None else load_model(begin)
     model.to(machine.device)
     optimizer = make_optimizer(model, settings, machine)
     here = environment(
@@ -70,11 +74,13 @@ def open_course(
         optimizer=optimizer.implementation,
         micro_batch_tokens=micro_batch_tokens,
     )
-    if found is None:
+    if found is not None:
+        state = _resume(run, found, optimizer, here)
+    elif branch_from is not None:
+        state = _branch_off(run, branch_from, optimizer, here, num_steps=num_steps)
+    else:
         torch.manual_seed(settings.seed)
         state = TrainingState(seed=settings.seed, environment=here)
-    else:
-        state = _resume(run, found, optimizer, here)
     return Course(run, settings, machine, tokenizer, model, optimizer, state, num_steps=num_steps)
 
 
@@ -261,15 +267,39 @@ def _resume(run: StageRun, found: Found, optimizer: Optimizers, here: dict[str, 
     for line in found.set_aside:
         run.warning(f"damaged checkpoint set aside: {line}")
     state = restore(found.folder, optimizer)
+    _say_how_exact(run, f"resuming at step {state.step}", state, here)
+    return state
+
+
+def _branch_off(
+    run: StageRun, folder: Path, optimizer: Optimizers, here: dict[str, Any], *, num_steps: int
+) -> TrainingState:
+    """Where another training stood, to go on from by other rules: what was best by its rules does not count."""
+    try:
+        state = restore(folder, optimizer)
+    except Damaged as error:
+        fix = 'leave optimizer and model as they were there, or write [start] state = "weights"'
+        raise BadInput(f"cannot branch off there: {error.message}", file=error.file, fix=fix) from None
+    if state.step >= num_steps:
+        raise BadInput(
+            f"a branch from step {state.step:,} has nothing left to do: tokens are for {num_steps:,} steps in all",
+            fix=f"raise [{run.stage}] tokens, which count from the first step of that training",
+        )
+    state.best_step = state.best_metric = None
+    _say_how_exact(run, f"branching off at step {state.step}", state, here)
+    return state
+
+
+def _say_how_exact(run: StageRun, what: str, state: TrainingState, here: dict[str, Any]) -> None:
+    """Say whether it goes on to the bit as there, or what is different here; from now on `here` is what counts."""
     obstacles = compare(state.environment, here)
     if not here["deterministic"]:
         obstacles.append("kernels of this device add in no fixed order")
     if obstacles:
-        run.warning(f"resuming at step {state.step}: not exact: {', '.join(obstacles)}")
+        run.warning(f"{what}: not exact: {', '.join(obstacles)}")
     else:
-        run.note(f"resuming at step {state.step}: exact")
+        run.note(f"{what}: exact")
     state.environment = here
-    return state
 
 
 class Meter:

@@ -1,0 +1,128 @@
+"""Where a recipe with [start] begins: the folder that `[start] model` means, what it says of its shape, its identity.
+
+    model = "../SmolLM2-135M"         a folder in Hugging Face format, relative to the recipe
+    model = "RUN/pretrain@400"        a checkpoint of ours; the plan names the step, whatever @best meant that day
+
+The identity is the content of the files that are read, wherever they lie. Reads config.json, no tensors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from workbench.artifacts import ArtifactName
+from workbench.errors import BadInput, NotFound, WorkbenchError
+from workbench.hf_config import read_config, read_json_object
+from workbench.model_config import ModelConfig
+from workbench.recipe_start import Start
+from workbench.source_identity import SourceDigests
+
+MAX_INDEX_BYTES = 100_000_000
+TRAINING_FILES = ("training/state.json", "training/state.safetensors")
+
+
+@dataclasses.dataclass(frozen=True)
+class StartingPoint:
+    """The folder, how a plan names it, the model's shape, and the tokenizer of its run when that is in the store."""
+
+    folder: Path
+    reference: str
+    shape: ModelConfig
+    tokenizer: ArtifactName | None = None
+
+    def identity(self, table: Start, digests: SourceDigests) -> list[Any]:
+        """Name, size and digest of every file that is read; plain data. Raises BadInput when one cannot be."""
+        entries = []
+        for name in _files_read(self.folder, with_training=table.state == "training"):
+            file = self.folder / name
+            try:
+                entries.append(["start", os.fsencode(name).hex(), file.stat().st_size, digests.of(file)])
+            except OSError as error:
+                raise BadInput(
+                    f"cannot be read ({error.strerror})",
+                    file=file,
+                    fix="get the folder again from its source",
+                ) from None
+        return entries
+
+
+def find_starting_point(table: Start, *, base: Path, home: Path) -> StartingPoint:
+    """What `[start] model` means now, its shape with the table's changes. Raises NotFound, BadInput or Damaged."""
+    folder, reference, tokenizer = base / table.model, table.model, None
+    if not folder.is_dir():
+        # Deferred: a reference is looked up in the plan of its run, and a plan is made from this module.
+        from workbench.references import find_trained
+
+        trained = find_trained(table.model, home=home)
+        folder, reference, tokenizer = trained.folder, trained.reference, trained.tokenizer
+    if table.state == "training" and not all((folder / name).is_file() for name in TRAINING_FILES):
+        raise BadInput(
+            "holds weights, not the state of a training",
+            file=folder,
+            fix='write state = "weights", or name a checkpoint of a run as RUN/STAGE@STEP',
+        )
+    return StartingPoint(folder, reference, _shape(table, folder), tokenizer)
+
+
+def start_from(reference: str, *, home: Path | None) -> dict[str, str]:
+    """The [start] table that `--from REFERENCE` means: a branch where it names a checkpoint of pretraining."""
+    if Path(reference).is_dir():
+        is_branch = all((Path(reference) / name).is_file() for name in TRAINING_FILES)
+        return {"model": str(Path(reference).absolute()), "state": "training" if is_branch else "weights"}
+    from workbench.references import find_trained  # deferred as above
+
+    found = find_trained(reference, home=home).reference
+    return {"model": found, "state": "training" if "/pretrain@" in found else "weights"}
+
+
+def _shape(table: Start, folder: Path) -> ModelConfig:
+    config = read_config(folder)
+    if "auto_map" in config.ignored:
+        raise BadInput(
+            "comes with code of its own (auto_map), which is not run here: what it computes is not known",
+            file=folder / "config.json",
+            fix="start from a plain Llama, Qwen3 or GPT-2",
+        )
+    shape = config.model
+    changes = {
+        key: value
+        for key in ("max_position_embeddings", "rope_theta")
+        if (value := getattr(table, key)) is not None and value != getattr(shape, key)
+    }
+    if changes and shape.positions == "learned":
+        raise BadInput(
+            f"[start] {next(iter(changes))}: the model has learned a vector for each of its "
+            f"{shape.max_position_embeddings} positions and knows no others",
+            fix="leave the key out, or start from a model with rotary positions",
+        )
+    return dataclasses.replace(shape, **changes)
+
+
+def _files_read(folder: Path, *, with_training: bool) -> list[str]:
+    """The files of a model folder that a start reads, as far as they are there, by relative path."""
+    wanted = ["config.json", "generation_config.json", "tokenizer.json"]
+    index = folder / "model.safetensors.index.json"
+    if (folder / "model.safetensors").is_file():
+        wanted.append("model.safetensors")
+    elif index.is_file():
+        shards = read_json_object(index, most_bytes=MAX_INDEX_BYTES).get("weight_map")
+        named = {str(shard) for shard in shards.values()} if isinstance(shards, dict) else set()
+        # A name that leads elsewhere is refused by whoever reads the weights.
+        wanted += [index.name, *sorted(shard for shard in named if Path(shard).name == shard)]
+    wanted += TRAINING_FILES if with_training else ()
+    return [name for name in wanted if (folder / name).is_file()]
+
+
+def still_there(table: Start, *, base: Path, home: Path) -> StartingPoint:
+    """`find_starting_point` for a run that was planned with it: NotFound is told as what changed since then."""
+    try:
+        return find_starting_point(table, base=base, home=home)
+    except WorkbenchError as error:
+        raise NotFound(
+            f"[start] {error.message}",
+            file=error.file,
+            fix="this run was planned with it; name another start",
+        ) from None

@@ -18,6 +18,7 @@ from workbench.recipe_file import (
     shipped_recipes,
     tables,
 )
+from workbench.recipe_model import Model
 
 GOOD = """name = "x"
 [corpus]
@@ -70,12 +71,23 @@ def test_all_problems_at_once_each_with_its_line(write_recipe: Write) -> None:
         ("rms_norm_eps = 0", "greater than 0"),
         ("max_position_embeddings = 64", "context_length = 256 is more than"),
         ("qk_norm = 1", "boolean"),
+        ('parametrization = "mup"', "mup_base_width is missing"),
+        ("mup_base_width = 256", "does nothing here"),
     ],
 )
 def test_shapes_that_cannot_be(write_recipe: Write, line: str, expected: str) -> None:
     found = problems(write_recipe(GOOD.replace('size = "1m"', line)))
     assert len(found) == 1
     assert expected in found[0]
+
+
+def test_mup_derives_its_multipliers_from_the_base_width() -> None:
+    table = {"hidden_size": 512, "num_attention_heads": 16, "num_hidden_layers": 2, "logits_scaling": 3.0}
+    config = Model(size=None, parametrization="mup", mup_base_width=128, **table).shape(vocab_size=300)
+    assert (config.logits_scaling, config.attention_multiplier) == (12.0, 0.25)
+    assert (config.known_as, config.exported_as) == (None, "qwen3")
+    plain = Model(size=None, qk_norm=False, **table).shape(vocab_size=300)
+    assert (plain.logits_scaling, plain.known_as) == (3.0, "granite")
 
 
 def test_overrides_are_checked_like_the_file_and_named(write_recipe: Write) -> None:

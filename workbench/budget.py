@@ -64,6 +64,8 @@ class Budget:
     parameters: int
     architecture: str
     """What others know the model as: llama, qwen3, gpt2; "workbench" when only we do; "" without a model."""
+    exported_as: str
+    """What a package of the model is loaded as; "" when it cannot be exported."""
     tokens: int
     device: str
     memory_bytes: int
@@ -115,6 +117,7 @@ def estimate(plan: Plan) -> Budget:
     budget = Budget(
         parameters=shape.num_parameters if shape else 0,
         architecture=(shape.known_as or "workbench") if shape else "",
+        exported_as=(shape.exported_as or "") if shape else "",
         tokens=pretrain.tokens if isinstance(pretrain, Pretrain) else 0,
         device=device,
         memory_bytes=memory,

@@ -45,8 +45,15 @@ OWN_CHOICES: dict[str, tuple[Any, ...]] = {
     "bias": (False, True),
     "qk_norm": (False, True),
 }
+# Granite's, of which every other model has 1 and 1 / sqrt(head_dim).
+MULTIPLIERS = ("embedding_multiplier", "attention_multiplier", "residual_multiplier", "logits_scaling")
+# What every kind but GPT-2 says in the words of ModelConfig, besides COUNTS.
+COMMON = ("rope_theta", "rms_norm_eps", "tie_word_embeddings", "initializer_range")
+# Kept in the file of any kind: it changes nothing that the model computes, but how it is trained further.
+OF_TRAINING = "mup_base_width"
 CLASSES = {
     "llama": ["LlamaForCausalLM"],
+    "granite": ["GraniteForCausalLM"],
     "qwen3": ["Qwen3ForCausalLM"],
     "gpt2": ["GPT2LMHeadModel"],
     "workbench": ["WorkbenchForCausalLM"],
@@ -71,7 +78,7 @@ HARMLESS = {
     *("architectures", "model_type", "dtype", "torch_dtype", "transformers_version", "use_cache"),
     *("bos_token_id", "eos_token_id", "pad_token_id", "rope_theta", "rope_parameters", "rms_norm_eps"),
     *("tie_word_embeddings", "initializer_range", "attention_dropout", "sliding_window", "max_window_layers"),
-    *("layer_types", "_name_or_path"),
+    *("layer_types", "_name_or_path", OF_TRAINING),
     *("n_ctx", "layer_norm_epsilon", "attn_pdrop", "embd_pdrop", "resid_pdrop", "reorder_and_upcast_attn"),
     *("summary_activation", "summary_first_dropout", "summary_proj_to_labels", "summary_type"),
     *("summary_use_proj", "task_specific_params", "is_decoder", "is_encoder_decoder"),
@@ -110,9 +117,7 @@ def config_json(
             **dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), 0.0),
         }
     elif kind != "workbench":
-        for key in OWN_CHOICES:
-            del numbers[key]
-        numbers |= {
+        numbers = {key: numbers[key] for key in (*COUNTS, *COMMON)} | {
             "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
             "hidden_act": "silu",
             "attention_bias": False,
@@ -125,7 +130,12 @@ def config_json(
             "max_window_layers": config.num_hidden_layers,
         },
         "llama": {"mlp_bias": False},
+        "granite": {"mlp_bias": False}
+        | {key: getattr(config, key) for key in MULTIPLIERS}
+        | {"attention_multiplier": config.attention_multiplier or config.head_dim**-0.5},
     }
+    if config.mup_base_width is not None:
+        numbers[OF_TRAINING] = config.mup_base_width
     return {
         "architectures": CLASSES[kind],
         "model_type": kind,
@@ -151,7 +161,7 @@ def read_config(folder: Path) -> FolderConfig:
     """The model that `folder/config.json` describes.
 
     Raises NotFound without the file, Damaged when it is no JSON object, BadInput for anything but a plain
-    Llama, Qwen3 or GPT-2, or a model of ours, with sane numbers.
+    Llama, Qwen3, Granite or GPT-2, or a model of ours, with sane numbers.
     """
     file = folder / "config.json"
     raw = read_json_object(file)
@@ -166,13 +176,17 @@ def read_config(folder: Path) -> FolderConfig:
         value = raw.get(word)
         if value is None:  # what transformers takes when the key is not there
             value = _default(key, numbers, kind, word, file)
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            _refuse(file, f"{word} = {_short(value)} is not a whole number from 1 to {most}", "correct it")
-        numbers[key] = value
+        numbers[key] = _count({word: value}, word, most, file)
     epsilon = ("layer_norm_epsilon", 1e-5) if kind == "gpt2" else ("rms_norm_eps", 1e-6)
     numbers["rms_norm_eps"] = _number(raw, *epsilon, 1e-12, 1e-2, file)
     numbers["rope_theta"] = _rope_theta(raw, file)
     numbers["initializer_range"] = _number(raw, "initializer_range", 0.02, 0.0, 10.0, file)
+    if kind in ("granite", "workbench"):
+        for key in MULTIPLIERS:  # transformers takes 1 for one that is missing
+            if raw.get(key) is not None or kind == "granite":
+                numbers[key] = _number(raw, key, 1.0, 1e-6, 1e6, file)
+    if raw.get(OF_TRAINING) is not None:
+        numbers[OF_TRAINING] = _count(raw, OF_TRAINING, COUNTS["hidden_size"], file)
     tied = raw.get("tie_word_embeddings", kind == "gpt2")
     if not isinstance(tied, bool):
         _refuse(file, f"tie_word_embeddings = {_short(tied)} is not true or false", "correct it")
@@ -193,6 +207,7 @@ def read_config(folder: Path) -> FolderConfig:
                 - HARMLESS
                 - (GPT2_COUNTS.keys() if kind == "gpt2" else set())
                 - (OWN_CHOICES.keys() if kind == "workbench" else set())
+                - (set(MULTIPLIERS) if kind in ("granite", "workbench") else set())
             )
         ),
     )
@@ -227,7 +242,7 @@ def _architecture(raw: dict[str, Any], file: Path) -> str:
     kind = raw.get("model_type")
     classes = raw.get("architectures")
     if not isinstance(kind, str) or kind not in CLASSES:
-        _refuse(file, f"model_type = {_short(kind)} is not supported", "supported: llama, qwen3 and gpt2")
+        _refuse(file, f"model_type = {_short(kind)} is not supported", f"supported: {', '.join(CLASSES)}")
     if classes is not None and classes != CLASSES[kind]:
         _refuse(
             file, f"architectures = {_short(classes)} is not supported", f"supported: {_short(CLASSES[kind])}"
@@ -270,6 +285,13 @@ def _rope_theta(raw: dict[str, Any], file: Path) -> float:
         _refuse(file, f"rope_parameters = {_short(parameters)} is not supported", "only plain RoPE is")
     source = parameters if "rope_theta" in parameters else raw
     return _number(source, "rope_theta", 10_000.0, 1.0, 1e12, file)
+
+
+def _count(raw: dict[str, Any], key: str, most: int, file: Path) -> int:
+    value = raw[key]
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        _refuse(file, f"{key} = {_short(value)} is not a whole number from 1 to {most}", "correct it")
+    return value
 
 
 def _number(raw: dict[str, Any], key: str, default: float, low: float, high: float, file: Path) -> float:

@@ -19,6 +19,10 @@ class ModelConfig:
     (Qwen Team 2025). With learned `positions`, `norm` "layer", a "gelu" `feed_forward` and `bias` it is GPT-2's
     (Radford et al. 2019). `known_as` names the architecture that others know by these numbers.
 
+    Four multipliers, with Granite's names (IBM 2024), scale what enters the first layer, the products of queries and
+    keys (None: 1 / sqrt(head_dim)), what each part adds to the stream, and, dividing, the logits. `mup_base_width`
+    is of training alone: see `workbench/model/parametrization.py`.
+
     Raises BadInput when the numbers cannot make a model.
     """
 
@@ -39,6 +43,11 @@ class ModelConfig:
     positions: Literal["rotary", "learned"] = "rotary"
     feed_forward: Literal["swiglu", "gelu", "relu2"] = "swiglu"
     bias: bool = False
+    embedding_multiplier: float = 1.0
+    attention_multiplier: float | None = None
+    residual_multiplier: float = 1.0
+    logits_scaling: float = 1.0
+    mup_base_width: int | None = None
 
     def __post_init__(self) -> None:
         for name in (
@@ -63,11 +72,15 @@ class ModelConfig:
             raise BadInput(
                 f"head_dim = {self.head_dim} is odd", fix="RoPE rotates pairs; choose an even head_dim"
             )
+        if self.attention_multiplier == self.head_dim**-0.5:
+            object.__setattr__(self, "attention_multiplier", None)  # one model, one way to say it
 
     @property
-    def known_as(self) -> Literal["llama", "qwen3", "gpt2"] | None:
+    def known_as(self) -> Literal["llama", "qwen3", "gpt2", "granite"] | None:
         """The architecture every loader knows this model by; None when only Workbench computes it."""
         block = (self.norm, self.positions, self.feed_forward, self.bias)
+        if self.has_multipliers:
+            return "granite" if block == ("rms", "rotary", "swiglu", False) and not self.qk_norm else None
         if block == ("rms", "rotary", "swiglu", False):
             return "qwen3" if self.qk_norm else "llama"
         every_head_whole = (
@@ -76,6 +89,33 @@ class ModelConfig:
         )
         is_gpt2 = block == ("layer", "learned", "gelu", True) and not self.qk_norm and every_head_whole
         return "gpt2" if is_gpt2 else None
+
+    @property
+    def has_multipliers(self) -> bool:
+        """Whether anything is scaled that Llama does not scale."""
+        others = (self.embedding_multiplier, self.residual_multiplier, self.logits_scaling)
+        return self.attention_multiplier is not None or others != (1.0, 1.0, 1.0)
+
+    def without_multipliers(self) -> ModelConfig:
+        """The same model with nothing scaled, in numbers; `model/fold.py` does it in weights."""
+        return dataclasses.replace(
+            self,
+            embedding_multiplier=1.0,
+            attention_multiplier=None,
+            residual_multiplier=1.0,
+            logits_scaling=1.0,
+            mup_base_width=None,
+        )
+
+    @property
+    def exported_as(self) -> str | None:
+        """The architecture that an exported package is of; None when no other program can load one."""
+        return self.known_as or self.without_multipliers().known_as
+
+    @property
+    def width_multiplier(self) -> float:
+        """How many times wider than the model that its rates were tuned on; 1 without muP."""
+        return self.hidden_size / self.mup_base_width if self.mup_base_width else 1.0
 
     @property
     def embedding_parameters(self) -> int:

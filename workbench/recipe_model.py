@@ -10,6 +10,8 @@ from workbench.errors import BadInput
 from workbench.model_config import SIZES, ModelConfig
 from workbench.recipe_fields import Flag, PositiveInt, Table, Text
 
+Multiplier = Annotated[float, Field(gt=0, le=1e4, allow_inf_nan=False, strict=True)]
+
 
 class Model(Table):
     """The shape of the decoder: a named size, or explicit numbers, or a size with some numbers replaced."""
@@ -59,6 +61,22 @@ class Model(Table):
     initializer_range: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, strict=True)] = 0.02
     """Standard deviation of the initial weights; residual projections are divided by sqrt(2 x layers) so that
     the variance of the residual stream does not grow with depth (GPT-2)."""
+    parametrization: Literal["standard", "mup"] = "standard"
+    """How first weights and rates change with hidden_size. `standard`: not at all, so the best learning rate falls as
+    the model grows. `mup`, the maximal update parametrization (Yang et al. 2022): matrices start smaller and AdamW
+    moves them less the wider they are, so the rates that are best at mup_base_width stay best at every width. With
+    `muon` the rates of matrices transfer already; the multipliers still apply."""
+    mup_base_width: PositiveInt | None = None
+    """`mup` only: the hidden_size on which the rates were tuned. A model of that width is the standard one, but for
+    products of queries and keys, multiplied by 8 / head_dim (1 / sqrt(64) at 64) instead of 1 / sqrt(head_dim)."""
+    embedding_multiplier: Multiplier = 1.0
+    """Multiplies what enters the first layer (Granite, IBM 2024)."""
+    attention_multiplier: Multiplier | None = None
+    """Multiplies queries · keys. Default: 1 / sqrt(head_dim), with `mup` 8 / head_dim."""
+    residual_multiplier: Multiplier = 1.0
+    """Multiplies what attention and feed-forward add to the residual stream."""
+    logits_scaling: Multiplier = 1.0
+    """Divides the logits; with `mup` those of the base width, and hidden_size / mup_base_width besides."""
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Model:
@@ -102,8 +120,22 @@ class Model(Table):
             "rms_norm_eps",
             "tie_word_embeddings",
             "initializer_range",
+            "embedding_multiplier",
+            "attention_multiplier",
+            "residual_multiplier",
+            "logits_scaling",
+            "mup_base_width",
         ):
             numbers[key] = getattr(self, key)
+        if (self.parametrization == "mup") != (self.mup_base_width is not None):
+            raise ValueError(
+                "mup_base_width is missing; give the hidden_size on which the rates were tuned"
+                if self.parametrization == "mup"
+                else 'mup_base_width does nothing here; remove it, or add parametrization = "mup"'
+            )
+        if self.mup_base_width is not None:
+            numbers["logits_scaling"] *= width / self.mup_base_width
+            numbers["attention_multiplier"] = self.attention_multiplier or 8 / numbers["head_dim"]
         try:
             return ModelConfig(vocab_size=vocab_size, **numbers, **parts)
         except BadInput as error:

@@ -40,7 +40,15 @@ CONFIGS: dict[str, ModelConfig] = {
         bias=True,
         tie_word_embeddings=True,
     ),
-    "own": dataclasses.replace(LLAMA, feed_forward="relu2", bias=True, qk_norm=True),
+    "granite": dataclasses.replace(
+        LLAMA,
+        embedding_multiplier=6.0,
+        attention_multiplier=0.11,
+        residual_multiplier=0.4,
+        logits_scaling=3.0,
+        tie_word_embeddings=True,
+    ),
+    "own": dataclasses.replace(LLAMA, feed_forward="relu2", bias=True, qk_norm=True, logits_scaling=0.7),
 }
 
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from workbench.errors import BadInput, Damaged, NoSpace, NotFound, WorkbenchError
-from workbench.hf_config import CLASSES, GPT2_COUNTS, OWN_CHOICES, read_config
+from workbench.hf_config import CLASSES, COMMON, COUNTS, GPT2_COUNTS, MULTIPLIERS, read_config
 from workbench.model.folder import load_model, save_model
 from workbench.model.transformer import Decoder
 from workbench.model_config import ModelConfig
@@ -97,7 +97,8 @@ def test_a_folder_that_transformers_saved_loads_here(
         }
     else:
         theta = numbers.pop("rope_theta")
-        numbers = {key: value for key, value in numbers.items() if key not in OWN_CHOICES}
+        kept = (*COUNTS, *COMMON, *(MULTIPLIERS if config.known_as == "granite" else ()))
+        numbers = {key: value for key, value in numbers.items() if key in kept}
         numbers["rope_parameters"] = {"rope_type": "default", "rope_theta": theta}
     their_class = getattr(transformers, CLASSES[config.known_as][0])
     torch.manual_seed(0)

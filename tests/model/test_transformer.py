@@ -39,6 +39,8 @@ def logits64(model: Decoder, ids: list[int]) -> np.ndarray:
     x = weights["embed_tokens.weight"][ids]
     if config.positions == "learned":
         x = x + weights["embed_positions.weight"][: len(ids)]
+    x = x * config.embedding_multiplier
+    multiplier = config.attention_multiplier or 1 / math.sqrt(E)
 
     def normed(row: np.ndarray, weights: dict[str, np.ndarray], name: str) -> np.ndarray:
         if config.norm == "layer":
@@ -75,10 +77,10 @@ def logits64(model: Decoder, ids: list[int]) -> np.ndarray:
             for i, head in enumerate(q):
                 group = i * config.num_key_value_heads // config.num_attention_heads
                 query = turned(head, t)
-                weight = np.exp([query @ seen[group] / math.sqrt(E) for seen in keys])
+                weight = np.exp([query @ seen[group] * multiplier for seen in keys])
                 mixed.append(sum(w * v[group] for w, v in zip(weight / weight.sum(), values, strict=True)))
             out.append(times("self_attn.o_proj", np.concatenate(mixed)))
-        x = x + np.stack(out)
+        x = x + config.residual_multiplier * np.stack(out)
         for t in range(len(ids)):
             h = normed(x[t], own, "post_attention_layernorm")
             up = times("mlp.up_proj", h)
@@ -89,9 +91,9 @@ def logits64(model: Decoder, ids: list[int]) -> np.ndarray:
                 active = np.maximum(up, 0) ** 2
             else:
                 active = up / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (up + 0.044715 * up**3)))
-            x[t] += times("mlp.down_proj", active)
+            x[t] += config.residual_multiplier * times("mlp.down_proj", active)
     head = weights["embed_tokens.weight"] if config.tie_word_embeddings else weights["lm_head.weight"]
-    return np.stack([head @ normed(row, weights, "norm") for row in x])
+    return np.stack([head @ normed(row, weights, "norm") / config.logits_scaling for row in x])
 
 
 def test_logits_are_those_of_a_float64_computation(
@@ -187,8 +189,8 @@ def test_short_rows_in_bfloat16_are_plain_attention() -> None:
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(2, heads, 40, 16, generator=generator) for heads in (4, 2, 2))
     expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-    torch.testing.assert_close(attend_short_rows(q, k, v), expected, atol=1e-5, rtol=1e-5)
-    narrow = attend_short_rows(q.bfloat16(), k.bfloat16(), v.bfloat16())
+    torch.testing.assert_close(attend_short_rows(q, k, v, multiplier=1 / 4), expected, atol=1e-5, rtol=1e-5)
+    narrow = attend_short_rows(q.bfloat16(), k.bfloat16(), v.bfloat16(), multiplier=1 / 4)
     torch.testing.assert_close(narrow.float(), expected, atol=0.05, rtol=0.05)
 
 

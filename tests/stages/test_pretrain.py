@@ -214,7 +214,14 @@ def test_a_micro_batch_changes_the_loss_by_rounding_only(worker: Worker, whole: 
         assert loss == pytest.approx(whole.losses()[step], abs=2e-4), step
 
 
-@pytest.mark.parametrize("parts", [{"architecture": "gpt2"}, {"feed_forward": "relu2", "bias": True}])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"architecture": "gpt2"},
+        {"feed_forward": "relu2", "bias": True},
+        {"parametrization": "mup", "mup_base_width": 16},
+    ],
+)
 def test_other_architectures_learn_and_resume_to_the_same_bits(
     tmp_path: Path, artifacts: dict[str, Path], parts: dict[str, Any]
 ) -> None:
@@ -224,10 +231,11 @@ def test_other_architectures_learn_and_resume_to_the_same_bits(
         worker = Worker(tmp_path / name, artifacts)
         shape = worker.inputs.model.model_dump(exclude_defaults=True) if worker.inputs.model else {}
         worker.inputs = dataclasses.replace(worker.inputs, model=Model(**(shape | {"size": None} | parts)))
+        optimizer = "adamw" if "mup_base_width" in parts else "muon"
         if kill_at:
             with pytest.raises(Killed):
-                worker.work(kill_at=kill_at)
-        worker.work()
+                worker.work(kill_at=kill_at, optimizer=optimizer)
+        worker.work(optimizer=optimizer)
         assert worker.losses()[NUM_STEPS] < 0.8 * worker.losses()[1]
         digests.append(worker.digests())
     assert digests[0] == digests[1]

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from workbench.errors import Damaged
+from workbench.model.parametrization import is_block_matrix
 from workbench.train import optimizers
 from workbench.train.optimizers import Muon, Optimizers, orthogonalise
-from workbench.train.parameter_groups import OptimizerSettings, is_block_matrix
+from workbench.train.parameter_groups import OptimizerSettings
 
 MUON = OptimizerSettings(optimizer="muon", learning_rate=0.01, matrix_learning_rate=0.02, weight_decay=0.1)
 ADAMW = OptimizerSettings(optimizer="adamw", learning_rate=0.01, weight_decay=0.1)
@@ -99,11 +100,12 @@ def test_adamw_walks_with_torchs_and_decays_matrices_only(make_model: Callable) 
 
 @pytest.mark.parametrize("settings", [MUON, ADAMW], ids=["muon", "adamw"])
 def test_a_rate_factor_is_a_rate_of_its_own(settings: OptimizerSettings, make_model: Callable) -> None:
-    """Half the rate by factor is half the rate by setting, decay included; the others do not notice."""
+    """Half the rate by factor is half the rate by setting with twice the decay; the others do not notice."""
     halved = {"embed_tokens.weight", "layers.0.mlp.up_proj.weight", "norm.weight"}
     half = dataclasses.replace(
         settings,
         learning_rate=settings.learning_rate / 2,
+        weight_decay=2 * settings.weight_decay,
         matrix_learning_rate=settings.matrix_learning_rate / 2,
     )
 

@@ -170,6 +170,8 @@ def _load(
 
 
 def _known_as(budget: Budget) -> str:
+    if budget.architecture == "workbench" and budget.exported_as:
+        return f"; exported as {budget.exported_as}, its multipliers folded into the weights"
     if budget.architecture == "workbench":
         return "; of no architecture that other programs know: it cannot be exported"
     return f"; saved as {budget.architecture}" if budget.architecture else ""

@@ -31,6 +31,7 @@ class Attention(nn.Module):
         D, E = config.hidden_size, config.head_dim
         H, G = config.num_attention_heads, config.num_key_value_heads
         self.head_dim = E
+        self.multiplier = E**-0.5 if config.attention_multiplier is None else config.attention_multiplier
         self.q_proj, self.k_proj, self.v_proj = (
             nn.Linear(D, heads * E, bias=config.bias) for heads in (H, G, G)
         )
@@ -50,40 +51,48 @@ class Attention(nn.Module):
         if rotation is not None:
             q_BTHE, k_BTGE = rotation.turn(q_BTHE), rotation.turn(k_BTGE)
 
-        y_BTD: Tensor = self.o_proj(attend(q_BTHE, memory.with_new(k_BTGE, v_BTGE)).flatten(-2))
+        seen = memory.with_new(k_BTGE, v_BTGE)
+        y_BTD: Tensor = self.o_proj(attend(q_BTHE, seen, multiplier=self.multiplier).flatten(-2))
         return y_BTD
 
 
-def attend(q_BTHE: Tensor, seen: Seen) -> Tensor:
-    """y_BTHE = softmax(q · kᵀ / sqrt(E)) · v: every query's mix of the values whose keys fit it best.
+def attend(q_BTHE: Tensor, seen: Seen, *, multiplier: float) -> Tensor:
+    """y_BTHE = softmax(multiplier · q · kᵀ) · v: every query's mix of the values whose keys fit it best.
 
-    Without the 1 / sqrt(E) the sum of E products grows with E, and the softmax would pick one key and stop
-    learning (Vaswani et al. 2017).
+    The multiplier is 1 / sqrt(E) as a rule. Without it the sum of E products grows with E, and the softmax would
+    pick one key and stop learning (Vaswani et al. 2017).
     """
     q_BHTE, k_BGSE, v_BGSE = (x.transpose(1, 2) for x in (q_BTHE, seen.k_BSGE, seen.v_BSGE))
     from_empty = seen.mask_B1TS is None or q_BHTE.shape[2] == k_BGSE.shape[2]
     if from_empty and q_BHTE.is_cpu and q_BHTE.dtype == torch.bfloat16 and q_BHTE.shape[2] <= 512:
-        return attend_short_rows(q_BHTE, k_BGSE, v_BGSE, seen.mask_B1TS).transpose(1, 2)
+        y_BHTE = attend_short_rows(q_BHTE, k_BGSE, v_BGSE, seen.mask_B1TS, multiplier=multiplier)
+        return y_BHTE.transpose(1, 2)
     y_BHTE = F.scaled_dot_product_attention(
         q_BHTE,
         k_BGSE,
         v_BGSE,
         attn_mask=seen.mask_B1TS,
         is_causal=seen.mask_B1TS is None,
+        scale=multiplier,
         enable_gqa=q_BHTE.shape[1] != k_BGSE.shape[1],
     )
     return y_BHTE.transpose(1, 2)
 
 
 def attend_short_rows(
-    q_BHTE: Tensor, k_BGTE: Tensor, v_BGTE: Tensor, mask_B1TT: Tensor | None = None
+    q_BHTE: Tensor,
+    k_BGTE: Tensor,
+    v_BGTE: Tensor,
+    mask_B1TT: Tensor | None = None,
+    *,
+    multiplier: float,
 ) -> Tensor:
     """The same, causal unless a mask says more, with the T x T scores written out.
 
     torch's CPU kernel spares that memory but multiplies small tiles: in bfloat16 on rows of 256 it takes more
     than twice as long as this, forward and backward. Long rows are its home.
     """
-    T, E = q_BHTE.shape[2:]
+    T = q_BHTE.shape[2]
     queries_per_key = q_BHTE.shape[1] // k_BGTE.shape[1]
     k_BHTE, v_BHTE = (x.to(q_BHTE.dtype).repeat_interleave(queries_per_key, dim=1) for x in (k_BGTE, v_BGTE))
     hidden = torch.full((T, T), -torch.inf, dtype=q_BHTE.dtype, device=q_BHTE.device).triu(diagonal=1)
@@ -92,6 +101,6 @@ def attend_short_rows(
     # Autocast would widen the scores to float32 before the softmax and narrow what comes out. The kernel sums in
     # float32 whatever it is given, so the result is the same to the bit, without four passes over T x T.
     with torch.autocast(q_BHTE.device.type, enabled=False):
-        scores_BHTT = (q_BHTE * E**-0.5) @ k_BHTE.mT + hidden
+        scores_BHTT = (q_BHTE * multiplier) @ k_BHTE.mT + hidden
         y_BHTE: Tensor = scores_BHTT.softmax(-1) @ v_BHTE
     return y_BHTE

@@ -1,7 +1,8 @@
 """A checkpoint as a folder to give away: what transformers, vLLM and llama.cpp need, and nothing else.
 
 Optimizer moments, data positions and manifests stay at home. The folder appears under its name only after the
-copy was loaded again and gave the source's logits.
+copy was loaded again and gave the source's logits. A model that nobody knows for its multipliers alone goes out with
+them multiplied into its weights.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from torch import Tensor
 
 from workbench.errors import BadInput, Damaged
 from workbench.files import TEMPORARY_PREFIX, disk_error, disk_errors_named, publish_folder
-from workbench.model.folder import load_model
+from workbench.hf_config import read_config
+from workbench.model.fold import fold_multipliers
+from workbench.model.folder import load_model, save_model
 from workbench.model.transformer import Decoder
 
 REQUIRED = ("config.json", "generation_config.json", "model.safetensors")
@@ -55,7 +58,7 @@ def export_hf(
     if output.exists():
         raise BadInput("is already there", file=output, fix="name a new folder, or remove this one first")
     original = load_model(source)
-    if original.config.known_as is None:
+    if original.config.exported_as is None:
         raise BadInput(
             "no other program knows a model of these parts",
             file=source,
@@ -68,6 +71,10 @@ def export_hf(
             files = [name for name in (*REQUIRED, *TOKENIZER_FILES) if (source / name).is_file()]
             for name in files:
                 shutil.copyfile(source / name, building / name)
+            if original.config.known_as is None:
+                said = read_config(source)
+                folded = fold_multipliers(original)
+                save_model(folded, building, bos_id=said.bos_id, stop_ids=said.stop_ids, pad_id=said.pad_id)
         ids_BT = _random_ids(original)
         wanted_BTV = _logits(original, ids_BT)
         checks = {"workbench": _difference(_logits(load_model(building), ids_BT), wanted_BTV, building)}

@@ -64,7 +64,7 @@ class Decoder(nn.Module):
     def hidden(
         self, ids_BT: Tensor, *, cache: KVCache | None = None, documents_BT: Tensor | None = None
     ) -> Tensor:
-        """x_BTD after the last norm: what `head` turns into logits.
+        """x_BTD after the last norm, scaled: what `head` turns into logits.
 
         Apart from `forward` because the head of a small model is its largest matrix: a loss can score only
         the positions it learns from, and generation only the last.
@@ -86,11 +86,12 @@ class Decoder(nn.Module):
             ):  # padding behind the last document may stand where no place was learned; nobody looks
                 positions_BT = positions_BT.clamp(max=self.embed_positions.num_embeddings - 1)
             x_BTD = x_BTD + self.embed_positions(positions_BT)
+        x_BTD = times(self.config.embedding_multiplier, x_BTD)
         for index, layer in enumerate(self.layers):
             memory = Memory(mask_B1TT) if cache is None else Memory(cache=cache, layer=index)
             x_BTD = layer(x_BTD, rotation, memory)
-        normed_BTD: Tensor = self.norm(x_BTD)
-        return normed_BTD
+        # The logits are divided here already, where a position has D numbers and not V.
+        return times(1 / self.config.logits_scaling, self.norm(x_BTD))
 
     def head(self, x_BTD: Tensor) -> Tensor:
         """logits_BTV of hidden states (any leading dimensions)."""
@@ -106,6 +107,7 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.residual_multiplier = config.residual_multiplier
         self.input_layernorm = norm(config)
         self.self_attn = Attention(config)
         self.post_attention_layernorm = norm(config)
@@ -113,9 +115,10 @@ class DecoderLayer(nn.Module):
 
     def forward(self, x_BTD: Tensor, rotation: Rotation | None, memory: Memory) -> Tensor:
         """x_BTD after this layer."""
-        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), rotation, memory)
-        x_BTD = x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
-        return x_BTD
+        attended_BTD = self.self_attn(self.input_layernorm(x_BTD), rotation, memory)
+        x_BTD = x_BTD + times(self.residual_multiplier, attended_BTD)
+        thought_BTD = self.mlp(self.post_attention_layernorm(x_BTD))
+        return x_BTD + times(self.residual_multiplier, thought_BTD)
 
 
 class FeedForward(nn.Module):
@@ -158,3 +161,8 @@ class SwiGLU(nn.Module):
         """y_BTD, each position by itself."""
         y_BTD: Tensor = self.down_proj(F.silu(self.gate_proj(x_BTD)) * self.up_proj(x_BTD))
         return y_BTD
+
+
+def times(multiplier: float, x: Tensor) -> Tensor:
+    """multiplier · x; x itself, without a pass over memory, when there is nothing to multiply."""
+    return x if multiplier == 1 else multiplier * x

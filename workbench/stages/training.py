@@ -21,6 +21,7 @@ from workbench.data.loader import Batch
 from workbench.errors import BadInput, Damaged, Stopped, TrainingDiverged
 from workbench.files import sweep
 from workbench.model.folder import load_model
+from workbench.model.parametrization import rate_factors
 from workbench.model.transformer import Decoder
 from workbench.recipe import Dpo, Pretrain, Sft, Training
 from workbench.stage_run import StageRun
@@ -259,6 +260,7 @@ def make_optimizer(model: Decoder, settings: Pretrain | Sft | Dpo, machine: Mach
             beta2=settings.beta2,
             matmul_dtype=machine.dtype,
         ),
+        rate_factors=rate_factors(model.config, model.named_parameters(), optimizer=settings.optimizer),
     )
 
 

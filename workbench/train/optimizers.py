@@ -188,7 +188,7 @@ class Muon:
     @torch.no_grad()
     def step(self) -> None:
         """Move every matrix. All must have gradients."""
-        momentum = self._settings.momentum
+        momentum, decay = self._settings.momentum, 1 - self.learning_rate * self._settings.weight_decay
         for matrices, momenta_NRC, factor in zip(
             self._stacks, self._momenta_NRC, self._rate_factors, strict=True
         ):
@@ -198,8 +198,7 @@ class Muon:
                 gradients_NRC.lerp_(momenta_NRC, momentum), dtype=self._settings.matmul_dtype
             )
             rows, columns = momenta_NRC.shape[1:]
-            rate = self.learning_rate * factor
-            distance, decay = rate * max(1.0, rows / columns) ** 0.5, 1 - rate * self._settings.weight_decay
+            distance = self.learning_rate * factor * max(1.0, rows / columns) ** 0.5
             if decay != 1:
                 torch._foreach_mul_(matrices, decay)
             torch._foreach_add_(matrices, list(updates_NRC.float().unbind()), alpha=-distance)

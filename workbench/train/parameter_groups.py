@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-OUTSIDE_THE_BLOCKS = ("embed_tokens", "embed_positions", "lm_head")
+from workbench.model.parametrization import is_block_matrix
 
 Kind = Literal["matrices", "embeddings", "norms"]
 
@@ -61,7 +61,8 @@ def parameter_groups(
     """All parameters, in as few groups as their kinds and rates allow.
 
     rate_factors: by what the rate of a parameter is multiplied besides its kind's factor, by its name; 1 for those
-    that are not named.
+    that are not named. Its decay goes by the rate without that: what share of a weight is forgotten in a step does
+    not depend on how fast it learns (muP asks for it, see `workbench/model/parametrization.py`).
     """
     rate_factors = rate_factors or {}
     assert rate_factors.keys() <= parameters.keys(), "a rate factor for a parameter that is not trained"
@@ -74,9 +75,14 @@ def parameter_groups(
     for name, parameter in parameters.items():
         kind = kind_of(name, parameter)
         weight_decay, kind_factor = of_kind[kind]
-        factor = kind_factor * rate_factors.get(name, 1.0)
-        group = ParameterGroup(kind=kind, parameters={}, weight_decay=weight_decay, rate_factor=factor)
-        groups.setdefault((kind, factor), group).parameters[name] = parameter
+        own_factor = rate_factors.get(name, 1.0)
+        group = ParameterGroup(
+            kind=kind,
+            parameters={},
+            weight_decay=weight_decay / own_factor,
+            rate_factor=kind_factor * own_factor,
+        )
+        groups.setdefault((kind, own_factor), group).parameters[name] = parameter
     return list(groups.values())
 
 
@@ -85,8 +91,3 @@ def kind_of(name: str, parameter: Tensor) -> Kind:
     if is_block_matrix(name, parameter):
         return "matrices"
     return "embeddings" if parameter.ndim > 1 else "norms"
-
-
-def is_block_matrix(name: str, parameter: Tensor) -> bool:
-    """Whether this is a matrix that mixes features, as against a table of token vectors or a gain."""
-    return parameter.ndim == 2 and not any(part in OUTSIDE_THE_BLOCKS for part in name.split("."))

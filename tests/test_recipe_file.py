@@ -220,3 +220,80 @@ def test_what_is_there_twice_is_named(write_recipe: Write, more: str, says: str)
     with pytest.raises(BadInput) as caught:
         load_recipe(path)
     assert str(caught.value) == f"{path}:{says}"
+
+
+TWO_SOURCES = GOOD.replace("[corpus]", '[corpus]\nsources = ["web/*.txt", "book.md"]')
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (
+            "batch_ramp = { start = 500, until = 0.3 }",
+            "10: [pretrain]: batch_ramp start = 500 does not double to batch_tokens = 2048; "
+            "write 2048 divided by 2, 4, 8 or so",
+        ),
+        (
+            "context_length = 1024\nbatch_ramp = { start = 512, until = 0.3 }",
+            "11: [pretrain]: batch_ramp start = 512 is not a multiple of context_length = 1024",
+        ),
+        (
+            "batch_ramp = { start = 512, untill = 0.3 }",
+            "10: [pretrain] batch_ramp until is missing; add it: The share of the tokens over which it grows, each "
+            "size for an equal part.\n10: [pretrain] batch_ramp untill is not a key; did you mean until?",
+        ),
+        (
+            "[pretrain.context_ramp]\nstart = 64\nuntil = 2",
+            "12: [pretrain] context_ramp until = 2: input should be less than or equal to 1",
+        ),
+        (
+            "context_ramp = 64",
+            "10: [pretrain] context_ramp is a table; write context_ramp = { start = …, until = … }",
+        ),
+        ("mixture = 2", '10: [pretrain] mixture is a table; write mixture = { "NAME" = NUMBER }'),
+        (
+            'mixture = { "book.md" = -1 }',
+            "10: [pretrain] mixture book.md = -1: input should be greater than or equal to 0",
+        ),
+        (
+            'mixture = { "bok.md" = 1 }',
+            "10: [pretrain] mixture names 'bok.md', which is not one of [corpus] sources; did you mean 'book.md'?",
+        ),
+        (
+            'mixture = { "web/*.txt" = 0, "book.md" = 0 }',
+            "10: [pretrain] mixture gives every source the weight 0; give one more",
+        ),
+        (
+            'curriculum = [{ until = 0.5, mixture = { "book.md" = "2" } }]',
+            "10: [pretrain] curriculum[0] mixture book.md = '2': input should be a valid number",
+        ),
+        (
+            "curriculum = [{ until = 0.5, mixture = { x = 2 } }]",
+            "10: [pretrain] curriculum names 'x', which is not one of [corpus] sources; they are web/*.txt, book.md",
+        ),
+        (
+            'curriculum = [\n  { until = 0.5, mixture = { "book.md" = 2 } },\n  { until = 0.5, mixture = '
+            '{ "book.md" = 1 } },\n]',
+            "10: [pretrain]: curriculum ends at 0.5, 0.5; each until must be above the last",
+        ),
+    ],
+)
+def test_what_is_read_and_in_which_sizes_is_checked(write_recipe: Write, lines: str, expected: str) -> None:
+    assert "\n".join(problems(write_recipe(TWO_SOURCES + lines + "\n"))) == expected
+
+
+def test_mixtures_and_ramps_are_read_from_toml(write_recipe: Write) -> None:
+    text = (
+        'mixture = { "book.md" = 3, "web/*.txt" = 0.5 }\nbatch_ramp = { start = 512, until = 0.3 }\n'
+        '[[pretrain.curriculum]]\nuntil = 0.25\n[pretrain.curriculum.mixture]\n"book.md" = 0\n'
+    )
+    pretrain = load_recipe(
+        write_recipe(TWO_SOURCES + text), {"pretrain.context_ramp": "{start=64, until=0.5}"}
+    )
+    settings = pretrain.recipe.pretrain
+    assert settings is not None
+    phases = settings.phases()
+    assert [phase.until for phase in phases] == [0.25, 1.0]
+    assert phases[0].weights == {"book.md": 0} and phases[1].weights == {"book.md": 3, "web/*.txt": 0.5}
+    first = settings.sizes().stretches[0]
+    assert (first.batch_tokens, first.context_length) == (512, 64)

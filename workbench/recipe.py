@@ -28,6 +28,7 @@ from workbench.recipe_fields import (
     Text,
 )
 from workbench.recipe_model import Model
+from workbench.recipe_reading import Reading
 from workbench.recipe_start import Start
 
 
@@ -139,20 +140,9 @@ class Training(Table):
     """How many newest checkpoints to keep; the best is kept besides."""
 
 
-class Pretrain(Training):
+class Pretrain(Reading, Training):
     """Next-token prediction on the packed corpus, from random weights or from [start]."""
 
-    tokens: Count
-    """Tokens to train on. Compute-optimal is about 20 per parameter (Hoffmann et al. 2022); a small model that
-    will be used much deserves more."""
-    batch_tokens: Count = 2048
-    """Tokens per optimizer step, over all rows and accumulation."""
-    context_length: PositiveInt = 256
-    """Tokens per training row."""
-    isolate_documents: Flag = True
-    """Rows are packed from several documents: let a token attend to its own only, as it will be read later.
-    Without it the documents before are noise to ignore. On a GPU the mask costs FlashAttention its speed; there,
-    and for documents longer than a row, consider false."""
     optimizer: Literal["muon", "adamw", "adafactor", "adamw8bit"] = "muon"
     """`muon` orthogonalises the momentum of every matrix in the blocks (Jordan et al. 2024) and leaves embeddings
     and norms to AdamW; `adamw` does all with AdamW. Two that spare memory: `adafactor` (Shazeer & Stern 2018) keeps

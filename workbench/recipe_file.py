@@ -29,7 +29,7 @@ NAME_RULE = "use letters, digits, dot, dash and underscore, at most 64, the firs
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"|\'[^\']*\'')
 _MANY_DOTS = re.compile(r"(?:[\w-]+\s*\.\s*){16}")
 _ENDLESS_NUMBER = re.compile(r"\d{1000}")
-_HEADER = re.compile(r"^\s*\[\s*([A-Za-z0-9_.-]+)\s*\]")
+_HEADER = re.compile(r"^\s*\[{1,2}\s*([A-Za-z0-9_.-]+)\s*\]")
 _KEY = re.compile(r"^\s*([A-Za-z0-9_.-]+)\s*=")
 
 
@@ -294,6 +294,8 @@ def _problem(
     if name in overrides:
         where = {"file": "--set"}
     label = f"[{table}] {key}".strip() if table else key or "the recipe"
+    if any(isinstance(part, str) for part in error["loc"][2:]):
+        return _problem_inside(label, name, lines, error, where)
     if error["type"] == "extra_forbidden":
         known = tables()[table].model_fields if table else Recipe.model_fields
         what = "key" if table or not isinstance(error["input"], dict) else "table"
@@ -311,6 +313,10 @@ def _problem(
         whole = json.dumps([error["input"]], ensure_ascii=False)
         message = f"write --set '{name}={whole}'" if name in overrides else f"write {whole}"
         return BadInput(f"{label} is a list: {message}", **where)
+    if error["type"] in ("model_type", "dict_type") and table:
+        inner = _table_inside(table, key)
+        wanted = ", ".join(f"{name} = …" for name in inner.model_fields) if inner else '"NAME" = NUMBER'
+        return BadInput(f"{label} is a table", fix=f"write {key} = {{ {wanted} }}", **where)
     if error["type"] == "string_pattern_mismatch":
         message = "may only hold letters, digits, dot, dash and underscore, at most 64"
     shown = (
@@ -325,6 +331,37 @@ def _problem(
         where["line"] = next((lines[name] for name in named if name in lines), where["line"])
         return BadInput(f"{label}: {message}", **where)
     return BadInput(f"{label} = {shown[:80]}: {message}", **where)
+
+
+def _problem_inside(
+    label: str, name: str, lines: Mapping[str, int], error: dict[str, Any], where: dict[str, Any]
+) -> BadInput:
+    """The same for a value that is itself a table, or a list of them: `[pretrain] curriculum[0] until ...`."""
+    *before, last = error["loc"][2:]
+    label += "".join(f"[{part}]" if isinstance(part, int) else f" {part}" for part in before)
+    if "line" in where:
+        where["line"] = lines.get(f"{name}.{last}", where["line"])
+    inner = _table_inside(*map(str, error["loc"][:2]))
+    if error["type"] == "extra_forbidden":
+        fix = _nearest(str(last), inner.model_fields if inner else {})
+        return BadInput(f"{label} {last} is not a key", fix=fix, **where)
+    if error["type"] == "missing":
+        fix = f"add it: {describe_key(inner, str(last)) if inner else ''}"
+        return BadInput(f"{label} {last} is missing", fix=fix, **where)
+    message = str(error["msg"])
+    return BadInput(f"{label} {last} = {error['input']!r:.80}: {message[:1].lower() + message[1:]}", **where)
+
+
+def _table_inside(table: str, key: str) -> type[Table] | None:
+    """The table that the value of a key is, or is a list of; None for plain values."""
+
+    def found(annotation: Any) -> Iterator[type[Table]]:
+        if isinstance(annotation, type) and issubclass(annotation, Table):
+            yield annotation
+        for argument in get_args(annotation):
+            yield from found(argument)
+
+    return next(found(tables()[table].model_fields[key].annotation), None)
 
 
 def _place(parts: Sequence[str | int]) -> tuple[str, str]:
@@ -380,6 +417,9 @@ def _cross_checks(recipe: Recipe) -> Iterator[tuple[str, str, str, str]]:
                 f"[{name}] and [start] exclude each other",
                 f"leave [{name}] out: the start has its own",
             )
+    if recipe.pretrain is not None and recipe.corpus is not None:
+        for key, what, fix in recipe.pretrain.mixture_problems(recipe.corpus.sources):
+            yield "pretrain", key, f"[pretrain] {key} {what}", fix
     needs = {
         "tokenizer": ("corpus",),
         "pack": ("tokenizer", "start"),

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from workbench.data.loader import NOT_LEARNED, Batch, batches, shuffled
+from workbench.data.loader import NOT_LEARNED, Batch, batches
+from workbench.data.order import shuffled
 from workbench.data.shards import TokenShards, write_shards
 from workbench.errors import BadInput
+from workbench.packing import Packing
+from workbench.ramps import Doubling, batch_sizes
 
 BOS = 0
 
@@ -25,8 +28,12 @@ def shards(tmp_path: Path) -> TokenShards:
     return write_shards(tmp_path, documents, vocab_size=2000, shard_tokens=100)
 
 
-def take(shards: TokenShards, count: int, *, seed: int = 0, start_step: int = 0) -> list[Batch]:
-    stream = batches(shards, context_length=16, batch_tokens=64, seed=seed, start_step=start_step)
+def take(
+    shards: TokenShards, count: int, *, seed: int = 0, start_step: int = 0, packing: Packing = "stream"
+) -> list[Batch]:
+    stream = batches(
+        shards, context_length=16, batch_tokens=64, seed=seed, start_step=start_step, packing=packing
+    )
     return list(itertools.islice(stream, count))
 
 
@@ -71,10 +78,11 @@ def test_targets_follow_inputs_inside_documents(shards: TokenShards) -> None:
             assert following in starts
 
 
+@pytest.mark.parametrize("packing", ["stream", "best-fit"])
 @pytest.mark.parametrize("start_step", [1, 7, 23, 60])
-def test_starting_late_is_skipping(shards: TokenShards, start_step: int) -> None:
-    assert as_lists(take(shards, 4, start_step=start_step)) == as_lists(
-        take(shards, start_step + 4)[start_step:]
+def test_starting_late_is_skipping(shards: TokenShards, start_step: int, packing: Packing) -> None:
+    assert as_lists(take(shards, 4, start_step=start_step, packing=packing)) == as_lists(
+        take(shards, start_step + 4, packing=packing)[start_step:]
     )
 
 
@@ -114,3 +122,45 @@ def test_isolated_rows_number_their_documents(tmp_path: Path) -> None:
     starts = batch.documents_BT.diff(dim=1) == 1
     assert (starts == (batch.inputs_BT[:, 1:] == bos)).all()
     assert next(batches(shards, context_length=8, batch_tokens=24, seed=0)).documents_BT is None
+
+
+@pytest.mark.parametrize("packing", ["stream", "best-fit"])
+def test_growing_batches_and_rows_read_the_same_tokens_in_the_same_order(
+    shards: TokenShards, packing: Packing
+) -> None:
+    sizes = batch_sizes(
+        tokens=40 * 64,
+        batch_tokens=64,
+        context_length=16,
+        batch_ramp=Doubling(16, 0.4),
+        context_ramp=Doubling(4, 0.6),
+    )
+    stream = batches(
+        shards,
+        context_length=16,
+        batch_tokens=64,
+        seed=0,
+        isolate_documents=True,
+        packing=packing,
+        sizes=sizes,
+    )
+    grown = list(itertools.islice(stream, sizes.num_steps + 1))
+    for step, batch in enumerate(grown):
+        at = sizes.at(step)
+        assert batch.inputs_BT.shape == (at.batch_tokens // at.context_length, at.context_length)
+    assert {batch.inputs_BT.shape for batch in grown} == {(4, 4), (8, 4), (4, 8), (8, 8), (4, 16)}
+    flat = torch.cat([batch.inputs_BT.flatten() for batch in grown])
+    full = torch.cat([batch.inputs_BT.flatten() for batch in take(shards, 41, packing=packing)])
+    assert torch.equal(flat, full)
+
+    for start_step in (1, 9, 17, sizes.num_steps):
+        late = batches(
+            shards,
+            context_length=16,
+            batch_tokens=64,
+            seed=0,
+            start_step=start_step,
+            packing=packing,
+            sizes=sizes,
+        )
+        assert torch.equal(next(late).targets_BT, grown[start_step].targets_BT)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.data.shards import TokenShards, token_dtype, write_shards
+from workbench.data.shards import SourceNumbers, TokenShards, lengths_by_source, token_dtype, write_shards
 from workbench.errors import Damaged, NotFound
 
 DOCUMENTS = [[0, 5, 6], [0], [0, 7, 8, 9, 10, 11, 12], [0, 13]]
@@ -90,3 +90,30 @@ def test_an_index_that_lies_is_named(folder: Path, change: dict[str, int | None]
     (folder / "index.json").write_text(json.dumps(index | change))
     with pytest.raises(Damaged, match=r"index\.json"):
         TokenShards.open(folder)
+
+
+def test_shards_tell_the_source_of_each_document_and_how_long_its_documents_are(tmp_path: Path) -> None:
+    sources = SourceNumbers()
+    for name in ("web", "book", "web", "web"):
+        sources.note(name)
+    write_shards(tmp_path, DOCUMENTS, vocab_size=14, shard_tokens=4, sources=sources)
+    shards = TokenShards.open(tmp_path)
+    assert shards.sources == ("web", "book")
+    assert [shards.documents_of(name).tolist() for name in ("web", "book", "none")] == [[0, 2, 3], [1], []]
+    assert lengths_by_source(shards) == {"web": {2: 1, 3: 1, 7: 1}, "book": {1: 1}}
+
+
+def test_shards_from_before_sources_were_told_are_still_read(folder: Path) -> None:
+    shards = TokenShards.open(folder)
+    assert (shards.sources, shards.source_of) == ((), None)
+    assert lengths_by_source(shards) == {"": {1: 1, 2: 1, 3: 1, 7: 1}}
+
+
+def test_a_cut_source_file_is_damage(tmp_path: Path) -> None:
+    sources = SourceNumbers()
+    for _ in DOCUMENTS:
+        sources.note("web")
+    write_shards(tmp_path, DOCUMENTS, vocab_size=14, shard_tokens=4, sources=sources)
+    (tmp_path / "sources.bin").write_bytes(b"\0\0")
+    with pytest.raises(Damaged, match=r"sources\.bin.*has 2 bytes, not 8"):
+        TokenShards.open(tmp_path)

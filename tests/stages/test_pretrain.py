@@ -14,7 +14,7 @@ import pytest
 
 from workbench.data.corpus_folder import heldout_writer, train_writer, write_document
 from workbench.data.documents import Document
-from workbench.data.shards import write_shards
+from workbench.data.shards import SourceNumbers, write_shards
 from workbench.errors import Damaged, Stopped, TrainingDiverged
 from workbench.events import EventWriter, read_events
 from workbench.files import digest_file
@@ -65,7 +65,10 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     tokenizer = train_tokenizer(texts[:54], vocab_size=290, max_token_length=8)
     tokenizer.save(folders["tokenizer"])
     ids = [[tokenizer.bos_id, *tokenizer.encode(text)] for text in texts[:54]]
-    write_shards(folders["tokens"], ids, vocab_size=tokenizer.vocab_size, shard_tokens=1000)
+    sources = SourceNumbers()
+    for number in range(54):
+        sources.note("book.txt" if number < 6 else "web")
+    write_shards(folders["tokens"], ids, vocab_size=tokenizer.vocab_size, shard_tokens=1000, sources=sources)
     return folders
 
 
@@ -256,6 +259,60 @@ def test_other_ways_to_train_learn_and_resume_to_the_same_bits(
     assert workers["whole"].digests() == workers["killed"].digests()
     assert "exact" in workers["killed"].texts("note")
     assert "not exact" not in workers["killed"].texts("warning")
+
+
+READINGS: dict[str, dict[str, Any]] = {
+    "best-fit": {"packing": "best-fit", "context_length": 32, "batch_tokens": 64},
+    "mixture": {
+        "mixture": {"book.txt": 3.0},
+        "curriculum": [{"until": 0.4, "mixture": {"web": 0}}],
+        "packing": "best-fit",
+    },
+    "ramps": {"batch_ramp": {"start": 16, "until": 0.5}, "context_ramp": {"start": 8, "until": 0.7}},
+}
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_other_ways_to_read_learn_and_resume_to_the_same_bits(
+    tmp_path: Path, artifacts: dict[str, Path], reading: str
+) -> None:
+    workers = []
+    for name, kill_at in (("whole", None), ("killed", 13)):
+        (tmp_path / name).mkdir()
+        worker = Worker(tmp_path / name, artifacts)
+        if kill_at:
+            with pytest.raises(Killed):
+                worker.work(kill_at=kill_at, **READINGS[reading])
+        worker.summary = worker.work(**READINGS[reading])  # type: ignore[attr-defined]
+        workers.append(worker)
+    whole, killed = workers
+    losses = list(whole.losses().values())
+    assert losses[-1] < 0.8 * losses[0]
+    assert killed.losses() == whole.losses()
+    assert killed.digests() == whole.digests()
+
+
+def test_what_was_read_is_told(tmp_path: Path, artifacts: dict[str, Path], whole: Worker) -> None:
+    summary = whole.summary  # type: ignore[attr-defined]
+    assert summary["padding_share"] < 0.01 and 0.5 < summary["cut_share"] < 1
+    assert 0 < summary["epochs"] < 2
+    worker = Worker(tmp_path, artifacts)
+    mixed = worker.work(**READINGS["mixture"])
+    # The first 0.4 of 96 rows are the book's alone, whose 6 documents fill a few rows.
+    assert mixed["epochs"]["book.txt"] > 2 > mixed["epochs"]["web"] > 0
+    assert mixed["padding_share"] > 0
+
+
+def test_ramps_keep_the_tokens_and_the_rate_goes_by_them(tmp_path: Path, artifacts: dict[str, Path]) -> None:
+    worker = Worker(tmp_path, artifacts)
+    summary = worker.work(**READINGS["ramps"], schedule="linear", warmup_steps=0)
+    # 12 of 24 full batches are read in halves and quarters, six full ones each
+    assert summary["steps"] == 6 * 4 + 6 * 2 + 12
+    assert summary["tokens"] == pytest.approx(NUM_STEPS * 64, abs=4)  # but for the end of the stream
+    rates = [event["learning_rate"] for event in worker.events("metric") if "learning_rate" in event]
+    assert len(rates) == summary["steps"]
+    for step, full_batches in ((0, 0), (8, 2), (24, 6), (30, 9), (36, 12), (47, 23)):
+        assert rates[step] == pytest.approx(rates[0] * (1 - full_batches / 24))
 
 
 def test_documents_of_a_row_see_each_other_only_if_asked(worker: Worker, whole: Worker) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from workbench.data.corpus_folder import heldout_writer, read_artifact_documents, train_writer, write_document
 from workbench.data.documents import Document
-from workbench.data.shards import TokenShards
+from workbench.data.shards import TokenShards, lengths_by_source
+from workbench.document_lengths import read_lengths
 from workbench.errors import BadInput, Stopped
 from workbench.events import EventWriter
 from workbench.recipe import Pack
@@ -35,7 +36,7 @@ def corpus(folder: Path, train: list[str], heldout: list[str]) -> Path:
     folder.mkdir(parents=True)
     with train_writer(folder) as writer:
         for number, text in enumerate(train):
-            write_document(writer, Document(f"t{number}", text, "test"))
+            write_document(writer, Document(f"t{number}", text, "first" if number < 5 else "second"))
     with heldout_writer(folder) as writer:
         for number, text in enumerate(heldout):
             write_document(writer, Document(f"h{number}", text, "test"))
@@ -86,6 +87,10 @@ def test_packed_documents_are_the_corpus_each_behind_its_bos(
     assert (summary["documents"], summary["heldout_documents"]) == (21, 5)
     assert summary["shards"] == len(list((tmp_path / "tokens").glob("shard-*.bin"))) > 1
     assert summary == json.loads((tmp_path / "tokens" / "report.json").read_text())
+    assert [len(shards.documents_of(name)) for name in ("first", "second")] == [5, 16]
+    first = sum(map(len, packed[:5]))
+    assert summary["tokens_by_source"] == {"first": first, "second": shards.num_tokens - first}
+    assert read_lengths(tmp_path / "tokens") == lengths_by_source(shards)
 
 
 def test_a_corpus_too_small_saves_nothing(tmp_path: Path) -> None:

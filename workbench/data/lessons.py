@@ -24,7 +24,8 @@ import torch
 from numpy.typing import NDArray
 
 from workbench.data.conversations import Conversation, Message
-from workbench.data.loader import NOT_LEARNED, Batch, shuffled
+from workbench.data.loader import NOT_LEARNED, Batch
+from workbench.data.order import shuffled
 from workbench.data.preferences import Preference
 from workbench.tokenizer import Rendered, Tokenizer, render
 

@@ -1,34 +1,35 @@
 """Batches from token shards. What step s sees depends on (seed, s) and the shards alone: resuming needs one
 integer.
 
-One epoch lays all documents end to end in an order drawn from (seed, epoch), each behind its bos, cuts that
-stream into rows of `context_length`, and draws the order of the rows too, so that a batch is not one long
-document. Every token is read exactly once per epoch. Epochs follow each other without a gap, also inside a
-batch.
-Knows no text and no model; numpy until the last line.
+Rows come from a packing (packed_rows.py); a batch is the next so many of them. Epochs follow each other without a
+gap, also inside a batch. Knows no text and no model; numpy until the last line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from workbench.data.best_fit_rows import BestFitRows
+from workbench.data.mixed_rows import MixedRows
+from workbench.data.packed_rows import NOT_LEARNED, Row, RowReader, Rows
 from workbench.data.shards import TokenShards
+from workbench.data.stream_rows import StreamRows
 from workbench.errors import BadInput
+from workbench.mixing import Phase
+from workbench.packing import Packing
+from workbench.ramps import BatchSizes, Stretch
 
-NOT_LEARNED = -100
-"""The target of a position with nothing to predict (PyTorch's `ignore_index`)."""
+__all__ = ["NOT_LEARNED", "Batch", "batches"]
 
 
 @dataclass(frozen=True)
 class Batch:
     """One step's rows: `targets_BT[b, t]` is the token after `inputs_BT[b, t]`. int64, on the CPU.
 
-    The bos of the next document is a target too: predicting it is how a model learns where a text ends.
     documents_BT numbers the document each input belongs to; None when a row may be read as one text.
     """
 
@@ -45,97 +46,82 @@ def batches(
     seed: int,
     start_step: int = 0,
     isolate_documents: bool = False,
+    packing: Packing = "stream",
+    phases: Sequence[Phase] = (),
+    sizes: BatchSizes | None = None,
 ) -> Iterator[Batch]:
     """The batches of step `start_step`, `start_step + 1`, … without end, `batch_tokens` positions each.
 
     With `isolate_documents` each says which document a token belongs to, for attention to stay inside it.
-    Raises BadInput, before the first batch, when the corpus does not fill one.
+    phases: the weights of the sources, by shares of the tokens of `sizes`; without them all are one corpus.
+    sizes: of batches and rows that grow to `batch_tokens` and `context_length`. What is read, and in which order,
+    does not depend on it: smaller batches are parts of those to come, shorter rows are pieces of the long ones.
+
+    Raises BadInput, before the first batch, when the corpus does not fill one or cannot be mixed so.
     """
     assert batch_tokens % context_length == 0, "a batch is whole rows"
-    if shards.num_tokens < batch_tokens:
+    sizes = sizes or BatchSizes([Stretch(1, batch_tokens, context_length)])
+    rows = _open_rows(shards, packing, context_length, seed, phases, num_rows=sizes.tokens // context_length)
+    if rows.num_tokens < batch_tokens:
         raise BadInput(
-            f"the corpus has {shards.num_tokens} tokens, one batch needs {batch_tokens}",
+            f"the corpus has {rows.num_tokens} tokens, one batch needs {batch_tokens}",
             fix="add text, or lower [pretrain] batch_tokens",
         )
-    rows = _rows(shards, context_length, batch_tokens // context_length, seed, start_step)
-    bos_id = int(shards.read(0, 1)[0]) if isolate_documents else None  # every document starts with it
-    return (_batch(windows, bos_id) for windows in rows)
+    return _batches(rows, sizes, context_length, start_step, isolate_documents)
 
 
-def _rows(
-    shards: TokenShards, context_length: int, num_rows: int, seed: int, step: int
-) -> Iterator[npt.NDArray[np.int64]]:
-    rows_per_epoch = -(-shards.num_tokens // context_length)
-    epoch: _Epoch | None = None
+def _open_rows(
+    shards: TokenShards,
+    packing: Packing,
+    row_length: int,
+    seed: int,
+    phases: Sequence[Phase],
+    *,
+    num_rows: int,
+) -> RowReader:
+    packed = StreamRows if packing == "stream" else BestFitRows
+    if not phases:
+        return packed(shards, row_length=row_length, key=(seed,))
+    sources: dict[str, Rows] = {}
+    for number, source in _sources_to_mix(shards, phases):
+        documents = shards.documents_of(source)
+        sources[source] = packed(shards, row_length=row_length, key=(seed, number), documents=documents)
+    return MixedRows(sources, phases, num_rows=num_rows, seed=seed)
+
+
+def _sources_to_mix(shards: TokenShards, phases: Sequence[Phase]) -> list[tuple[int, str]]:
+    """Number and name of every source that some phase reads. Raises BadInput when it cannot be done."""
+    if shards.source_of is None:
+        raise BadInput(
+            "these tokens do not say which source a document is from, so they cannot be mixed",
+            fix="make them again: `workbench run RECIPE --force pack`",
+        )
+    for name in (name for phase in phases for name, weight in phase.weights.items() if weight):
+        if name not in shards.sources:
+            raise BadInput(f"no training document is from {name!r}", fix="give it the weight 0")
+    for phase in phases:
+        if not any(phase.weights.get(source, 1.0) for source in shards.sources):
+            raise BadInput("every source with documents has the weight 0", fix="give one more")
+    return [
+        (number, source)
+        for number, source in enumerate(shards.sources)
+        if any(phase.weights.get(source, 1.0) for phase in phases)
+    ]
+
+
+def _batches(
+    rows: RowReader, sizes: BatchSizes, row_length: int, step: int, isolate_documents: bool
+) -> Iterator[Batch]:
     while True:
-        windows = np.empty((num_rows, context_length + 1), dtype=np.int64)
-        for row in range(num_rows):
-            number, rank = divmod(step * num_rows + row, rows_per_epoch)
-            if epoch is None or epoch.number != number:
-                epoch = _Epoch(shards, context_length, seed, number)
-            windows[row] = epoch.row(rank)
-        yield windows
+        size = sizes.at(step)
+        first, behind = (sizes.tokens_before(each) // row_length for each in (step, step + 1))
+        batch = [rows.row(number) for number in range(first, behind)]
+        yield _batch(batch, size.context_length, isolate_documents)
         step += 1
 
 
-def _batch(windows: npt.NDArray[np.int64], bos_id: int | None) -> Batch:
-    # Only the inputs need a real token where the stream has ended; any will do, as nothing is learned there.
-    inputs_BT = np.maximum(windows[:, :-1], 0)
-    targets_BT = np.ascontiguousarray(windows[:, 1:])
-    documents_BT = None if bos_id is None else torch.from_numpy((inputs_BT == bos_id).cumsum(axis=1))
-    return Batch(torch.from_numpy(inputs_BT), torch.from_numpy(targets_BT), documents_BT)
-
-
-class _Epoch:
-    """One pass over all documents: their order, where each starts in it, and the order of the rows."""
-
-    def __init__(self, shards: TokenShards, context_length: int, seed: int, number: int) -> None:
-        self.number = number
-        self._shards = shards
-        self._context_length = context_length
-        bounds = np.asarray(shards.bounds)
-        self._documents = shuffled(shards.num_documents, key=(seed, number, 0))
-        # _starts[i] is where the i-th document of this epoch starts in the epoch's stream.
-        lengths = np.diff(bounds)[self._documents]
-        self._starts = np.concatenate(([0], np.cumsum(lengths)))
-        self._rows = shuffled(-(-shards.num_tokens // context_length), key=(seed, number, 1))
-
-    def row(self, rank: int) -> npt.NDArray[np.int64]:
-        """The `rank`-th row: context_length tokens and the next one, NOT_LEARNED beyond the stream's end."""
-        start = int(self._rows[rank]) * self._context_length
-        window = np.full(self._context_length + 1, NOT_LEARNED, dtype=np.int64)
-        tokens = self._stream(start, min(start + len(window), self._shards.num_tokens))
-        window[: len(tokens)] = tokens
-        return window
-
-    def _stream(self, start: int, stop: int) -> npt.NDArray[np.int64]:
-        tokens = np.empty(stop - start, dtype=np.int64)
-        position = start
-        rank = int(np.searchsorted(self._starts, start, side="right")) - 1
-        while position < stop:
-            until = min(stop, int(self._starts[rank + 1]))
-            offset = int(self._shards.bounds[self._documents[rank]]) - int(self._starts[rank])
-            tokens[position - start : until - start] = self._shards.read(position + offset, until + offset)
-            position, rank = until, rank + 1
-        return tokens
-
-
-def shuffled(count: int, *, key: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """The numbers 0 to `count` - 1 in an order drawn from `key`.
-
-    Sorted by a hash of (key, number), SplitMix64 (Steele et al. 2014), not by numpy's generator, whose stream
-    may change between versions: an order must outlive an upgrade.
-    """
-    state: npt.NDArray[np.uint64] = np.zeros(1, dtype=np.uint64)
-    for part in key:
-        state = _mixed(state ^ np.uint64(part))
-    numbers = np.arange(count, dtype=np.uint64)
-    return np.argsort(_mixed(numbers + state), kind="stable")
-
-
-def _mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """SplitMix64's output function, a bijection on 64 bits; arithmetic wraps."""
-    mixed = values + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+def _batch(rows: list[Row], context_length: int, isolate_documents: bool) -> Batch:
+    inputs_BT, targets_BT, documents_BT = (
+        torch.from_numpy(np.stack(each).reshape(-1, context_length)) for each in zip(*rows, strict=True)
+    )
+    return Batch(inputs_BT, targets_BT, documents_BT if isolate_documents else None)

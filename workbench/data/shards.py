@@ -2,7 +2,8 @@
 
     shard-00000.bin, …   ids, little-endian uint16 (vocabulary up to 65,536) or uint32, one flat stream
     bounds.bin           int64: where each document starts in the stream, and where the last one ends
-    index.json           counts and types; written last: without it there are no shards
+    sources.bin          uint16: which source each document is from, a place in the index's `sources`
+    index.json           counts, types and sources; written last: without it there are no shards
 
 Documents follow each other without gaps and may span two shards. Knows no text and no tensor.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,9 @@ from workbench.files import disk_errors_named, write_atomic
 
 INDEX_FILE = "index.json"
 BOUNDS_FILE = "bounds.bin"
+SOURCES_FILE = "sources.bin"
 _BOUND = np.dtype("<i8")
+_SOURCE = np.dtype("<u2")
 
 
 def token_dtype(vocab_size: int) -> np.dtype[Any]:
@@ -32,13 +36,36 @@ def token_dtype(vocab_size: int) -> np.dtype[Any]:
     return np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
 
 
+class SourceNumbers:
+    """Which source each document of a corpus is from, as two bytes a document: `names[numbers[i]]` of document i."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {}
+        self.numbers = array("H")
+
+    @property
+    def names(self) -> list[str]:
+        """The sources, in the order they came."""
+        return list(self._places)
+
+    def note(self, source: str) -> None:
+        """Take note that the next document is from `source`."""
+        self.numbers.append(self._places.setdefault(source, len(self._places)))
+
+
 def write_shards(
-    folder: Path, documents_ids: Iterable[Sequence[int]], *, vocab_size: int, shard_tokens: int
+    folder: Path,
+    documents_ids: Iterable[Sequence[int]],
+    *,
+    vocab_size: int,
+    shard_tokens: int,
+    sources: SourceNumbers | None = None,
 ) -> TokenShards:
     """Write the ids of each document into `folder` and open the result.
 
     One document is held in memory at a time. Every shard but the last has `shard_tokens` tokens. Nothing is
     readable until all is written. Raises NoSpace when the disk refuses.
+    sources: of the documents, noted by whoever gives them: read once the last one is in.
     """
     assert shard_tokens > 0
     dtype = token_dtype(vocab_size)
@@ -53,6 +80,9 @@ def write_shards(
             stream.write(tokens.astype(dtype))
             bounds.write(np.array(stream.num_tokens, _BOUND).tobytes())
             num_documents += 1
+        if sources is not None:
+            assert len(sources.numbers) == num_documents, "every document is from a source"
+            (folder / SOURCES_FILE).write_bytes(np.array(sources.numbers, _SOURCE).tobytes())
     index = {
         "dtype": dtype.name,
         "vocab_size": vocab_size,
@@ -60,6 +90,7 @@ def write_shards(
         "num_documents": num_documents,
         "shard_tokens": shard_tokens,
         "num_shards": stream.num_shards,
+        **({} if sources is None else {"sources": sources.names}),
     }
     write_atomic(folder / INDEX_FILE, json.dumps(index, indent=2) + "\n")
     return TokenShards.open(folder)
@@ -104,13 +135,15 @@ class TokenShards:
     """The tokens of a corpus, memory-mapped.
 
     `bounds` has num_documents + 1 entries: document i is the stream's `bounds[i]:bounds[i + 1]` and starts
-    with the tokenizer's bos.
+    with the tokenizer's bos. It is from `sources[source_of[i]]`; source_of is None in shards that do not tell.
     """
 
     vocab_size: int
     bounds: npt.NDArray[np.int64]
     shard_tokens: int
     shards: tuple[npt.NDArray[Any], ...]
+    sources: tuple[str, ...] = ()
+    source_of: npt.NDArray[np.uint16] | None = None
 
     @property
     def num_documents(self) -> int:
@@ -136,6 +169,7 @@ class TokenShards:
             num_tokens, num_documents = int(index["num_tokens"]), int(index["num_documents"])
             shard_tokens, vocab_size = int(index["shard_tokens"]), int(index["vocab_size"])
             num_shards = int(index["num_shards"])
+            sources = tuple(map(str, index.get("sources", ())))
         except (ValueError, KeyError, TypeError, RecursionError):
             raise Damaged("is not the index of token shards", file=path, fix=_PACK_AGAIN) from None
         bounds = _mapped(folder / BOUNDS_FILE, _BOUND, num_documents + 1)
@@ -146,7 +180,15 @@ class TokenShards:
             _mapped(folder / _shard_name(n), token_dtype(vocab_size), min(shard_tokens, num_tokens - start))
             for n, start in enumerate(starts)
         )
-        return cls(vocab_size=vocab_size, bounds=bounds, shard_tokens=shard_tokens, shards=shards)
+        source_of = _mapped(folder / SOURCES_FILE, _SOURCE, num_documents) if sources else None
+        return cls(
+            vocab_size=vocab_size,
+            bounds=bounds,
+            shard_tokens=shard_tokens,
+            shards=shards,
+            sources=sources,
+            source_of=source_of,
+        )
 
     def read(self, start: int, stop: int) -> npt.NDArray[Any]:
         """A copy of the stream's tokens `start:stop`, wherever shards end."""
@@ -160,9 +202,29 @@ class TokenShards:
             done += len(piece)
         return tokens
 
+    def documents_of(self, source: str) -> npt.NDArray[np.int64]:
+        """The numbers of the documents from `source`; none when it gave none."""
+        assert self.source_of is not None, "these shards do not tell sources"
+        if source not in self.sources:
+            return np.empty(0, dtype=np.int64)
+        return np.flatnonzero(self.source_of == self.sources.index(source))
+
     def document(self, number: int) -> npt.NDArray[Any]:
         """A copy of the tokens of document `number`, bos first."""
         return self.read(int(self.bounds[number]), int(self.bounds[number + 1]))
+
+
+def lengths_by_source(shards: TokenShards) -> dict[str, dict[int, int]]:
+    """How many documents there are of each length in tokens, by source; under "" when the shards do not tell."""
+    lengths = np.diff(shards.bounds)
+    by_source = {"": lengths}
+    if shards.source_of is not None:
+        by_source = {source: lengths[shards.source_of == n] for n, source in enumerate(shards.sources)}
+    counted = {source: np.unique(each, return_counts=True) for source, each in by_source.items()}
+    return {
+        source: dict(zip(each.tolist(), counts.tolist(), strict=True))
+        for source, (each, counts) in counted.items()
+    }
 
 
 _PACK_AGAIN = "run the pack stage again"

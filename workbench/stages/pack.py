@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from workbench.data.corpus_folder import read_artifact_documents
-from workbench.data.shards import write_shards
+from workbench.data.shards import SourceNumbers, lengths_by_source, write_shards
+from workbench.document_lengths import num_tokens, write_lengths
 from workbench.errors import BadInput
 from workbench.files import write_atomic
 from workbench.recipe import Pack as Settings
@@ -28,12 +29,18 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     train = _Texts(inputs, run, part="train")
     encoded = ([tokenizer.bos_id, *ids] for ids in tokenizer.encode_stream(train))
     shards = write_shards(
-        run.folder, encoded, vocab_size=tokenizer.vocab_size, shard_tokens=settings.shard_tokens
+        run.folder,
+        encoded,
+        vocab_size=tokenizer.vocab_size,
+        shard_tokens=settings.shard_tokens,
+        sources=train.sources,
     )
     if shards.num_documents == 0:
         raise BadInput(
             "the corpus has no training documents", file=inputs.documents, fix="see its report.json for why"
         )
+    lengths = lengths_by_source(shards)
+    write_lengths(run.folder, lengths)
     heldout = _Texts(inputs, run, part="heldout")
     heldout_tokens = sum(1 + len(ids) for ids in tokenizer.encode_stream(heldout))
     report = {
@@ -46,6 +53,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         "heldout_documents": heldout.num_texts,
         "heldout_bytes": heldout.num_bytes,
         "heldout_tokens": heldout_tokens,
+        "tokens_by_source": {source: num_tokens(each) for source, each in lengths.items()},
     }
     write_atomic(run.folder / "report.json", json.dumps(report, indent=2) + "\n")
     return report
@@ -60,6 +68,7 @@ class _Texts:
         self._part: Literal["train", "heldout"] = part
         self.num_texts = 0
         self.num_bytes = 0
+        self.sources = SourceNumbers()
 
     def __iter__(self) -> Iterator[str]:
         for document in read_artifact_documents(self._folder, self._part):
@@ -68,4 +77,5 @@ class _Texts:
                 self._run.check_stop()
             self.num_texts += 1
             self.num_bytes += len(document.text.encode())
+            self.sources.note(document.source)
             yield document.text

@@ -11,7 +11,7 @@ from typing import Any
 
 from workbench.data.corpus_folder import read_artifact_documents
 from workbench.data.loader import Batch, batches
-from workbench.data.shards import TokenShards
+from workbench.data.shards import TokenShards, lengths_by_source
 from workbench.evals.bits_per_byte import bits_per_byte
 from workbench.model.generate import generate_batch
 from workbench.model.initialise import initialise
@@ -44,6 +44,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     heldout = heldout_texts(inputs, settings.eval_documents)
     prompts = settings.sample_prompts or tuple(first_words(text) for text in heldout[:2])
     micro_batch_tokens = settings.micro_batch_tokens or settings.batch_tokens
+    sizes = settings.sizes()
 
     def fresh_model() -> Decoder:
         return initialise(Decoder(config), settings.seed) if start is None else start.load_model(machine)
@@ -55,7 +56,8 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         machine=machine,
         tokenizer=tokenizer,
         fresh_model=fresh_model,
-        num_steps=settings.tokens // settings.batch_tokens,
+        num_steps=sizes.num_steps,
+        full_batches_before=lambda step: sizes.tokens_before(step) / settings.batch_tokens,
         micro_batch_tokens=micro_batch_tokens,
         branch_from=start.branch if start is not None else None,
     )
@@ -69,10 +71,15 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
             seed=settings.seed,
             start_step=number,
             isolate_documents=settings.isolate_documents,
+            packing=settings.packing,
+            phases=settings.phases(),
+            sizes=sizes,
         )
         return (micro_batches(batch, micro_batch_tokens) for batch in order)
 
-    flops_per_token = config.flops_per_token(settings.context_length)
+    def flops_per_token(step: int) -> float:
+        return config.flops_per_token(sizes.at(step).context_length)
+
     for report in course.steps(batches_from, next_token_loss, flops_per_token=flops_per_token):
         if heldout and course.is_due(settings.eval_every_steps):
             measured = bits_per_byte(
@@ -87,7 +94,18 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
                 run.emit("sample", step=report.step, prompt=prompt, text=text)
 
     best = {"parameters": config.num_parameters, "best_val_bpb": course.state.best_metric}
-    return course.finish() | best
+    return course.finish() | best | what_was_read(shards, settings)
+
+
+def what_was_read(shards: TokenShards, settings: Settings) -> dict[str, Any]:
+    """Epochs, of each source where they are mixed, and the shares of padding and of tokens cut off their beginning."""
+    figures = settings.figures(lengths_by_source(shards))
+    epochs = {source: round(epochs, 3) for source, epochs in figures.epochs.items()}
+    return {
+        "epochs": epochs if settings.phases() else max(epochs.values()),
+        "padding_share": round(figures.padding_share, 5),
+        "cut_share": round(figures.cut_share, 5),
+    }
 
 
 def shape_of(inputs: StageInputs, tokenizer: Tokenizer) -> ModelConfig:

@@ -55,11 +55,14 @@ def open_course(
     num_steps: int,
     micro_batch_tokens: int,
     branch_from: Path | None = None,
+    full_batches_before: Callable[[int], float] = float,
 ) -> Course:
     """The training of this stage, from where it stands: its beginning, or the newest whole checkpoint in `run.folder`.
 
     fresh_model: gives the weights of step 0; called only when there is no checkpoint.
     branch_from: the checkpoint of another training whose state this one begins with, instead of step 0.
+    full_batches_before: how many batches of full size the steps before one read; where batches grow, the learning
+    rate goes by these.
     micro_batch_tokens: what the last bits depend on besides the settings.
     Says at which step it goes on, and whether the result will be bit for bit that of a training that nobody
     interrupted, or why not. Raises Damaged when no checkpoint of an earlier attempt is whole.
@@ -82,7 +85,17 @@ def open_course(
     else:
         torch.manual_seed(settings.seed)
         state = TrainingState(seed=settings.seed, environment=here)
-    return Course(run, settings, machine, tokenizer, model, optimizer, state, num_steps=num_steps)
+    return Course(
+        run,
+        settings,
+        machine,
+        tokenizer,
+        model,
+        optimizer,
+        state,
+        num_steps=num_steps,
+        full_batches_before=full_batches_before,
+    )
 
 
 class Course:
@@ -106,11 +119,13 @@ class Course:
         state: TrainingState,
         *,
         num_steps: int,
+        full_batches_before: Callable[[int], float],
     ) -> None:
         self.model = model
         self.state = state
         self.num_steps = num_steps
         self._parameters = sum(parameter.numel() for parameter in model.parameters())
+        self._full_batches_before = full_batches_before
         self._run = run
         self._settings = settings
         self._machine = machine
@@ -123,13 +138,14 @@ class Course:
         batches_from: Callable[[int], Iterable[Sequence[MicroBatch]]],
         loss_fn: Callable[[Decoder, MicroBatch], LossSum],
         *,
-        flops_per_token: float,
+        flops_per_token: float | Callable[[int], float],
     ) -> Iterator[StepReport]:
         """Take the steps that are left, and yield a report after each.
 
         batches_from: the batches from one of that number on, each as its micro-batches; where in the data a
         training stands is the number of its next batch and nothing else.
-        flops_per_token: of the model, forward and backward, to tell how well the machine is used.
+        flops_per_token: of the model, forward and backward, to tell how well the machine is used; a function of
+        the step where rows grow.
 
         Raises Stopped once a stop was asked for and everything is saved; NoSpace when the disk refuses;
         TrainingDiverged, naming the batches, when there is no checkpoint to go back to or for the fourth time.
@@ -185,9 +201,9 @@ class Course:
     ) -> Iterator[StepReport]:
         settings = self._settings
         # How fast it learns is a function of the step: nothing needs to be remembered.
-        learning_rate_at = make_schedule(
+        factor_after = make_schedule(
             settings.schedule,
-            num_steps=self.num_steps,
+            num_steps=self._full_batches_before(self.num_steps),
             warmup_steps=settings.warmup_steps,
             floor=settings.final_learning_rate_ratio,
             decay_ratio=settings.decay_ratio,
@@ -197,7 +213,7 @@ class Course:
             batches,
             self._optimizer,
             loss_fn=loss_fn,
-            learning_rate_at=learning_rate_at,
+            learning_rate_at=lambda step: factor_after(self._full_batches_before(step)),
             num_steps=self.num_steps,
             start_step=self.state.step,
             max_grad_norm=settings.max_grad_norm,
@@ -312,7 +328,14 @@ class Meter:
     in a moment that others may share: a step that was faster than it has shown that it was too low.
     """
 
-    def __init__(self, run: StageRun, *, num_steps: int, flops_per_token: float, peak: float | None) -> None:
+    def __init__(
+        self,
+        run: StageRun,
+        *,
+        num_steps: int,
+        flops_per_token: float | Callable[[int], float],
+        peak: float | None,
+    ) -> None:
         self._run = run
         self._num_steps = num_steps
         self._flops_per_token = flops_per_token
@@ -331,9 +354,14 @@ class Meter:
             self._run.emit("metric", **self._metrics(self._waiting, state))
             self._waiting, self._emitted_at = [], now
 
+    def _flops(self, report: StepReport) -> float:
+        per_token = self._flops_per_token
+        return report.tokens * (per_token(report.step - 1) if callable(per_token) else per_token)
+
     def _metrics(self, reports: list[StepReport], state: TrainingState) -> dict[str, Any]:
-        tokens_per_second = sum(each.tokens for each in reports) / sum(each.seconds for each in reports)
-        flops_per_second = tokens_per_second * self._flops_per_token
+        seconds = sum(each.seconds for each in reports)
+        tokens_per_second = sum(each.tokens for each in reports) / seconds
+        flops_per_second = sum(map(self._flops, reports)) / seconds
         if self._peak:
             self._peak = max(self._peak, flops_per_second)
         return {

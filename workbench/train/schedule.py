@@ -1,6 +1,7 @@
 """How the learning rate moves: pure functions from a step to the share of the peak rate used at that step.
 
-`step` counts the updates already made, so the first update has step 0 and the last `num_steps - 1`.
+`step` counts the updates already made, so the first update has step 0 and the last `num_steps - 1`. It may be
+fractional: an update of half a batch is half a step.
 Nothing is remembered between calls: a resumed run needs only its step. Knows no optimizer.
 
     1 |    ________                    warmup   straight up, reaching 1 at its last step
@@ -15,12 +16,12 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
-Schedule = Callable[[int], float]
+Schedule = Callable[[float], float]
 Shape = Literal["linear", "cosine", "wsd", "inverse_sqrt"]
 
 
 def make_schedule(
-    shape: Shape, *, num_steps: int, warmup_steps: int = 0, floor: float = 0.0, decay_ratio: float = 0.2
+    shape: Shape, *, num_steps: float, warmup_steps: float = 0, floor: float = 0.0, decay_ratio: float = 0.2
 ) -> Schedule:
     """The schedule of that shape over `num_steps`: a function step -> factor in (0, 1].
 
@@ -34,9 +35,9 @@ def make_schedule(
     if shape == "wsd":
         decay_steps = min(decay_steps, round(decay_ratio * num_steps))
 
-    def factor_at(step: int) -> float:
+    def factor_at(step: float) -> float:
         if step < warmup_steps:
-            return (step + 1) / warmup_steps
+            return min(1.0, (step + 1) / warmup_steps)
         if shape == "inverse_sqrt":
             return max(floor, math.sqrt(max(warmup_steps, 1) / max(step + 1, warmup_steps, 1)))
         progress = (step - (num_steps - decay_steps)) / max(decay_steps, 1)

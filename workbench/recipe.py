@@ -128,7 +128,14 @@ class Training(Table):
     Lower it when memory runs out."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """Arithmetic of the matrix products: `auto` takes bfloat16 where the device is fast at it. Weights, moments,
-    norms and the loss are float32 always."""
+    norms and the loss are float32."""
+    weights_dtype: Literal["float32", "bfloat16"] = "float32"
+    """`bfloat16`: forward and backward compute with bfloat16 copies of the weights, and the stream between the layers
+    is bfloat16 too: half the activations' memory and no casts. What is stepped, saved and published stays float32,
+    and gradients add up there."""
+    activation_checkpointing: Literal["none", "layer"] = "none"
+    """`layer` keeps only the input of every layer for the backward pass and computes the rest again (Chen et al.
+    2016): for long contexts and deep models that do not fit, at a third more work. The result is the same."""
     seed: NaturalInt = 0
     """Seed of initial weights and data order. The same seed on the same machine gives the same bits."""
     eval_every_steps: PositiveInt
@@ -138,6 +145,14 @@ class Training(Table):
     saving would take more than 2 % of the time."""
     keep_last: Annotated[int, Field(ge=2, le=1000, strict=True, json_schema_extra=COSMETIC)] = 2
     """How many newest checkpoints to keep; the best is kept besides."""
+
+    @model_validator(mode="after")
+    def _weights_fit_the_arithmetic(self) -> Training:
+        if self.weights_dtype == "bfloat16" and self.dtype == "float32":
+            raise ValueError(
+                'weights_dtype = "bfloat16" contradicts dtype = "float32"; leave one of them out'
+            )
+        return self
 
 
 class Pretrain(Reading, Training):

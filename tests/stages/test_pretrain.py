@@ -245,7 +245,12 @@ def test_other_architectures_learn_and_resume_to_the_same_bits(
 
 
 @pytest.mark.parametrize(
-    "way", [{"optimizer": "adafactor", "learning_rate": 0.2, "embedding_weight_decay": 0.1}]
+    "way",
+    [
+        {"optimizer": "adafactor", "learning_rate": 0.2, "embedding_weight_decay": 0.1},
+        {"dtype": "bfloat16", "weights_dtype": "bfloat16", "micro_batch_tokens": 32},
+    ],
+    ids="-".join,
 )
 def test_other_ways_to_train_learn_and_resume_to_the_same_bits(
     tmp_path: Path, artifacts: dict[str, Path], way: dict[str, Any]
@@ -313,6 +318,11 @@ def test_ramps_keep_the_tokens_and_the_rate_goes_by_them(tmp_path: Path, artifac
     assert len(rates) == summary["steps"]
     for step, full_batches in ((0, 0), (8, 2), (24, 6), (30, 9), (36, 12), (47, 23)):
         assert rates[step] == pytest.approx(rates[0] * (1 - full_batches / 24))
+
+
+def test_checkpointed_layers_give_the_same_bits(worker: Worker, whole: Worker) -> None:
+    worker.work(activation_checkpointing="layer")
+    assert worker.digests() == whole.digests()
 
 
 def test_documents_of_a_row_see_each_other_only_if_asked(worker: Worker, whole: Worker) -> None:

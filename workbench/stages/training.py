@@ -34,6 +34,7 @@ from workbench.train.losses import LossSum
 from workbench.train.optimizers import Optimizers
 from workbench.train.parameter_groups import OptimizerSettings
 from workbench.train.schedule import make_schedule
+from workbench.train.working_model import WorkingModel
 from workbench.version import VERSION
 
 MicroBatch = TypeVar("MicroBatch")
@@ -72,10 +73,12 @@ def open_course(
     model = fresh_model() if begin is None else load_model(begin)
     model.to(machine.device)
     optimizer = make_optimizer(model, settings, machine)
+    working = make_working_model(model, settings)
     here = environment(
         machine,
         version=VERSION,
         optimizer=optimizer.implementation,
+        working_model=working.implementation,
         micro_batch_tokens=micro_batch_tokens,
     )
     if found is not None:
@@ -91,6 +94,7 @@ def open_course(
         machine,
         tokenizer,
         model,
+        working,
         optimizer,
         state,
         num_steps=num_steps,
@@ -115,6 +119,7 @@ class Course:
         machine: Machine,
         tokenizer: Tokenizer,
         model: Decoder,
+        working: WorkingModel[Decoder],
         optimizer: Optimizers,
         state: TrainingState,
         *,
@@ -129,6 +134,7 @@ class Course:
         self._run = run
         self._settings = settings
         self._machine = machine
+        self._working = working
         self._optimizer = optimizer
         self._checkpoints = Checkpoints(run, settings, tokenizer=tokenizer)
         self._is_best = False
@@ -217,8 +223,9 @@ class Course:
             num_steps=self.num_steps,
             start_step=self.state.step,
             max_grad_norm=settings.max_grad_norm,
-            autocast=self._machine.autocast,
+            autocast=self._machine.autocast if settings.weights_dtype == "float32" else None,
             guard=self.state.guard,
+            working=self._working,
         )
 
     def _save_and_obey(self) -> None:
@@ -277,6 +284,15 @@ def make_optimizer(model: Decoder, settings: Pretrain | Sft | Dpo, machine: Mach
             matmul_dtype=machine.dtype,
         ),
         rate_factors=rate_factors(model.config, model.named_parameters(), optimizer=settings.optimizer),
+    )
+
+
+def make_working_model(model: Decoder, settings: Training) -> WorkingModel[Decoder]:
+    """What computes a step, as a stage's table asks for."""
+    return WorkingModel(
+        model,
+        weights_dtype=getattr(torch, settings.weights_dtype),
+        checkpoint_layers=settings.activation_checkpointing == "layer",
     )
 
 

@@ -105,10 +105,12 @@ def _quota() -> int:
         return 1 << 20
 
 
-def environment(machine: Machine, *, version: str, optimizer: str, micro_batch_tokens: int) -> dict[str, Any]:
+def environment(
+    machine: Machine, *, version: str, optimizer: str, working_model: str, micro_batch_tokens: int
+) -> dict[str, Any]:
     """What the last bits of a training result depend on besides recipe and data, as plain values.
 
-    version: ours. optimizer: what computes its step.
+    version: ours. optimizer: what computes its step. working_model: what computes the gradient.
     """
     on_gpu = machine.device.type == "cuda"
     return {
@@ -119,6 +121,7 @@ def environment(machine: Machine, *, version: str, optimizer: str, micro_batch_t
         "threads": machine.threads,
         "dtype": str(machine.dtype).removeprefix("torch."),
         "optimizer": optimizer,
+        "working_model": working_model,
         "micro_batch_tokens": micro_batch_tokens,
         # eager CPU kernels always add in one order; CUDA ones only when told to
         "deterministic": not on_gpu or torch.are_deterministic_algorithms_enabled(),

@@ -22,6 +22,7 @@ from workbench.errors import TrainingDiverged
 from workbench.train.guard import SpikeGuard
 from workbench.train.losses import LossSum
 from workbench.train.optimizers import Optimizers
+from workbench.train.working_model import WorkingModel
 
 Model = TypeVar("Model", bound=nn.Module)
 MicroBatch = TypeVar("MicroBatch")
@@ -70,6 +71,7 @@ def train(
     max_grad_norm: float = 1.0,
     autocast: torch.dtype | None = None,
     guard: SpikeGuard | None = None,
+    working: WorkingModel[Model] | None = None,
 ) -> Iterator[StepReport]:
     """Take the optimizer steps `start_step` .. `num_steps - 1` and yield a report after each.
 
@@ -78,6 +80,7 @@ def train(
     max_grad_norm: clip the gradient to this norm; 0 never clips.
     autocast: the type of matrix products, or None for the type of the weights.
     guard: what tells a spike from a step, with its memory of earlier steps; None: a new one.
+    working: what computes the loss in the place of `model`, whose weights it follows; None: `model` itself.
 
     Loss and gradient are those of the whole batch at once, however it is cut: both are sums until all
     micro-batches are in, then divided by the number of items of the whole batch.
@@ -87,19 +90,22 @@ def train(
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     guard = guard or SpikeGuard()
+    working = working or WorkingModel(model)
+    working.take_weights()
     started = time.perf_counter()
 
     for step, micro_batches in zip(range(start_step, num_steps), batches, strict=False):
-        model.train()  # whoever had the last report may have measured in eval mode
+        working.model.train()  # whoever had the last report may have measured in eval mode
         optimizer.set_learning_rate(learning_rate_at(step))
 
-        batch = accumulate_gradient(model, micro_batches, loss_fn=loss_fn, autocast=autocast)
+        batch = accumulate_gradient(working.model, micro_batches, loss_fn=loss_fn, autocast=autocast)
         grad_norm = average_and_clip(parameters, count=batch.count, max_norm=max_grad_norm)
 
         skip_reason = reason_to_skip(model, batch, grad_norm, guard)
         guard.skips_in_a_row = guard.skips_in_a_row + 1 if skip_reason else 0
         if not skip_reason:
             optimizer.step()
+            working.take_weights()
         optimizer.zero_grad()
 
         now = time.perf_counter()

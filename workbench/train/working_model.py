@@ -1,0 +1,100 @@
+"""The model that computes a step, beside the one that is kept: same function, other ways to spend memory and time.
+
+    kept        float32 weights, plain layers       stepped, saved, measured, published
+    working     shares every weight it can with it  forward and backward
+
+    bfloat16 weights            copies of all but the tables, and the stream between the layers is bfloat16 too
+    checkpointed layers         a layer keeps its input alone and computes the rest again in the backward pass
+
+Whoever keeps the kept model keeps everything: the working one follows from it. Knows no optimizer, no loss, no step.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from workbench.train.parameter_groups import kind_of
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class WorkingModel(Generic[Model]):
+    """`model`, which computes, and what ties it to the model that is kept.
+
+    Gradients arrive in the kept model's parameters, in float32, as they come: micro-batches add up there. After the
+    kept weights have moved, `take_weights`.
+
+    Without anything asked for it is the kept model itself.
+    weights_dtype: narrower than float32 saves a cast of every matrix at every micro-batch, and half of the stream's
+    memory traffic. The tables (embeddings, head) stay shared in float32: a token that occurs often adds up hundreds of
+    gradients, of which bfloat16 with its 8 bits would lose most.
+    """
+
+    def __init__(
+        self,
+        kept: Model,
+        *,
+        weights_dtype: torch.dtype = torch.float32,
+        checkpoint_layers: bool = False,
+    ) -> None:
+        self.implementation = "plain"
+        self.model = kept
+        own: dict[int, nn.Parameter] = {}
+        if weights_dtype != torch.float32:
+            for name, parameter in kept.named_parameters():
+                if kind_of(name, parameter) != "embeddings":
+                    own[id(parameter)] = nn.Parameter(parameter.detach().to(weights_dtype))
+        if own or checkpoint_layers:
+            self.model = copy_with(kept, own)
+        pairs = [(parameter, own[id(parameter)]) for parameter in kept.parameters() if id(parameter) in own]
+        self._kept: list[Tensor] = [kept for kept, _ in pairs]
+        self._own: list[Tensor] = [own for _, own in pairs]
+        for kept_parameter, own_parameter in pairs:
+            own_parameter.register_post_accumulate_grad_hook(functools.partial(_hand_over, kept_parameter))
+        if own:
+            for module in self.model.modules():
+                if isinstance(module, nn.Embedding):
+                    module.register_forward_hook(functools.partial(_cast_output, weights_dtype))
+            self._is_also(f"{weights_dtype} weights".removeprefix("torch."))
+        if checkpoint_layers:
+            for layer in self._layers():
+                layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False)
+            self._is_also("checkpointed layers")
+
+    @torch.no_grad()
+    def take_weights(self) -> None:
+        """Follow the kept model after its weights have moved."""
+        if self._own:
+            torch._foreach_copy_(self._own, self._kept)
+
+    def _layers(self) -> list[nn.Module]:
+        return list(self.model.get_submodule("layers").children())
+
+    def _is_also(self, trait: str) -> None:
+        self.implementation = trait if self.implementation == "plain" else f"{self.implementation}, {trait}"
+
+
+def copy_with(model: Model, instead: dict[int, nn.Parameter]) -> Model:
+    """A copy of `model` that shares its parameters, but for those (by id) that others stand in for."""
+    shared = {id(parameter): parameter for parameter in model.parameters()}
+    return copy.deepcopy(model, {**shared, **instead})
+
+
+def _hand_over(kept: nn.Parameter, own: Tensor) -> None:
+    """Add the gradient of a copy to that of the parameter it is a copy of, and forget it."""
+    assert own.grad is not None
+    if kept.grad is None:
+        kept.grad = own.grad.to(kept.dtype)
+    else:
+        kept.grad += own.grad
+    own.grad = None
+
+
+def _cast_output(dtype: torch.dtype, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+    return output.to(dtype)

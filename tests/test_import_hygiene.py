@@ -10,6 +10,8 @@ import pytest
 HEAVY = ("torch", "numpy", "tokenizers", "datasets", "pandas", "textual", "plotext", "transformers")
 PAPER = (
     "recipe",
+    "depth",
+    "recipe_derived",
     "recipe_fields",
     "recipe_file",
     "recipe_model",

@@ -170,7 +170,9 @@ class ModelConfig:
 
 
 # Shapes without a vocabulary (the tokenizer decides that). Parameter counts are for 4,096 tokens up to
-# 20m and 32,768 above. Width is a multiple of 64 so that every head is 64 wide and matrices fill vector units.
+# 20m and 32,768 above. Width is a multiple of 64 so that every head is 64 wide and matrices fill vector units. From 1b
+# on four query heads (five, in 3b) share a key/value head: there the cache, not the weights, fills the memory
+# (Ainslie et al. 2023).
 SIZES: dict[str, dict[str, int]] = {
     "1m": {"hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 384},
     "5m": {"hidden_size": 256, "num_hidden_layers": 5, "num_attention_heads": 4, "intermediate_size": 704},
@@ -189,20 +191,23 @@ SIZES: dict[str, dict[str, int]] = {
     },
     "1b": {
         "hidden_size": 1792,
-        "num_hidden_layers": 24,
+        "num_hidden_layers": 28,
         "num_attention_heads": 28,
+        "num_key_value_heads": 7,
         "intermediate_size": 4864,
     },
     "3b": {
         "hidden_size": 2560,
-        "num_hidden_layers": 36,
+        "num_hidden_layers": 42,
         "num_attention_heads": 40,
+        "num_key_value_heads": 8,
         "intermediate_size": 6912,
     },
     "7b": {
         "hidden_size": 4096,
         "num_hidden_layers": 32,
         "num_attention_heads": 32,
-        "intermediate_size": 11008,
+        "num_key_value_heads": 8,
+        "intermediate_size": 14336,
     },
 }

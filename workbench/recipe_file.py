@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from workbench.errors import BadInput, NotFound, RecipeError, WorkbenchError
 from workbench.recipe import Recipe
+from workbench.recipe_derived import derive_from_depth
 from workbench.recipe_fields import Table
 from workbench.recipe_model import Model
 
@@ -43,6 +44,8 @@ class LoadedRecipe:
     overrides: Mapping[str, Any]
     lines: Mapping[str, int]
     start: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    derived: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """`TABLE.KEY` -> what it was derived from."""
 
     @property
     def folder(self) -> Path:
@@ -50,10 +53,12 @@ class LoadedRecipe:
         return self.path.parent
 
     def origin(self, table: str, key: str) -> str:
-        """`--set`, `--from`, `recipe` or `default`."""
+        """`--set`, `--from`, `recipe`, `derived: from …` or `default`."""
         name = f"{table}.{key}"
         if table == "start" and key in self.start and name not in self.overrides:
             return "--from"
+        if name in self.derived:
+            return f"derived: from {self.derived[name]}"
         return "--set" if name in self.overrides else "recipe" if name in self.lines else "default"
 
     def blame(self, table: str, key: str, error: WorkbenchError) -> BadInput:
@@ -135,12 +140,13 @@ def load_recipe(
         for table in ("model", "tokenizer"):
             values.pop(table, None)
     problems = _apply(overrides, values)
+    derived = derive_from_depth(values)
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
         problems += [_problem(path, lines, overrides, dict(one)) for one in error.errors()]
         raise RecipeError(_capped(path, problems)) from None
-    loaded = LoadedRecipe(recipe, path, text, overrides, lines, start or {})
+    loaded = LoadedRecipe(recipe, path, text, overrides, lines, start or {}, derived)
     problems += [
         BadInput(message, file=path, line=_line(lines, table, key), fix=fix)
         for table, key, message, fix in _cross_checks(recipe)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from workbench.depth import shape_of_depth
 from workbench.errors import BadInput
 from workbench.model_config import SIZES, ModelConfig
 from workbench.recipe_fields import Flag, PositiveInt, Table, Text
@@ -18,6 +19,10 @@ class Model(Table):
 
     size: Text | None = "5m"
     """A named size: 1m 5m 20m 100m 350m 1b 3b 7b. Explicit keys below win over it."""
+    depth: Annotated[int, Field(ge=1, le=96, strict=True)] | None = None
+    """Instead of a size, one dial: the number of layers. Width (64 a layer) and heads (64 wide) follow from it, and in
+    [pretrain] tokens (20 a parameter), batch_tokens and rates. `plan` shows what was derived; any key that is written
+    wins."""
     architecture: Literal["llama", "gpt2"] = "llama"
     """What the blocks are made of. `llama`: RMSNorm, rotary positions, SwiGLU, no biases. `gpt2`: LayerNorm, learned
     positions, GELU, biases (Radford et al. 2019). The five keys below replace single parts."""
@@ -39,7 +44,7 @@ class Model(Table):
     """Query heads per block."""
     num_key_value_heads: PositiveInt | None = None
     """Key/value heads; fewer than query heads is grouped-query attention (Ainslie et al. 2023): a smaller cache.
-    Default: as many as query heads."""
+    Default: as many as query heads, but fewer in the sizes from 1b on."""
     head_dim: PositiveInt | None = None
     """Width of one head. Default: hidden_size / num_attention_heads."""
     intermediate_size: PositiveInt | None = None
@@ -85,9 +90,7 @@ class Model(Table):
 
     def shape(self, *, vocab_size: int) -> ModelConfig:
         """The full set of numbers for a tokenizer of `vocab_size`. Raises ValueError (one line) when impossible."""
-        if self.size is not None and self.size not in SIZES:
-            raise ValueError(f"size {self.size!r} is not known; choose one of {' '.join(SIZES)}")
-        numbers: dict[str, Any] = dict(SIZES[self.size]) if self.size is not None else {}
+        numbers = self._size()
         for key in (
             "hidden_size",
             "num_hidden_layers",
@@ -98,13 +101,13 @@ class Model(Table):
         ):
             if (value := getattr(self, key)) is not None:
                 numbers[key] = value
-                if key == "hidden_size" and self.intermediate_size is None:
-                    numbers["intermediate_size"] = -(-value * 8 // 3 // 64) * 64
         parts = self._parts()
         for key in ("hidden_size", "num_hidden_layers", "num_attention_heads"):
             if key not in numbers:
                 raise ValueError(f"{key} is missing; give it or choose a size")
         width, heads = numbers["hidden_size"], numbers["num_attention_heads"]
+        if self.intermediate_size is None and (self.hidden_size is not None or self.depth is not None):
+            numbers["intermediate_size"] = -(-width * 8 // 3 // 64) * 64
         if "head_dim" not in numbers:
             if width % heads:
                 raise ValueError(
@@ -140,6 +143,16 @@ class Model(Table):
             return ModelConfig(vocab_size=vocab_size, **numbers, **parts)
         except BadInput as error:
             raise ValueError(error.one_line()) from None
+
+    def _size(self) -> dict[str, Any]:
+        """The numbers of the named size or of the depth; none when all are explicit."""
+        if self.depth is not None:
+            if "size" in self.model_fields_set and self.size is not None:
+                raise ValueError("depth and size are two ways to say one thing; keep one of them")
+            return dict(shape_of_depth(self.depth))
+        if self.size is not None and self.size not in SIZES:
+            raise ValueError(f"size {self.size!r} is not known; choose one of {' '.join(SIZES)}")
+        return dict(SIZES[self.size]) if self.size is not None else {}
 
     def _parts(self) -> dict[str, Any]:
         """What the blocks are made of: the architecture's parts, but for those that are named."""

@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from workbench import source_identity
-from workbench.budget import estimate, examples_in, require_fit
+from workbench.budget import estimate, require_fit
 from workbench.errors import BadInput
 from workbench.plan import Plan, difference, make_plan
 from workbench.recipe_file import load_recipe
+from workbench.source_sizes import examples_in
 
 Write = Callable[[str], Path]
 RECIPE = """name = "x"
@@ -144,10 +146,44 @@ def test_the_budget_grows_with_what_is_asked(planned: Callable[..., Plan]) -> No
     assert small.problems == ()
 
 
-def test_what_cannot_fit_is_said_with_numbers(planned: Callable[..., Plan]) -> None:
-    (problem,) = [p for p in estimate(planned(model__size="7b")).problems if "memory" in p]
-    assert "GB" in problem
-    assert "[model] size" in problem
+def test_what_cannot_fit_is_said_with_what_would(
+    planned: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.budget.memory_bytes", lambda: 16 << 30)
+    plan = planned(model__size="7b", pretrain__batch_tokens=65_536, pretrain__dtype="bfloat16")
+    (problem,) = [p for p in estimate(plan).problems if "memory" in p]
+    found = re.search(r'\[model\] size = "(\w+)" with micro_batch_tokens = (\d+) is the largest', problem)
+    assert found and "GB" in problem
+    changes = {"model__size": found[1], "pretrain__micro_batch_tokens": int(found[2])}
+    fits = planned(pretrain__batch_tokens=65_536, pretrain__dtype="bfloat16", **changes)
+    assert estimate(fits).problems == ()
+
+
+def test_a_batch_that_cannot_fit_at_once_is_told_into_what_to_cut_it(
+    planned: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.budget.memory_bytes", lambda: 2 << 30)
+    changes = {"pretrain__batch_tokens": "1M", "pretrain__tokens": "10M", "pretrain__context_length": 500}
+    (problem,) = [p for p in estimate(planned(**changes)).problems if "memory" in p]
+    found = re.search(r"micro_batch_tokens = (\d+) is the largest that fits", problem)
+    assert found and 1_000_000 % int(found[1]) == 0 and "size" not in problem
+    assert estimate(planned(**changes, pretrain__micro_batch_tokens=int(found[1]))).problems == ()
+
+
+def test_a_gpu_of_unknown_memory_refuses_nothing(
+    planned: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.budget.training_memory_bytes", lambda: None)
+    assert not [p for p in estimate(planned(model__size="7b")).problems if "of memory" in p]
+
+
+def test_the_budget_names_the_parts_and_the_scaling_law(planned: Callable[..., Plan]) -> None:
+    budget = estimate(planned())
+    pretrain = budget.to_dict()["stages"]["pretrain"]
+    assert sum(pretrain["memory"].values()) < pretrain["peak_bytes"]
+    assert pretrain["steps"] == 1_000_000 // 2048 and pretrain["tokens_at_once"] == 2048
+    assert budget.compute_optimal_tokens == 20 * budget.parameters
+    assert budget.energy_kwh == pytest.approx(budget.power_watts * budget.seconds / 3.6e6)
 
 
 @pytest.mark.parametrize(

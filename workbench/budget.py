@@ -1,4 +1,4 @@
-"""What a plan will cost before any work: parameters, tokens, FLOPs, memory, disk and time, by arithmetic.
+"""What a plan will cost before any work: parameters, tokens, FLOPs, memory, disk, time and energy, by arithmetic.
 
 The time is an estimate from the kind of machine (rates measured on machines of that kind, below), not a
 measurement; the run itself shows the measured time left.
@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-import math
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+from workbench.accelerators import accelerators, power
 from workbench.errors import BadInput
 from workbench.files import free_bytes, human_bytes, human_count
+from workbench.hardware import has_fast_bfloat16, has_gpu, memory_bytes, usable_cores
 from workbench.model_config import ModelConfig
-from workbench.plan import Plan, StagePlan, summary_of
-from workbench.recipe import Corpus, Dpo, Examples, Pretrain, Sft, Tokenizer
+from workbench.plan import Plan, StagePlan
+from workbench.recipe import Corpus, Pretrain, Tokenizer
 from workbench.recipe_file import LoadedRecipe
-from workbench.source_files import DOCUMENT_SUFFIXES, EXAMPLE_SUFFIXES, files_of, is_file_source
+from workbench.source_sizes import GZIP_RATIO, text_bytes
+from workbench.step_memory import MemoryParts
+from workbench.training_cost import PROCESS_BYTES, TrainingCost, fitting_advice, training_cost
 
 # Training FLOPs a second that the model reaches, per core or per device (recipes/LOG.md, 2026-11-20).
 CPU_BF16_FLOPS = 1.5e11
@@ -32,29 +33,27 @@ GPU_FLOPS = 2.0e14
 TEXT_BYTES_PER_SECOND = 1.0e6
 # Weights that are read, checked and written again.
 READ_BYTES_PER_SECOND = 2.0e8
-PYTHON_DOCS_BYTES = 6_000_000
-PYTHON_DOCS_EXAMPLES = 12_000
-# Interpreter, torch and data sets before any tensor of ours.
-PROCESS_BYTES = 500_000_000
-# Floats kept for the backward pass per token and layer, in units of the width: inputs of 7 products, norms,
-# attention and SwiGLU (Korthikanti et al. 2022 count 34 bytes in mixed precision without dropout, plus ours).
-ACTIVATION_BYTES_PER_WIDTH = 60
-GZIP_RATIO = 3.5
-# An example's, where the file does not tell.
-EXAMPLE_BYTES = 500
-SAMPLE_BYTES = 256_000
-_BETWEEN_RECORDS = re.compile(r"[\s,\[]*")
+TOKENS_PER_PARAMETER = 20
+"""Tokens that make the best of a training's compute (Hoffmann et al. 2022)."""
+LARGEST_SHARE_OF_MEMORY = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
 class StageBudget:
-    """What one stage costs."""
+    """What one stage costs. The last fields are known of training stages.
+
+    memory: the peak by part, without the process. tokens_at_once: of a forward pass.
+    """
 
     seconds: float
     flops: float = 0.0
     peak_bytes: int = PROCESS_BYTES
     disk_bytes: int = 0
     summary: str = ""
+    memory: MemoryParts | None = None
+    tokens_at_once: int | None = None
+    steps: int | None = None
+    tokens_per_second: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +67,11 @@ class Budget:
     """What a package of the model is loaded as; "" when it cannot be exported."""
     tokens: int
     device: str
-    memory_bytes: int
+    memory_bytes: int | None
+    """Of this machine, or of its GPU; None where that is not known."""
     free_bytes: int
+    power_watts: float
+    power_basis: str
     stages: dict[str, StageBudget]
     problems: tuple[str, ...]
 
@@ -93,19 +95,35 @@ class Budget:
         """What the artifacts will take."""
         return sum(stage.disk_bytes for stage in self.stages.values())
 
+    @property
+    def energy_kwh(self) -> float:
+        """What all stages draw at the most, in kWh: an estimate."""
+        return self.power_watts * self.seconds / 3.6e6
+
+    @property
+    def compute_optimal_tokens(self) -> int:
+        """The tokens for which, of all models of these FLOPs, one of this size would be the best."""
+        return TOKENS_PER_PARAMETER * self.parameters
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, totals included."""
-        totals = ("flops", "seconds", "peak_bytes", "disk_bytes")
+        totals = (
+            "flops",
+            "seconds",
+            "peak_bytes",
+            "disk_bytes",
+            "energy_kwh",
+            "compute_optimal_tokens",
+        )
         return {**dataclasses.asdict(self), **{name: getattr(self, name) for name in totals}}
 
 
 def estimate(plan: Plan) -> Budget:
     """The budget of a plan on this machine. `problems` says in words what will not fit."""
-    device, flops_per_second = _device()
     shape = _shape(plan)
     stages: dict[str, StageBudget] = {}
     for stage in plan.stages:
-        cost = _cost(plan, stage, shape, flops_per_second)
+        cost = _cost(plan, stage, shape)
         if plan.store.exists(stage.makes):
             cost = dataclasses.replace(cost, seconds=0.0, flops=0.0, disk_bytes=0)
         else:  # what was cut off lies on the disk already
@@ -113,46 +131,54 @@ def estimate(plan: Plan) -> Budget:
             cost = dataclasses.replace(cost, disk_bytes=max(0, cost.disk_bytes - held))
         stages[stage.name] = cost
     pretrain = next((stage.table() for stage in plan.stages if stage.name == "pretrain"), None)
-    memory, free = _memory_bytes(), free_bytes(plan.home)
+    drawn = power()
     budget = Budget(
         parameters=shape.num_parameters if shape else 0,
         architecture=(shape.known_as or "workbench") if shape else "",
         exported_as=(shape.exported_as or "") if shape else "",
         tokens=pretrain.tokens if isinstance(pretrain, Pretrain) else 0,
-        device=device,
-        memory_bytes=memory,
-        free_bytes=free,
+        device=_device_in_words(),
+        memory_bytes=training_memory_bytes(),
+        free_bytes=free_bytes(plan.home),
+        power_watts=drawn.watts,
+        power_basis=drawn.basis,
         stages=stages,
         problems=(),
     )
-    problems = (_memory_problem(budget), _disk_problem(budget, plan.home))
+    problems = (_memory_problem(budget, plan), _disk_problem(budget, plan.home))
     return dataclasses.replace(budget, problems=tuple(problem for problem in problems if problem))
 
 
-def _bytes_below(folder: Path) -> int:
-    total = 0
-    for root, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):  # a living run deletes old checkpoints
-                total += os.lstat(os.path.join(root, name)).st_size
-    return total
+def training_memory_bytes() -> int | None:
+    """The memory that training has on this machine: the GPU's where there is one. None: not known."""
+    return accelerators()[0].memory_bytes if has_gpu() else memory_bytes()
 
 
 def require_fit(plan: Plan, loaded: LoadedRecipe) -> None:
     """Raise BadInput, pointing at [model] or naming the home, when the plan cannot fit this machine."""
     budget = estimate(plan)
-    if problem := _memory_problem(budget):
+    if problem := _memory_problem(budget, plan):
         raise loaded.blame("model", "", BadInput(f"will not fit: {problem}"))
     if problem := _disk_problem(budget, plan.home):
         raise BadInput(f"will not fit: {problem}")
 
 
-def _memory_problem(budget: Budget) -> str | None:
-    if budget.peak_bytes <= 0.95 * budget.memory_bytes:
+# -- what will not fit -------------------------------------------------------------------------------------
+
+
+def _memory_problem(budget: Budget, plan: Plan) -> str | None:
+    if budget.memory_bytes is None:
         return None
+    room = round(LARGEST_SHARE_OF_MEMORY * budget.memory_bytes)
+    name, hungriest = max(
+        budget.stages.items(), key=lambda item: item[1].peak_bytes, default=("", StageBudget(0.0))
+    )
+    if hungriest.peak_bytes <= room:
+        return None
+    holder = "its GPU" if has_gpu() else "this machine"
     return (
-        f"needs about {human_bytes(budget.peak_bytes)} of memory and this machine has "
-        f"{human_bytes(budget.memory_bytes)}; lower [pretrain] micro_batch_tokens or choose a smaller [model] size"
+        f"[{name}] needs about {human_bytes(hungriest.peak_bytes)} of memory and {holder} has "
+        f"{human_bytes(budget.memory_bytes)}; {fitting_advice(plan, plan.stage(name), room)}"
     )
 
 
@@ -173,6 +199,18 @@ def _can_hold_files(folder: Path) -> bool:
     return os.access(there, os.W_OK) and shutil.disk_usage(there).total > 0
 
 
+def _bytes_below(folder: Path) -> int:
+    total = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # a living run deletes old checkpoints
+                total += os.lstat(os.path.join(root, name)).st_size
+    return total
+
+
+# -- stages ------------------------------------------------------------------------------------------------
+
+
 def _shape(plan: Plan) -> ModelConfig | None:
     for stage in plan.stages:
         if stage.shape is not None:
@@ -184,9 +222,9 @@ def _shape(plan: Plan) -> ModelConfig | None:
     return None
 
 
-def _cost(plan: Plan, stage: StagePlan, shape: ModelConfig | None, flops_per_second: float) -> StageBudget:
+def _cost(plan: Plan, stage: StagePlan, shape: ModelConfig | None) -> StageBudget:
     table = stage.table()
-    text = _text_bytes(plan)
+    text = text_bytes(plan)
     if stage.shape is not None:
         weights = 4 * stage.shape.num_parameters
         return StageBudget(
@@ -210,105 +248,43 @@ def _cost(plan: Plan, stage: StagePlan, shape: ModelConfig | None, flops_per_sec
         )
     if shape is None:
         return StageBudget(0.0)
-    flops, tokens_at_once, what = _training(plan, stage, shape)
-    training = stage.makes.kind == "checkpoint"
-    weights = 4 * shape.num_parameters
-    activations = tokens_at_once * (
-        shape.num_hidden_layers * shape.hidden_size * ACTIVATION_BYTES_PER_WIDTH + shape.vocab_size * 10
-    )
-    # Weights, gradient and two moments while training (Muon keeps one for matrices); a reference model for DPO.
-    peak = (
-        PROCESS_BYTES + (weights * (5 if stage.name == "dpo" else 4) if training else weights) + activations
-    )
-    kept = 3 * 3 * weights if training else 1_000_000
-    return StageBudget(flops / flops_per_second + 2, flops, round(peak), kept, what)
-
-
-def _training(plan: Plan, stage: StagePlan, shape: ModelConfig) -> tuple[float, int, str]:
-    """FLOPs, tokens in flight, and the size in words of a stage that runs the model."""
-    table = stage.table()
-    if isinstance(table, Pretrain):
-        flops = table.tokens * shape.flops_per_token(table.context_length)
-        return flops, table.micro_batch_tokens or table.batch_tokens, f"{human_count(table.tokens)} tokens"
-    if isinstance(table, Sft | Dpo):
-        known = summary_of(plan, stage).get("examples")
-        about = "" if isinstance(known, int) else "~"
-        examples = min(known or _examples(plan, table), table.max_examples or 2**53)
-        per_example = min(table.context_length, 70) * (4 if isinstance(table, Dpo) else 1)
-        tokens = examples * table.epochs * per_example
-        at_once = (
-            table.batch_tokens if isinstance(table, Sft) else 2 * table.batch_pairs * table.context_length
-        )
-        return (
-            tokens * shape.flops_per_token(table.context_length),
-            at_once,
-            f"{about}{human_count(examples)} examples",
-        )
+    if (training := training_cost(plan, stage, shape)) is not None:
+        return _training_budget(training)
     limit = getattr(table, "limit", None) or 1000
-    return limit * 6 * 60 * shape.flops_per_token(128), 8192, ", ".join(getattr(table, "tasks", ()))[:60]
+    flops = limit * 6 * 60 * shape.flops_per_token(128)
+    return StageBudget(
+        flops / _flops_per_second() + 2,
+        flops,
+        PROCESS_BYTES + 4 * shape.num_parameters + 256_000_000,
+        1_000_000,
+        ", ".join(getattr(table, "tasks", ()))[:60],
+    )
 
 
-def _text_bytes(plan: Plan) -> int:
-    """How much text the corpus will hold: known when it is made, else from the sizes of its files; 0 without one."""
-    stage = next((each for each in plan.stages if each.name == "corpus"), None)
-    if stage is None:
-        return 0
-    corpus, made = stage.table(), summary_of(plan, stage)
-    assert isinstance(corpus, Corpus)
-    if isinstance(made.get("bytes"), int):
-        return int(made["bytes"])
-    total = 0
-    for source in corpus.sources:
-        if is_file_source(source):
-            files = files_of(source, base=plan.recipe_folder, suffixes=DOCUMENT_SUFFIXES)
-            total += sum(_unpacked_bytes(file) for file in files)
-        else:
-            total += PYTHON_DOCS_BYTES
-    return total
+def _training_budget(cost: TrainingCost) -> StageBudget:
+    seconds = cost.flops / _flops_per_second()
+    return StageBudget(
+        seconds=seconds + 2,
+        flops=cost.flops,
+        peak_bytes=cost.peak_bytes,
+        disk_bytes=cost.disk_bytes,
+        summary=cost.summary,
+        memory=cost.memory,
+        tokens_at_once=cost.step.tokens,
+        steps=cost.steps,
+        tokens_per_second=round(cost.tokens / seconds, 1) if seconds else None,
+    )
 
 
-def _examples(plan: Plan, table: Examples) -> int:
-    total = 0
-    for source in table.sources:
-        if is_file_source(source):
-            files = files_of(source, base=plan.recipe_folder, suffixes=EXAMPLE_SUFFIXES)
-            total += sum(map(examples_in, files))
-        else:
-            total += PYTHON_DOCS_EXAMPLES
-    return total
+def _device_in_words() -> str:
+    """What this machine trains on."""
+    if has_gpu():
+        return f"the GPU ({accelerators()[0].name})"
+    return f"{usable_cores()} CPU cores in {'bfloat16' if has_fast_bfloat16() else 'float32'}"
 
 
-def examples_in(file: Path) -> int:
-    """About how many records a file holds, from the length of those that lie whole in its first bytes."""
-    num_bytes, records, end = _unpacked_bytes(file), 0, 0
-    if file.suffix in (".json", ".jsonl"):
-        with open(file, "rb") as opened:
-            head = opened.read(SAMPLE_BYTES).decode("latin-1")  # a character a byte
-        with contextlib.suppress(ValueError, RecursionError):  # the last one is cut
-            while between := _BETWEEN_RECORDS.match(head, end):
-                _, end = json.JSONDecoder().raw_decode(head, between.end())
-                records += 1
-    return round(num_bytes * records / end) if records else math.ceil(num_bytes / EXAMPLE_BYTES)
-
-
-def _unpacked_bytes(file: Path) -> int:
-    ratio = GZIP_RATIO if file.suffix in (".gz", ".zst", ".parquet") else 1
-    return round(file.stat().st_size * ratio)
-
-
-def _device() -> tuple[str, float]:
-    """What this machine trains on, in words, and the FLOPs a second to expect of it."""
-    if Path("/proc/driver/nvidia/gpus").is_dir():
-        return "the GPU", GPU_FLOPS
-    cores = len(os.sched_getaffinity(0))
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        flags = ""
-    fast = "avx512_bf16" in flags or "amx_bf16" in flags
-    kind = "bfloat16" if fast else "float32"
-    return f"{cores} CPU cores in {kind}", cores * (CPU_BF16_FLOPS if fast else CPU_FP32_FLOPS)
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def _flops_per_second() -> float:
+    """What to expect of a machine of this kind."""
+    if has_gpu():
+        return GPU_FLOPS
+    return usable_cores() * (CPU_BF16_FLOPS if has_fast_bfloat16() else CPU_FP32_FLOPS)

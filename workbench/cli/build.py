@@ -123,7 +123,8 @@ def plan(
     Example: workbench plan quickstart --set pretrain.tokens=4M
     """
     from workbench.budget import estimate
-    from workbench.files import human_bytes, human_count, human_duration
+    from workbench.cli.costs import cost_lines
+    from workbench.files import human_count
     from workbench.plan import make_plan
 
     planned = make_plan(_load(recipe, assignments, start, home=home), home=home, name=name)
@@ -146,11 +147,8 @@ def plan(
         f"model    {human_count(budget.parameters)} parameters, {human_count(budget.tokens)} tokens, "
         f"{budget.flops:.2g} FLOPs{_known_as(budget)}"
     )
-    result(
-        f"memory   ~{human_bytes(budget.peak_bytes)} of {human_bytes(budget.memory_bytes)} in this machine"
-    )
-    result(f"disk     ~{human_bytes(budget.disk_bytes)} of {human_bytes(budget.free_bytes)} free")
-    result(f"time     ~{human_duration(budget.seconds)} on {budget.device}, estimated, not measured")
+    for line in cost_lines(budget):
+        result(line)
     for problem in budget.problems:
         say(f"will not fit: {problem}")
     _print_changed(planned)

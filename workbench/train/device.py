@@ -11,14 +11,11 @@ import math
 import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-CPU_TOPOLOGY = Path("/sys/devices/system/cpu")
-CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-
+from workbench.hardware import has_fast_bfloat16, usable_cores
 
 # oneDNN generates code for every shape of matrix product it meets and keeps 1,024 of them, near a megabyte each.
 # Fine-tuning meets more shapes than that; pretraining needs about 40. Read once, at the first product.
@@ -63,46 +60,7 @@ def is_fast_at_bfloat16(device: torch.device) -> bool:
     capability = (
         torch.backends.cpu.get_cpu_capability()
     )  # what this process uses; ATEN_CPU_CAPABILITY lowers it
-    return capability.startswith("AVX512") and bool({"avx512_bf16", "amx_bf16"} & _cpu_flags())
-
-
-def _cpu_flags() -> set[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return set()
-    return next((set(line.split(":", 1)[1].split()) for line in lines if line.startswith("flags")), set())
-
-
-def usable_cores() -> int:
-    """Physical cores this process may use: its affinity, without hyper-threads, within the container's quota.
-
-    OMP_NUM_THREADS wins. Two threads on one physical core, or more threads than the quota grants, only wait
-    for each other at every barrier.
-    """
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdecimal() and int(asked) > 0:
-        return int(asked)
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    cores = {_siblings(cpu) for cpu in allowed}
-    return max(1, min(len(cores), _quota()))
-
-
-def _siblings(cpu: int) -> str:
-    """Names the physical core of a logical CPU; CPUs that share it give the same text."""
-    try:
-        return (CPU_TOPOLOGY / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text(encoding="ascii")
-    except OSError:
-        return str(cpu)
-
-
-def _quota() -> int:
-    """Whole CPUs' worth of time the control group grants."""
-    try:
-        quota, period = CPU_QUOTA.read_text(encoding="ascii").split()
-        return max(1, math.ceil(int(quota) / int(period)))
-    except (OSError, ValueError):  # no control group, or "max"
-        return 1 << 20
+    return capability.startswith("AVX512") and has_fast_bfloat16()
 
 
 def environment(

@@ -1,0 +1,177 @@
+"""What a training stage of a plan costs: its steps, tokens and FLOPs, its memory by part, its checkpoints on disk.
+
+Arithmetic over a recipe's table and the model's shape; how long that takes on which machine is for others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+from workbench.files import human_bytes, human_count
+from workbench.hardware import has_fast_bfloat16, has_gpu
+from workbench.model_config import SIZES, ModelConfig
+from workbench.plan import Plan, StagePlan, summary_of
+from workbench.recipe import Dpo, Pretrain, Sft, Tokenizer
+from workbench.recipe_model import Model
+from workbench.source_sizes import count_examples
+from workbench.step_memory import MemoryParts, StepShape, checkpoint_bytes, training_memory
+
+PROCESS_BYTES = 360_000_000
+"""Interpreter, torch, and the code that torch makes for every shape of product, before any tensor of ours."""
+GPU_CONTEXT_BYTES = 600_000_000
+EXAMPLE_TOKENS = 70
+"""Of a conversation, where nothing tells."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingCost:
+    """One training stage. `step` is its forward pass, `memory` the peak by part without the process."""
+
+    step: StepShape
+    steps: int
+    tokens: float
+    flops: float
+    disk_bytes: int
+    summary: str
+
+    @property
+    def memory(self) -> MemoryParts:
+        """What the step takes."""
+        return training_memory(self.step)
+
+    @property
+    def peak_bytes(self) -> int:
+        """All that the training holds where it trains: on the GPU, or in this process."""
+        return self.memory.total + (GPU_CONTEXT_BYTES if self.step.device == "cuda" else PROCESS_BYTES)
+
+
+def training_cost(plan: Plan, stage: StagePlan, shape: ModelConfig) -> TrainingCost | None:
+    """The cost of a stage that trains; None of any other."""
+    table = stage.table()
+    if isinstance(table, Pretrain):
+        step = pretrain_step(table, shape)
+        stretches = table.sizes().stretches
+        read = [(each.num_steps * each.batch_tokens, each.context_length) for each in stretches]
+        return TrainingCost(
+            step,
+            sum(each.num_steps for each in stretches),
+            sum(tokens for tokens, _ in read),
+            sum(tokens * shape.flops_per_token(context_length) for tokens, context_length in read),
+            _disk_bytes(table, shape),
+            f"{human_count(table.tokens)} tokens",
+        )
+    if isinstance(table, Sft | Dpo):
+        return _fine_tuning_cost(plan, stage, table, shape)
+    return None
+
+
+def pretrain_step(table: Pretrain, shape: ModelConfig) -> StepShape:
+    """A pretraining step of `table`."""
+    at_once = table.micro_batch_tokens or table.batch_tokens
+    return StepShape(
+        config=shape,
+        rows=at_once // table.context_length,
+        context_length=table.context_length,
+        micro_batches=table.batch_tokens // at_once,
+        optimizer=table.optimizer,
+        dtype=dtype_of(table.dtype),
+        device="cuda" if has_gpu() else "cpu",
+        masked=table.isolate_documents,
+        narrow_weights=table.weights_dtype == "bfloat16",
+        checkpointed=table.activation_checkpointing == "layer",
+    )
+
+
+def _fine_tuning_cost(plan: Plan, stage: StagePlan, table: Sft | Dpo, shape: ModelConfig) -> TrainingCost:
+    known = summary_of(plan, stage).get("examples")
+    about = "" if isinstance(known, int) else "~"
+    examples = min(known or count_examples(plan, table), table.max_examples or 2**53)
+    if isinstance(table, Dpo):  # both replies, by the frozen model and by the one that learns
+        tokens = 4.0 * examples * table.epochs * min(table.context_length, EXAMPLE_TOKENS)
+        steps = examples * table.epochs / table.batch_pairs
+        at_once = table.micro_batch_tokens or 2 * table.batch_pairs * min(
+            table.context_length, 2 * EXAMPLE_TOKENS
+        )
+    else:
+        tokens = examples * table.epochs * min(table.context_length, EXAMPLE_TOKENS)
+        steps = tokens / table.batch_tokens
+        at_once = table.micro_batch_tokens or table.batch_tokens
+    row = min(table.context_length, at_once)
+    step = StepShape(
+        config=shape,
+        rows=max(1, at_once // row),
+        context_length=row,
+        micro_batches=1 if table.micro_batch_tokens is None else 2,
+        optimizer=table.optimizer,
+        dtype=dtype_of(table.dtype),
+        device="cuda" if has_gpu() else "cpu",
+        masked=isinstance(table, Sft),
+        narrow_weights=table.weights_dtype == "bfloat16",
+        checkpointed=table.activation_checkpointing == "layer",
+    )
+    return TrainingCost(
+        step,
+        max(1, round(steps)),
+        tokens,
+        tokens * shape.flops_per_token(table.context_length),
+        _disk_bytes(table, shape),
+        f"{about}{human_count(examples)} examples",
+    )
+
+
+def _disk_bytes(table: Pretrain | Sft | Dpo, shape: ModelConfig) -> int:
+    """The newest checkpoints, the best besides, and the one that is being written."""
+    return (table.keep_last + 2) * checkpoint_bytes(shape, table.optimizer)
+
+
+def dtype_of(asked: Literal["auto", "bfloat16", "float32"]) -> Literal["bfloat16", "float32"]:
+    """The arithmetic that `dtype` means on this machine."""
+    if asked != "auto":
+        return asked
+    return "bfloat16" if has_gpu() or has_fast_bfloat16() else "float32"
+
+
+def fitting_advice(plan: Plan, stage: StagePlan, room_bytes: int) -> str:
+    """What to change so that a training stage fits into `room_bytes`: its micro-batch, or else the model's size."""
+    model, table = _model_and_vocabulary(plan), stage.table()
+    if model is None or not isinstance(table, Pretrain):
+        return "lower micro_batch_tokens or choose a smaller [model] size"
+    model_table, vocab_size = model
+    shape = model_table.shape(vocab_size=vocab_size)
+    if tokens := largest_micro_batch(table, shape, room_bytes):
+        return f"micro_batch_tokens = {tokens} is the largest that fits"
+    for size in reversed(SIZES):
+        smaller = model_table.model_copy(update=_only_size(size)).shape(vocab_size=vocab_size)
+        if smaller.num_parameters < shape.num_parameters and (
+            tokens := largest_micro_batch(table, smaller, room_bytes)
+        ):
+            return f'[model] size = "{size}" with micro_batch_tokens = {tokens} is the largest that fits'
+    return f"not even the smallest [model] size fits into {human_bytes(room_bytes)}"
+
+
+def largest_micro_batch(table: Pretrain, shape: ModelConfig, room_bytes: int) -> int | None:
+    """The most tokens at once that fit, as whole rows that divide the batch; None when a single row does not."""
+    rows = table.batch_tokens // table.context_length
+    for at_once in sorted((each for each in range(1, rows + 1) if rows % each == 0), reverse=True):
+        tokens = at_once * table.context_length
+        step = pretrain_step(table.model_copy(update={"micro_batch_tokens": tokens}), shape)
+        if TrainingCost(step, 0, 0, 0, 0, "").peak_bytes <= room_bytes:
+            return tokens
+    return None
+
+
+def _model_and_vocabulary(plan: Plan) -> tuple[Model, int] | None:
+    for stage in plan.stages:
+        if (model := stage.model_table()) is not None:
+            tokenizer = plan.stage("tokenizer").table()
+            assert isinstance(tokenizer, Tokenizer)
+            return model, tokenizer.vocab_size
+    return None
+
+
+def _only_size(size: str) -> dict[str, Any]:
+    """The changes to a model table that leave nothing of its shape but a named size."""
+    return {"size": size, **dict.fromkeys(key for keys in SIZES.values() for key in keys)} | dict.fromkeys(
+        ("num_key_value_heads", "head_dim")
+    )

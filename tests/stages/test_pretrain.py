@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import random
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,12 @@ def test_losses_are_the_golden_ones(whole: Worker) -> None:
         pytest.fail("there were no golden losses; they were written now")
     golden = json.loads(GOLDEN.read_text())["float32, 1 thread"]
     assert losses == pytest.approx(golden, abs=1e-4)
+
+
+def test_the_wait_for_data_is_told_and_its_thread_ends(whole: Worker) -> None:
+    shares = [event["data_wait_share"] for event in whole.events("metric") if "loss" in event]
+    assert len(shares) == NUM_STEPS and all(0 <= share < 1 for share in shares)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
 
 
 def test_it_learns_and_says_so(whole: Worker) -> None:
@@ -331,24 +338,26 @@ def test_documents_of_a_row_see_each_other_only_if_asked(worker: Worker, whole: 
 
 
 def poison(step_of: set[int], monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Make the batches of these positions poisonous; gives the list of positions drawn."""
-    drawn: list[int] = []
+    """Make the batches of these positions poisonous; gives the list of positions learned from."""
+    learned: list[int] = []
+    positions: dict[bytes, int] = {}
     true_batches = pretrain.batches
 
     def batches(*arguments: Any, start_step: int, **more: Any) -> Iterator[Any]:
         for position, batch in enumerate(
             true_batches(*arguments, start_step=start_step, **more), start=start_step
         ):
-            drawn.append(position)
+            positions[batch.inputs_BT.numpy().tobytes()] = position
             yield batch
 
     def loss(model: Any, batch: Any) -> Any:
+        learned.append(positions[batch.inputs_BT.numpy().tobytes()])
         whole = next_token_loss(model, batch)
-        return dataclasses.replace(whole, total=whole.total * math.nan) if drawn[-1] in step_of else whole
+        return dataclasses.replace(whole, total=whole.total * math.nan) if learned[-1] in step_of else whole
 
     monkeypatch.setattr(pretrain, "batches", batches)
     monkeypatch.setattr(pretrain, "next_token_loss", loss)
-    return drawn
+    return learned
 
 
 def test_one_bad_batch_is_left_out(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,11 +369,11 @@ def test_one_bad_batch_is_left_out(worker: Worker, monkeypatch: pytest.MonkeyPat
 def test_three_bad_batches_in_a_row_are_passed_over_from_the_last_checkpoint(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn = poison({10, 11, 12}, monkeypatch)
+    learned = poison({10, 11, 12}, monkeypatch)
     summary = worker.work()
     assert summary["rollbacks"] == 1 and summary["steps"] == NUM_STEPS
     # steps 0 to 12, of which 8 and 9 were good; back at step 8, the next batch is 13
-    assert drawn == list(range(NUM_STEPS + 5))
+    assert learned == list(range(NUM_STEPS + 5))
     assert "went back from step 13 to the checkpoint of step 8" in worker.texts("warning")
     assert "batches 8 to 12 are passed over" in worker.texts("warning")
     assert all(math.isfinite(loss) for step, loss in worker.losses().items() if step > 13)
@@ -373,13 +382,13 @@ def test_three_bad_batches_in_a_row_are_passed_over_from_the_last_checkpoint(
 def test_killed_after_a_rollback_it_goes_on_where_it_was(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn = poison({10, 11, 12}, monkeypatch)
+    learned = poison({10, 11, 12}, monkeypatch)
     with pytest.raises(Killed):
         worker.work(kill_at=13 + 9)  # the look after step 17, with a checkpoint at 16
-    before = drawn[-1]
+    before = learned[-1]
     summary = worker.work()
-    assert before == 16 + 5 and drawn[drawn.index(before) + 1] == 16 + 5
-    assert summary["rollbacks"] == 1 and drawn[-1] == NUM_STEPS + 4
+    assert before == 16 + 5 and learned[learned.index(before) + 1] == 16 + 5
+    assert summary["rollbacks"] == 1 and learned[-1] == NUM_STEPS + 4
 
 
 def test_what_diverges_again_and_again_ends_with_its_batches_named(

@@ -42,6 +42,7 @@ GLYPHS = {
     "stopped": ("◌", "yellow"),
     "crashed": ("?", "red"),
 }
+WAIT_SHOWN = 0.05  # share of the time spent waiting for data from which on it is shown
 FIGURES = (("loss", "loss"), ("val_bpb", "bpb"), ("rewards/accuracies", "acc"), ("rewards/margins", "margin"))
 
 
@@ -171,6 +172,8 @@ class StageView:
         ]
         if speed := figures.get("tokens_per_second"):
             parts.append(f"{human_count(speed)} tok/s")
+        if (share := figures.get("data_wait_share", 0.0)) >= WAIT_SHOWN:
+            parts.append(f"waits for data {share:.0%}")
         return "  ".join(parts)
 
 

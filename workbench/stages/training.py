@@ -9,6 +9,7 @@ What is learned is the stage's loss function. Not a stage: there is no [training
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 import torch
 
 from workbench.data.loader import Batch
+from workbench.data.prefetch import prefetched
 from workbench.errors import BadInput, Damaged, Stopped, TrainingDiverged
 from workbench.files import sweep
 from workbench.model.folder import load_model
@@ -42,6 +44,8 @@ MicroBatch = TypeVar("MicroBatch")
 MOST_ROLLBACKS = 3
 """Bad data is left behind by the first; what still diverges after three has another cause."""
 METRIC_SECONDS = 0.1  # quicker steps are put together: ten points a second draw any curve
+WORTH_SAYING = (0.1, 10.0)
+"""Share of the time, and seconds, spent waiting for data from which on it is a warning."""
 SAVE_FIRST = ("save", "stop", "pause")
 """The requests that are answered by a checkpoint before anything else."""
 
@@ -165,11 +169,13 @@ class Course:
         while True:
             first_batch = self.state.batch
             try:
-                for report in self._train(batches_from(first_batch), loss_fn):
-                    self.state.count(report)
-                    meter.show(report, self.state)
-                    yield report
-                    self._save_and_obey()
+                with contextlib.closing(prefetched(batches_from(first_batch))) as batches:
+                    for report in self._train(batches, loss_fn):
+                        self.state.count(report)
+                        meter.show(report, self.state)
+                        yield report
+                        self._save_and_obey()
+                meter.warn_of_waiting()
                 return
             except TrainingDiverged as diverged:
                 self._roll_back(diverged, first_batch)
@@ -339,6 +345,7 @@ def _say_how_exact(run: StageRun, what: str, state: TrainingState, here: dict[st
 class Meter:
     """Step reports to `metric` events: one a step, or one for all steps of a tenth of a second.
 
+    data_wait_share: of the time, what went by until the next batch was there.
     mfu: share of this machine's measured matrix-product speed (`peak`) that the model's own arithmetic makes
     (model FLOP utilisation, PaLM appendix B); None when there is no peak to compare with. The peak is measured
     in a moment that others may share: a step that was faster than it has shown that it was too low.
@@ -357,6 +364,7 @@ class Meter:
         self._flops_per_token = flops_per_token
         self._peak = peak
         self._waiting: list[StepReport] = []
+        self._seconds = self._wait_seconds = 0.0
         self._emitted_at = -math.inf
 
     def show(self, report: StepReport, state: TrainingState) -> None:
@@ -365,10 +373,21 @@ class Meter:
         if report.skipped:
             self._run.warning(f"step {report.step} skipped: {report.skip_reason}")
         self._waiting.append(report)
+        self._seconds += report.seconds
+        self._wait_seconds += report.wait_seconds
         now = time.monotonic()
         if now - self._emitted_at >= METRIC_SECONDS or report.step == self._num_steps:
             self._run.emit("metric", **self._metrics(self._waiting, state))
             self._waiting, self._emitted_at = [], now
+
+    def warn_of_waiting(self) -> None:
+        """Say so when much of the time nothing was there to learn from."""
+        share, least = WORTH_SAYING
+        if self._wait_seconds > max(least, share * self._seconds):
+            percent = f"{self._wait_seconds / self._seconds:.0%}"
+            self._run.warning(
+                f"{percent} of the time went by waiting for data: is the disk slow, or the machine full?"
+            )
 
     def _flops(self, report: StepReport) -> float:
         per_token = self._flops_per_token
@@ -389,6 +408,7 @@ class Meter:
             "tokens_per_second": round(tokens_per_second, 1),
             "mfu": flops_per_second / self._peak if self._peak else None,
             "seconds": round(state.elapsed_seconds, 3),
+            "data_wait_share": round(sum(each.wait_seconds for each in reports) / seconds, 4),
             **{name: _mean(each.extras[name] for each in reports) for name in reports[-1].extras},
         }
 

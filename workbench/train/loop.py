@@ -40,7 +40,8 @@ class StepReport:
     step: updates made so far, this one included; where a resumed run goes on.
     loss: mean over the learned items of the whole batch. extras: means of what the loss function added.
     grad_norm: of that mean's gradient, over all parameters, before clipping.
-    learning_rate: AdamW's. tokens: learned from in this step. seconds: batch, forward, backward, update.
+    learning_rate: AdamW's. tokens: learned from in this step. seconds: batch, forward, backward, update;
+    wait_seconds: of these, until the batch was there.
     skip_reason: why the weights were left as they were; empty when they were updated.
     """
 
@@ -50,6 +51,7 @@ class StepReport:
     learning_rate: float
     tokens: int
     seconds: float
+    wait_seconds: float = 0.0
     skip_reason: str = ""
     extras: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
@@ -95,6 +97,7 @@ def train(
     started = time.perf_counter()
 
     for step, micro_batches in zip(range(start_step, num_steps), batches, strict=False):
+        waited = time.perf_counter() - started
         working.model.train()  # whoever had the last report may have measured in eval mode
         optimizer.set_learning_rate(learning_rate_at(step))
 
@@ -116,6 +119,7 @@ def train(
             learning_rate=optimizer.learning_rate,
             tokens=batch.tokens,
             seconds=now - started,
+            wait_seconds=waited,
             skip_reason=skip_reason,
             extras=batch.extras,
         )

@@ -126,9 +126,15 @@ class Training(Table):
     micro_batch_tokens: Count | None = None
     """Tokens per forward pass; the gradient is accumulated to the full batch and equals it. Default: all at once.
     Lower it when memory runs out."""
-    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    dtype: Literal["auto", "bfloat16", "float32", "float8"] = "auto"
     """Arithmetic of the matrix products: `auto` takes bfloat16 where the device is fast at it. Weights, moments,
-    norms and the loss are float32."""
+    norms and the loss are float32. `float8` rounds the factors of the layers' products to 8 bits and does the rest in
+    bfloat16: for large models on GPUs that have it (Ada, Hopper and later), with torchao
+    (`pip install 'llm-workbench[lowbit]'`)."""
+    float32_matmul_precision: Literal["highest", "high", "medium"] = "highest"
+    """What torch may do inside of float32 products, as in `torch.set_float32_matmul_precision`: `high` lets a GPU
+    round to TF32, `medium` also to bfloat16, and a CPU take oneDNN's kernels. For `dtype = "float32"` where that is
+    too slow."""
     weights_dtype: Literal["float32", "bfloat16"] = "float32"
     """`bfloat16`: forward and backward compute with bfloat16 copies of the weights, and the stream between the layers
     is bfloat16 too: half the activations' memory and no casts. What is stepped, saved and published stays float32,

@@ -125,10 +125,10 @@ def _disk_bytes(table: Pretrain | Sft | Dpo, shape: ModelConfig) -> int:
     return (table.keep_last + 2) * checkpoint_bytes(shape, table.optimizer)
 
 
-def dtype_of(asked: Literal["auto", "bfloat16", "float32"]) -> Literal["bfloat16", "float32"]:
-    """The arithmetic that `dtype` means on this machine."""
+def dtype_of(asked: Literal["auto", "bfloat16", "float32", "float8"]) -> Literal["bfloat16", "float32"]:
+    """The arithmetic that `dtype` means on this machine; float8 is that of the products alone."""
     if asked != "auto":
-        return asked
+        return "float32" if asked == "float32" else "bfloat16"
     return "bfloat16" if has_gpu() or has_fast_bfloat16() else "float32"
 
 

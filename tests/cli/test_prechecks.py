@@ -57,9 +57,10 @@ def test_what_would_fail_late_fails_now_on_its_line(
     assert caught.value.file == str(tmp_path / "x.toml")
 
 
-def test_an_optimizer_whose_package_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("line", ['optimizer = "adamw8bit"', 'dtype = "float8"'])
+def test_a_wish_whose_package_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     monkeypatch.setattr(prechecks, "find_spec", lambda name: None)
-    recipe = RECIPE.replace('"1M"', '"1M"\noptimizer = "adamw8bit"')
+    recipe = RECIPE.replace('"1M"', f'"1M"\n{line}')
     with pytest.raises(BadInput, match=r"torchao.*pip install") as caught:
         check(tmp_path, recipe, GOOD)
     assert caught.value.line == 9

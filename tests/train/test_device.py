@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 
 from workbench import hardware
+from workbench.errors import BadInput
 from workbench.train.device import (
     compare,
     environment,
@@ -13,6 +16,7 @@ from workbench.train.device import (
     matmul_peak,
     prepare_machine,
 )
+from workbench.train.float8 import require_float8
 
 
 @pytest.mark.parametrize(
@@ -30,6 +34,38 @@ def test_bfloat16_only_where_the_cpu_has_instructions_for_it(
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(hardware, "cpu_flags", lambda: flags)
     assert is_fast_at_bfloat16(torch.device("cpu")) is fast
+
+
+def test_float8_where_there_is_none_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(BadInput, match=r'float8.*the CPU has not; use dtype = "auto"'):
+        prepare_machine("float8")
+
+
+@pytest.mark.parametrize(("capability", "has"), [((8, 0), False), ((8, 9), True), ((9, 0), True)])
+def test_float8_begins_with_ada(
+    capability: tuple[int, int], has: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "A100")
+    with contextlib.nullcontext() if has else pytest.raises(BadInput, match="A100 has not"):
+        require_float8(torch.device("cuda"))
+
+
+def test_float32_products_are_exact_unless_allowed_to_round() -> None:
+    """What torch makes of `medium` is the device's affair; it never rounds coarser than bfloat16."""
+    a, b = torch.randn(2, 256, 256, generator=torch.Generator().manual_seed(0))
+    try:
+        products = {}
+        for precision in ("medium", "highest"):
+            machine = prepare_machine("float32", float32_matmul_precision=precision)  # type: ignore[arg-type]
+            assert machine.float32_matmul_precision == precision == torch.get_float32_matmul_precision()
+            products[precision] = a @ b
+    finally:
+        prepare_machine("float32")
+    error = {name: ((c - (a.double() @ b.double())).norm() / c.norm()).item() for name, c in products.items()}
+    assert error["highest"] < 1e-6
+    assert error["medium"] < 1e-2
 
 
 def test_float32_needs_no_autocast() -> None:

@@ -17,6 +17,7 @@ from workbench.source_files import EXAMPLE_SUFFIXES, files_of, is_file_source
 
 # A second's reading. Larger files are checked when their stage starts.
 LARGEST_FILE_BYTES = 50_000_000
+NEEDS_TORCHAO = {"optimizer": "adamw8bit", "dtype": "float8"}
 HOW_TO_GET_TORCHAO = "pip install 'llm-workbench[lowbit]'"
 
 
@@ -65,10 +66,10 @@ def _check_stage(table: Table, name: str, loaded: LoadedRecipe) -> None:
 
 
 def _check_packages(table: Training, name: str, loaded: LoadedRecipe) -> None:
-    optimizer = getattr(table, "optimizer", "")
-    if optimizer == "adamw8bit" and find_spec("torchao") is None:
-        problem = BadInput(f'"{optimizer}" needs torchao, which is not installed', fix=HOW_TO_GET_TORCHAO)
-        raise loaded.blame(name, "optimizer", problem)
+    for key, value in NEEDS_TORCHAO.items():
+        if getattr(table, key, None) == value and find_spec("torchao") is None:
+            problem = BadInput(f'"{value}" needs torchao, which is not installed', fix=HOW_TO_GET_TORCHAO)
+            raise loaded.blame(name, key, problem)
 
 
 def _check_start(plan: Plan, loaded: LoadedRecipe) -> None:

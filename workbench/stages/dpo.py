@@ -52,7 +52,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     used, Stopped with everything saved, TrainingDiverged, NoSpace, Damaged when no checkpoint of an earlier
     attempt is whole.
     """
-    machine = prepare_machine(settings.dtype)
+    machine = prepare_machine(settings.dtype, float32_matmul_precision=settings.float32_matmul_precision)
     start = open_starting_point(inputs)
     check_context(settings.context_length, start.shape)
 

@@ -35,7 +35,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     Leaves checkpoints and summary.json there; returns the figures. Raises Stopped with everything saved,
     TrainingDiverged, NoSpace, Damaged when no checkpoint of an earlier attempt is whole.
     """
-    machine = prepare_machine(settings.dtype)
+    machine = prepare_machine(settings.dtype, float32_matmul_precision=settings.float32_matmul_precision)
     tokenizer = Tokenizer.load(inputs.tokenizer)
     shards = TokenShards.open(inputs.tokens)
     start = open_starting_point(inputs) if inputs.has("checkpoint") else None

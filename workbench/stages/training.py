@@ -77,7 +77,7 @@ def open_course(
     model = fresh_model() if begin is None else load_model(begin)
     model.to(machine.device)
     optimizer = make_optimizer(model, settings, machine)
-    working = make_working_model(model, settings)
+    working = make_working_model(model, settings, machine)
     here = environment(
         machine,
         version=VERSION,
@@ -293,11 +293,12 @@ def make_optimizer(model: Decoder, settings: Pretrain | Sft | Dpo, machine: Mach
     )
 
 
-def make_working_model(model: Decoder, settings: Training) -> WorkingModel[Decoder]:
+def make_working_model(model: Decoder, settings: Training, machine: Machine) -> WorkingModel[Decoder]:
     """What computes a step, as a stage's table asks for."""
     return WorkingModel(
         model,
         weights_dtype=getattr(torch, settings.weights_dtype),
+        float8=machine.float8,
         checkpoint_layers=settings.activation_checkpointing == "layer",
     )
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 
 from workbench.hardware import has_fast_bfloat16, usable_cores
+from workbench.train.float8 import require_float8
 
 # oneDNN generates code for every shape of matrix product it meets and keeps 1,024 of them, near a megabyte each.
 # Fine-tuning meets more shapes than that; pretraining needs about 40. Read once, at the first product.
@@ -23,13 +24,23 @@ KERNELS_KEPT = 128
 _KERNEL_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 
 
+Dtype = Literal["auto", "bfloat16", "float32", "float8"]
+Float32MatmulPrecision = Literal["highest", "high", "medium"]
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Where and in what arithmetic to train. `dtype` is that of matrix products; weights are float32."""
+    """Where and in what arithmetic to train.
+
+    dtype: of matrix products; weights are float32. float8: of the layers' products, where `dtype` is bfloat16.
+    float32_matmul_precision: what torch may do inside of products that are float32; see `prepare_machine`.
+    """
 
     device: torch.device
     dtype: torch.dtype
     threads: int
+    float8: bool = False
+    float32_matmul_precision: Float32MatmulPrecision = "highest"
 
     @property
     def autocast(self) -> torch.dtype | None:
@@ -37,16 +48,32 @@ class Machine:
         return None if self.dtype == torch.float32 else self.dtype
 
 
-def prepare_machine(dtype: Literal["auto", "bfloat16", "float32"] = "auto") -> Machine:
-    """Pick the device and its arithmetic, and set torch's threads for this process."""
+def prepare_machine(
+    dtype: Dtype = "auto", *, float32_matmul_precision: Float32MatmulPrecision = "highest"
+) -> Machine:
+    """Pick the device and its arithmetic, and set torch's threads and precision for this process.
+
+    float32_matmul_precision: `high` lets a GPU multiply in TF32 (10 bits of mantissa), `medium` in bfloat16; on a CPU
+    `medium` means oneDNN's kernels, which may round too.
+    Raises BadInput when float8 is asked for where there is none.
+    """
     for cache in _KERNEL_CACHES:
         os.environ.setdefault(cache, str(KERNELS_KEPT))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     threads = usable_cores()
     torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision(float32_matmul_precision)
+    if dtype == "float8":
+        require_float8(device)
     if dtype == "auto":
         dtype = "bfloat16" if is_fast_at_bfloat16(device) else "float32"
-    return Machine(device=device, dtype=getattr(torch, dtype), threads=threads)
+    return Machine(
+        device=device,
+        dtype=torch.float32 if dtype == "float32" else torch.bfloat16,
+        threads=threads,
+        float8=dtype == "float8",
+        float32_matmul_precision=float32_matmul_precision,
+    )
 
 
 def is_fast_at_bfloat16(device: torch.device) -> bool:
@@ -77,6 +104,7 @@ def environment(
         "device": torch.cuda.get_device_name(machine.device) if on_gpu else "cpu",
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": machine.threads,
+        "float32_matmul_precision": machine.float32_matmul_precision,
         "dtype": str(machine.dtype).removeprefix("torch."),
         "optimizer": optimizer,
         "working_model": working_model,

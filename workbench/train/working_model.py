@@ -4,6 +4,7 @@
     working     shares every weight it can with it  forward and backward
 
     bfloat16 weights            copies of all but the tables, and the stream between the layers is bfloat16 too
+    float8 products             the same weights, rounded to 8 bits for every product (float8.py)
     checkpointed layers         a layer keeps its input alone and computes the rest again in the backward pass
 
 Whoever keeps the kept model keeps everything: the working one follows from it. Knows no optimizer, no loss, no step.
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from workbench.train.float8 import use_float8
 from workbench.train.parameter_groups import kind_of
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -41,6 +43,7 @@ class WorkingModel(Generic[Model]):
         kept: Model,
         *,
         weights_dtype: torch.dtype = torch.float32,
+        float8: bool = False,
         checkpoint_layers: bool = False,
     ) -> None:
         self.implementation = "plain"
@@ -50,7 +53,7 @@ class WorkingModel(Generic[Model]):
             for name, parameter in kept.named_parameters():
                 if kind_of(name, parameter) != "embeddings":
                     own[id(parameter)] = nn.Parameter(parameter.detach().to(weights_dtype))
-        if own or checkpoint_layers:
+        if own or float8 or checkpoint_layers:
             self.model = copy_with(kept, own)
         pairs = [(parameter, own[id(parameter)]) for parameter in kept.parameters() if id(parameter) in own]
         self._kept: list[Tensor] = [kept for kept, _ in pairs]
@@ -62,6 +65,9 @@ class WorkingModel(Generic[Model]):
                 if isinstance(module, nn.Embedding):
                     module.register_forward_hook(functools.partial(_cast_output, weights_dtype))
             self._is_also(f"{weights_dtype} weights".removeprefix("torch."))
+        if float8:
+            use_float8(self.model.get_submodule("layers"))
+            self._is_also("float8 products")
         if checkpoint_layers:
             for layer in self._layers():
                 layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False)

@@ -1,0 +1,47 @@
+"""Matrix products in float8, by torchao: twice bfloat16's speed on GPUs of Ada's and Hopper's generation and later.
+
+Weights stay what they are. Input, weight and gradient of a product are scaled by their largest value and rounded to
+8 bits each time (Micikevicius et al. 2022): 4 bits of exponent and 3 of mantissa, 5 and 2 for gradients.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from workbench.errors import BadInput
+
+LEAST_CAPABILITY = (8, 9)
+"""Ada; Hopper is (9, 0)."""
+SIDE_MULTIPLE = 16
+"""What both sides of a matrix must be a multiple of."""
+
+
+def require_float8(device: torch.device) -> None:
+    """Raise BadInput when `device` has no float8 products."""
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= LEAST_CAPABILITY:
+        return
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
+    raise BadInput(f'dtype = "float8" needs a GPU that has it, and {name} has not', fix='use dtype = "auto"')
+
+
+def use_float8(layers: nn.Module, *, emulate: bool = False) -> None:
+    """Make every matrix in `layers` whose sides allow it compute in float8, with the parameters it has.
+
+    emulate: compute the same rounding in float32, on any device; slow, to test with. Raises BadInput without torchao.
+    """
+    try:
+        from torchao.float8 import Float8LinearConfig, convert_to_float8_training
+    except ImportError:
+        raise BadInput(
+            'dtype = "float8" needs torchao, which is not installed',
+            fix="pip install 'llm-workbench[lowbit]', or use dtype = \"auto\"",
+        ) from None
+    convert_to_float8_training(
+        layers, module_filter_fn=_has_fitting_sides, config=Float8LinearConfig(emulate=emulate)
+    )
+
+
+def _has_fitting_sides(module: nn.Module, name: str) -> bool:
+    assert isinstance(module, nn.Linear)
+    return module.in_features % SIDE_MULTIPLE == 0 and module.out_features % SIDE_MULTIPLE == 0

@@ -17,6 +17,7 @@ from workbench.recipe_fields import (
     Bytes,
     Count,
     Flag,
+    Milestone,
     NaturalFloat,
     NaturalInt,
     PositiveInt,
@@ -150,7 +151,12 @@ class Training(Table):
     """Write a checkpoint at least this often: what a crash can cost. Sooner after a start, and stretched when
     saving would take more than 2 % of the time."""
     keep_last: Annotated[int, Field(ge=2, le=1000, strict=True, json_schema_extra=COSMETIC)] = 2
-    """How many newest checkpoints to keep; the best is kept besides."""
+    """How many newest checkpoints to keep; the best and the milestones are kept besides."""
+    milestones: Annotated[tuple[Milestone, ...], Field(max_length=1000, json_schema_extra=COSMETIC)] = ()
+    """Steps whose checkpoints are kept for good, to look at or to branch from: numbers of steps, or shares of them all
+    such as 0.5. A training that is finished is not done again for their sake."""
+    keep_every_steps: Annotated[PositiveInt | None, Field(json_schema_extra=COSMETIC)] = None
+    """Also keep a checkpoint every so many steps, for good."""
 
     @model_validator(mode="after")
     def _weights_fit_the_arithmetic(self) -> Training:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ from workbench.train.checkpoint_folder import Found, latest_good, write_summary
 from workbench.train.device import Machine, compare, environment, matmul_peak
 from workbench.train.loop import StepReport, train
 from workbench.train.losses import LossSum
+from workbench.train.milestones import milestone_steps
 from workbench.train.optimizers import Optimizers
 from workbench.train.parameter_groups import OptimizerSettings
 from workbench.train.schedule import make_schedule
@@ -140,6 +141,9 @@ class Course:
         self._machine = machine
         self._working = working
         self._optimizer = optimizer
+        self._milestones = milestone_steps(
+            settings.milestones, keep_every_steps=settings.keep_every_steps, num_steps=num_steps
+        )
         self._checkpoints = Checkpoints(run, settings, tokenizer=tokenizer)
         self._is_best = False
 
@@ -237,9 +241,9 @@ class Course:
     def _save_and_obey(self) -> None:
         """Write a checkpoint when it is time; then answer a request: wait on `pause`, raise Stopped on `stop`."""
         request = self._run.request()
-        at_end = self.state.step == self.num_steps
-        if self._is_best or self._checkpoints.is_due() or request in SAVE_FIRST or at_end:
-            self._checkpoints.save(self.model, self._optimizer, self.state)
+        must_be_kept = self.state.step in {*self._milestones, self.num_steps}
+        if must_be_kept or self._is_best or self._checkpoints.is_due() or request in SAVE_FIRST:
+            self._checkpoints.save(self.model, self._optimizer, self.state, keep=self._milestones)
         self._is_best = False
         if request == "pause":
             self._run.wait_while_paused()
@@ -427,8 +431,13 @@ class Checkpoints:
         """Whether the last one is old enough."""
         return self._clock.is_due()
 
-    def save(self, model: Decoder, optimizer: Optimizers, state: TrainingState) -> None:
-        """Write a checkpoint and say so; while the disk is full, wait here with everything in memory."""
+    def save(
+        self, model: Decoder, optimizer: Optimizers, state: TrainingState, *, keep: Collection[int] = ()
+    ) -> None:
+        """Write a checkpoint and say so; while the disk is full, wait here with everything in memory.
+
+        Older ones of the steps in `keep` stay.
+        """
 
         def write() -> Saved:
             with self._clock.saving():
@@ -439,6 +448,7 @@ class Checkpoints:
                     state,
                     tokenizer=self._tokenizer,
                     keep_last=self._keep_last,
+                    keep=keep,
                 )
 
         saved = self._run.when_there_is_room(write)

@@ -17,7 +17,7 @@ import math
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +120,9 @@ def save_checkpoint(
     *,
     tokenizer: Tokenizer,
     keep_last: int = 2,
+    keep: Collection[int] = (),
 ) -> Saved:
-    """Write `folder/step-…` and delete older checkpoints beyond `keep_last`, but never the best.
+    """Write `folder/step-…` and delete older checkpoints beyond `keep_last`, but never the best or those in `keep`.
 
     Whoever kills this at any instant finds either the whole checkpoint or none under its name.
     Raises DiskFull, before it writes or with everything cleared away; NoSpace when the disk refuses otherwise;
@@ -149,7 +150,7 @@ def save_checkpoint(
         size = write_manifest(building, step=state.step)
         remove_folder(final)  # only there when a resumed training comes to the same step again
         publish_folder(building, final)
-    prune(folder, keep_last=keep_last, keep=() if state.best_step is None else {state.best_step})
+    prune(folder, keep_last=keep_last, keep={*keep, state.best_step})
     return Saved(final, size)
 
 

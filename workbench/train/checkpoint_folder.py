@@ -140,7 +140,7 @@ def write_manifest(building: Path, *, step: int) -> int:
     return sum(entry["bytes"] for entry in files.values())
 
 
-def prune(folder: Path, *, keep_last: int, keep: Collection[int] = ()) -> None:
+def prune(folder: Path, *, keep_last: int, keep: Collection[int | None] = ()) -> None:
     """Delete all but the newest `keep_last` checkpoints and those of the steps in `keep`."""
     assert keep_last >= 1
     for step in steps_in(folder)[:-keep_last]:

@@ -110,8 +110,11 @@ class Store:
         settings: Mapping[str, Any],
         inputs: Mapping[str, str],
         summary: Mapping[str, Any],
+        family: str | None = None,
     ) -> Path:
         """Write the manifest of what lies in the building folder, last, and give the folder its name.
+
+        family: the fingerprint but for how long it was trained, see extension.py.
 
         Raises NoSpace when the disk refuses; the artifact is then not there and what was made is kept.
         """
@@ -120,6 +123,7 @@ class Store:
             "version": MANIFEST_VERSION,
             "kind": name.kind,
             "fingerprint": name.fingerprint,
+            **({} if family is None else {"family": family}),
             "stage": stage,
             "settings": dict(settings),
             "inputs": dict(inputs),

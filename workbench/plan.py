@@ -14,6 +14,7 @@ from typing import Any
 
 from workbench.artifacts import ArtifactName, Store, fingerprint_of, read_manifest
 from workbench.errors import BadInput, NotFound, WorkbenchError
+from workbench.extension import LENGTH, Shorter, family_of, find_shorter, step_folder
 from workbench.model_config import ModelConfig
 from workbench.recipe_fields import Table, is_cosmetic
 from workbench.recipe_file import NAME, NAME_RULE, LoadedRecipe, tables
@@ -70,7 +71,8 @@ class Setting:
 class StagePlan:
     """One stage as it will run: its settings, what it makes, and what of earlier stages it reads.
 
-    shape: of the model that a start brings along.
+    shape: of the model that a start brings along. family: the fingerprint but for how long it trains. shorter: a
+    finished training of that family for fewer tokens.
     """
 
     name: str
@@ -81,6 +83,8 @@ class StagePlan:
     checkpoints: Mapping[str, ArtifactName]
     sources: list[Any]
     shape: ModelConfig | None = None
+    family: str | None = None
+    shorter: Shorter | None = None
 
     def table(self) -> Table:
         """The settings as the stage's own recipe table."""
@@ -108,6 +112,10 @@ class StagePlan:
             facts["model"] = {key: dataclasses.asdict(setting) for key, setting in self.model.items()}
         if self.shape is not None:
             facts["shape"] = self.shape.to_dict()
+        if self.family is not None:
+            facts["family"] = self.family
+        if self.shorter is not None:
+            facts["shorter"] = dataclasses.asdict(self.shorter)
         return facts
 
     @staticmethod
@@ -123,6 +131,8 @@ class StagePlan:
             checkpoints={stage: ArtifactName(**name) for stage, name in facts["checkpoints"].items()},
             sources=facts.get("sources", []),
             shape=ModelConfig(**facts["shape"]) if "shape" in facts else None,
+            family=facts.get("family"),
+            shorter=_shorter_of(facts["shorter"]) if "shorter" in facts else None,
         )
 
 
@@ -178,6 +188,13 @@ class Plan:
             return None
         return still_there(table, base=self.recipe_folder, home=self.home).folder
 
+    def shorter_checkpoint(self, stage: StagePlan) -> Path | None:
+        """The checkpoint of a shorter training that `stage` goes on from; None without one, or when it is gone."""
+        if stage.shorter is None or stage.shorter.step is None:
+            return None
+        folder = step_folder(self.store.folder(stage.shorter.artifact), stage.shorter.step)
+        return folder if folder.is_dir() else None
+
     def reuse(self, stage: StagePlan) -> tuple[bool, str]:
         """Whether `stage` is finished already, and why or why not, in words."""
         if self.store.exists(stage.makes):
@@ -189,6 +206,8 @@ class Plan:
                 return False, f"waits for {before.name}"
         if any(self.store.building(stage.makes).glob("step-*")):
             return False, "begun and cut off; goes on from its last checkpoint"
+        if stage.shorter is not None:
+            return False, stage.shorter.in_words()
         return False, "not made yet with these settings"
 
     def is_complete(self) -> bool:
@@ -240,6 +259,7 @@ def make_plan(loaded: LoadedRecipe, *, home: Path | None = None, name: str | Non
     if name is not None and not NAME.fullmatch(name):
         raise BadInput(f"--name {one_line(name, 60)!r} cannot name a run", fix=NAME_RULE)
     start = _find_start(loaded, home=find_home(home))
+    store = Store(find_home(home) / "store")
     stages: list[StagePlan] = []
     made: dict[str, ArtifactName] = {}
     checkpoints: dict[str, ArtifactName] = {}
@@ -258,17 +278,21 @@ def make_plan(loaded: LoadedRecipe, *, home: Path | None = None, name: str | Non
             settings["model"] = dataclasses.replace(settings["model"], value=start.reference)
         else:
             sources = _sources(kind, table, loaded, digests)
+        parts = _identifying_parts(kind, table, model, inputs, measured, sources)
+        family = family_of(parts)
         stage = StagePlan(
             name=kind.name,
             settings=settings,
             model=None if model is None else _settings(loaded, "model", model),
-            makes=ArtifactName(
-                kind.makes, kind.name, _fingerprint(kind, table, model, inputs, measured, sources)
-            ),
+            makes=ArtifactName(kind.makes, kind.name, fingerprint_of(parts)),
             inputs=inputs,
             checkpoints=measured,
             sources=sources,
             shape=start.shape if kind.name == "start" and start is not None else None,
+            family=family,
+            shorter=None
+            if family is None
+            else find_shorter(store, family, label=kind.name, tokens=getattr(table, LENGTH)),
         )
         stages.append(stage)
         made[kind.makes] = stage.makes
@@ -288,6 +312,10 @@ def make_plan(loaded: LoadedRecipe, *, home: Path | None = None, name: str | Non
         recipe_text=loaded.text,
         stages=tuple(stages),
     )
+
+
+def _shorter_of(facts: Mapping[str, Any]) -> Shorter:
+    return Shorter(ArtifactName(**facts["artifact"]), facts["tokens"], facts["step"])
 
 
 def difference(old: Plan, new: Plan) -> list[str]:
@@ -341,26 +369,25 @@ def _values(stage: StagePlan) -> dict[str, Any]:
     return {key: setting.value for key, setting in stage.settings.items()}
 
 
-def _fingerprint(
+def _identifying_parts(
     kind: StageKind,
     table: Table,
     model: Model | None,
     inputs: Mapping[str, ArtifactName],
     checkpoints: Mapping[str, ArtifactName],
     sources: list[Any],
-) -> str:
+) -> dict[str, Any]:
+    """Everything that can change what a stage makes."""
     plain = table.model_dump(mode="json")
-    return fingerprint_of(
-        {
-            "stage": kind.name,
-            "version": kind.version,
-            "settings": {key: value for key, value in plain.items() if not is_cosmetic(table, key)},
-            "model": None if model is None else model.model_dump(mode="json"),
-            "inputs": {need: name.fingerprint for need, name in inputs.items()},
-            "checkpoints": {stage: name.fingerprint for stage, name in checkpoints.items()},
-            "sources": sources,
-        }
-    )
+    return {
+        "stage": kind.name,
+        "version": kind.version,
+        "settings": {key: value for key, value in plain.items() if not is_cosmetic(table, key)},
+        "model": None if model is None else model.model_dump(mode="json"),
+        "inputs": {need: name.fingerprint for need, name in inputs.items()},
+        "checkpoints": {stage: name.fingerprint for stage, name in checkpoints.items()},
+        "sources": sources,
+    }
 
 
 def _sources(kind: StageKind, table: Table, loaded: LoadedRecipe, digests: SourceDigests) -> list[Any]:

@@ -121,6 +121,11 @@ class Reading(Table):
         earlier = (Phase(phase.until, phase.mixture) for phase in self.curriculum)
         return (*earlier, Phase(1.0, self.mixture or {}))
 
+    @property
+    def data_knows_end(self) -> bool:
+        """Whether the first batches would be others if there were more tokens: ramps and mixtures are of the whole."""
+        return bool(self.batch_ramp or self.context_ramp or self.phases())
+
     def mixture_problems(self, sources: Sequence[str]) -> Iterator[tuple[str, str, str]]:
         """(key, what, what to do) for weights that `sources` cannot be mixed by."""
         mixtures = [("curriculum", phase.mixture) for phase in self.curriculum]

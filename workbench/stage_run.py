@@ -37,7 +37,8 @@ class StageInputs:
     """What a stage works on: verified artifact folders by kind, and the model's shape table.
 
     `checkpoint` is what the nearest training stage before this one made; `checkpoints` is all of them by
-    stage name, in order. `start` is the model folder that the recipe starts from.
+    stage name, in order. `start` is the model folder that the recipe starts from; `shorter`
+    a checkpoint of the same training for fewer tokens, which this one may go on from.
     """
 
     recipe_folder: Path
@@ -45,6 +46,7 @@ class StageInputs:
     checkpoints: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     model: Model | None = None
     start: Path | None = None
+    shorter: Path | None = None
 
     def _artifact(self, kind: str) -> Path:
         assert kind in self.artifacts, f"the stage table gives this stage no {kind}"

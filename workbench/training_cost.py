@@ -52,10 +52,12 @@ def training_cost(plan: Plan, stage: StagePlan, shape: ModelConfig) -> TrainingC
     if isinstance(table, Pretrain):
         step = pretrain_step(table, shape)
         stretches = table.sizes().stretches
-        read = [(each.num_steps * each.batch_tokens, each.context_length) for each in stretches]
+        # What a shorter training has done already; where that can be gone on from there is one stretch.
+        done = (stage.shorter.step or 0) if stage.shorter is not None else 0
+        read = [((each.num_steps - done) * each.batch_tokens, each.context_length) for each in stretches]
         return TrainingCost(
             step,
-            sum(each.num_steps for each in stretches),
+            sum(each.num_steps - done for each in stretches),
             sum(tokens for tokens, _ in read),
             sum(tokens * shape.flops_per_token(context_length) for tokens, context_length in read),
             _disk_bytes(table, shape),

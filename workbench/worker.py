@@ -212,6 +212,7 @@ def _make(plan: Plan, stage: StagePlan, handle: StageRun) -> None:
         checkpoints={before: _verified(plan, name) for before, name in stage.checkpoints.items()},
         model=stage.model_table(),
         start=plan.start_folder() if stage.name == "start" else None,
+        shorter=plan.shorter_checkpoint(stage),
     )
     plan.check_sources(stage)
     plan.store.start(stage.makes)
@@ -237,6 +238,7 @@ def _make(plan: Plan, stage: StagePlan, handle: StageRun) -> None:
         settings=settings,
         inputs={kind: str(name) for kind, name in names.items()},
         summary=summary,
+        family=stage.family,
     )
 
 

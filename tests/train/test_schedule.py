@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.train.schedule import cosine, linear, make_schedule
+from workbench.train.schedule import cosine, linear, make_schedule, steps_without_end
 
 
 def test_warmup_is_straight_and_ends_at_the_peak() -> None:
@@ -61,3 +62,21 @@ def test_every_step_learns_and_the_peak_is_reached(
     assert all(
         later <= earlier + 1e-12 for earlier, later in zip(factors[peak:], factors[peak + 1 :], strict=False)
     )
+
+
+@given(
+    shape=st.sampled_from(["linear", "cosine", "wsd", "inverse_sqrt"]),
+    num_steps=st.integers(1, 300),
+    more=st.integers(1, 300),
+    warmup_steps=st.integers(0, 40),
+    decay_ratio=st.floats(0, 1),
+)
+def test_steps_without_end_are_those_that_a_longer_training_shares(
+    shape: Any, num_steps: int, more: int, warmup_steps: int, decay_ratio: float
+) -> None:
+    how = {"shape": shape, "warmup_steps": warmup_steps, "decay_ratio": decay_ratio}
+    shared = steps_without_end(num_steps=num_steps, **how)
+    shorter, longer = (make_schedule(num_steps=steps, **how) for steps in (num_steps, num_steps + more))
+    assert [shorter(step) for step in range(shared)] == [longer(step) for step in range(shared)]
+    if shape == "inverse_sqrt" and warmup_steps <= num_steps // 10:
+        assert shared == num_steps

@@ -19,7 +19,7 @@ from workbench.model.transformer import Decoder
 from workbench.model_config import ModelConfig
 from workbench.recipe import Pretrain as Settings
 from workbench.stage_run import StageInputs, StageRun
-from workbench.stages.starting_point import check_context, open_starting_point
+from workbench.stages.starting_point import beginning_of, check_context, open_starting_point
 from workbench.stages.training import micro_batches, open_course
 from workbench.tokenizer import Tokenizer
 from workbench.train.device import prepare_machine
@@ -59,7 +59,8 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         num_steps=sizes.num_steps,
         full_batches_before=lambda step: sizes.tokens_before(step) / settings.batch_tokens,
         micro_batch_tokens=micro_batch_tokens,
-        branch_from=start.branch if start is not None else None,
+        begin=beginning_of(inputs, start),
+        data_knows_end=settings.data_knows_end,
     )
 
     def batches_from(number: int) -> Iterator[list[Batch]]:

@@ -20,16 +20,36 @@ from workbench.train.device import Machine
 
 
 @dataclass(frozen=True, slots=True)
+class Beginning:
+    """A checkpoint of another training whose whole state this one begins with.
+
+    same: it is the same training, asked for fewer tokens; otherwise a branch, by other rules.
+    """
+
+    folder: Path
+    same: bool
+
+    @property
+    def what(self) -> str:
+        """What happens, as the beginning of a sentence."""
+        return "going on from the same training for fewer tokens" if self.same else "branching off"
+
+
+def beginning_of(inputs: StageInputs, start: StartingPoint | None) -> Beginning | None:
+    """The state of another training to begin with; None for a new one."""
+    if inputs.shorter is not None:
+        return Beginning(inputs.shorter, same=True)
+    if start is not None and (start.folder / STATE_NUMBERS).is_file():
+        return Beginning(start.folder, same=False)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
 class StartingPoint:
     """The last checkpoint of the training before this one: a folder with a model and its tokenizer."""
 
     folder: Path
     tokenizer: Tokenizer
-
-    @property
-    def branch(self) -> Path | None:
-        """The folder again when it holds the state of a training too, for another to go on from there."""
-        return self.folder if (self.folder / STATE_NUMBERS).is_file() else None
 
     @property
     def shape(self) -> ModelConfig:

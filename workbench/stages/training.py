@@ -13,7 +13,6 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -27,16 +26,17 @@ from workbench.model.parametrization import rate_factors
 from workbench.model.transformer import Decoder
 from workbench.recipe import Dpo, Pretrain, Sft, Training
 from workbench.stage_run import StageRun
+from workbench.stages.starting_point import Beginning
 from workbench.tokenizer import Tokenizer
 from workbench.train.checkpoint import SaveClock, Saved, TrainingState, restore, save_checkpoint
-from workbench.train.checkpoint_folder import Found, latest_good, write_summary
+from workbench.train.checkpoint_folder import Found, damage, latest_good, steps_in, write_summary
 from workbench.train.device import Machine, compare, environment, matmul_peak
 from workbench.train.loop import StepReport, train
 from workbench.train.losses import LossSum
 from workbench.train.milestones import milestone_steps
 from workbench.train.optimizers import Optimizers
 from workbench.train.parameter_groups import OptimizerSettings
-from workbench.train.schedule import make_schedule
+from workbench.train.schedule import make_schedule, steps_without_end
 from workbench.train.working_model import WorkingModel
 from workbench.version import VERSION
 
@@ -60,22 +60,26 @@ def open_course(
     fresh_model: Callable[[], Decoder],
     num_steps: int,
     micro_batch_tokens: int,
-    branch_from: Path | None = None,
+    begin: Beginning | None = None,
     full_batches_before: Callable[[int], float] = float,
+    data_knows_end: bool = False,
 ) -> Course:
     """The training of this stage, from where it stands: its beginning, or the newest whole checkpoint in `run.folder`.
 
     fresh_model: gives the weights of step 0; called only when there is no checkpoint.
-    branch_from: the checkpoint of another training whose state this one begins with, instead of step 0.
+    begin: the checkpoint of another training whose state this one begins with, instead of step 0.
     full_batches_before: how many batches of full size the steps before one read; where batches grow, the learning
-    rate goes by these.
+    rate goes by these. data_knows_end: whether batches depend on how long the training is.
     micro_batch_tokens: what the last bits depend on besides the settings.
     Says at which step it goes on, and whether the result will be bit for bit that of a training that nobody
     interrupted, or why not. Raises Damaged when no checkpoint of an earlier attempt is whole.
     """
     found = latest_good(run.folder)
-    begin = branch_from if found is None else found.folder
-    model = fresh_model() if begin is None else load_model(begin)
+    if found is None and begin is not None and begin.same and (problem := damage(begin.folder)):
+        run.warning(f"starting over: {begin.folder.name} of the shorter training is damaged ({problem})")
+        begin = None
+    at = found or begin
+    model = fresh_model() if at is None else load_model(at.folder)
     model.to(machine.device)
     optimizer = make_optimizer(model, settings, machine)
     working = make_working_model(model, settings, machine)
@@ -88,8 +92,8 @@ def open_course(
     )
     if found is not None:
         state = _resume(run, found, optimizer, here)
-    elif branch_from is not None:
-        state = _branch_off(run, branch_from, optimizer, here, num_steps=num_steps)
+    elif begin is not None:
+        state = _begin_with(run, begin, optimizer, here, num_steps=num_steps)
     else:
         torch.manual_seed(settings.seed)
         state = TrainingState(seed=settings.seed, environment=here)
@@ -104,6 +108,7 @@ def open_course(
         state,
         num_steps=num_steps,
         full_batches_before=full_batches_before,
+        data_knows_end=data_knows_end,
     )
 
 
@@ -130,6 +135,7 @@ class Course:
         *,
         num_steps: int,
         full_batches_before: Callable[[int], float],
+        data_knows_end: bool,
     ) -> None:
         self.model = model
         self.state = state
@@ -141,9 +147,15 @@ class Course:
         self._machine = machine
         self._working = working
         self._optimizer = optimizer
+        # So many steps a longer training would take the same way: it may go on from there.
+        self._shared_steps = (
+            0 if data_knows_end else steps_without_end(num_steps=num_steps, **schedule_of(settings))
+        )
         self._milestones = milestone_steps(
             settings.milestones, keep_every_steps=settings.keep_every_steps, num_steps=num_steps
         )
+        if settings.schedule == "wsd":
+            self._milestones |= {self._shared_steps}
         self._checkpoints = Checkpoints(run, settings, tokenizer=tokenizer)
         self._is_best = False
 
@@ -195,7 +207,9 @@ class Course:
     def finish(self) -> dict[str, Any]:
         """Make the folder ready to be published; gives the figures every training stage ends with."""
         state = self.state
-        best = state.step if state.best_step is None else state.best_step
+        kept = steps_in(self._run.folder)
+        # The best so far may be a step of the shorter training that this one went on from.
+        best = state.best_step if state.best_step in kept else state.step
         write_summary(self._run.folder, last=state.step, best=best)
         sweep(self._run.folder)
         return {
@@ -206,6 +220,7 @@ class Course:
             "seconds": round(state.elapsed_seconds, 1),
             "best_step": best,
             "dtype": state.environment["dtype"],
+            "extendable_at": max((step for step in kept if step <= self._shared_steps), default=None),
             "optimizer": self._optimizer.implementation,
             "optimizer_bytes_per_parameter": round(self._optimizer.state_bytes / self._parameters, 3),
         }
@@ -218,11 +233,7 @@ class Course:
         settings = self._settings
         # How fast it learns is a function of the step: nothing needs to be remembered.
         factor_after = make_schedule(
-            settings.schedule,
-            num_steps=self._full_batches_before(self.num_steps),
-            warmup_steps=settings.warmup_steps,
-            floor=settings.final_learning_rate_ratio,
-            decay_ratio=settings.decay_ratio,
+            num_steps=self._full_batches_before(self.num_steps), **schedule_of(settings)
         )
         return train(
             self.model,
@@ -275,6 +286,16 @@ class Course:
         )
 
 
+def schedule_of(settings: Training) -> dict[str, Any]:
+    """What a table says of its schedule, but for the number of steps."""
+    return {
+        "shape": settings.schedule,
+        "warmup_steps": settings.warmup_steps,
+        "floor": settings.final_learning_rate_ratio,
+        "decay_ratio": settings.decay_ratio,
+    }
+
+
 def make_optimizer(model: Decoder, settings: Pretrain | Sft | Dpo, machine: Machine) -> Optimizers:
     """The optimizer that a stage's table asks for."""
     return Optimizers(
@@ -316,12 +337,12 @@ def _resume(run: StageRun, found: Found, optimizer: Optimizers, here: dict[str, 
     return state
 
 
-def _branch_off(
-    run: StageRun, folder: Path, optimizer: Optimizers, here: dict[str, Any], *, num_steps: int
+def _begin_with(
+    run: StageRun, begin: Beginning, optimizer: Optimizers, here: dict[str, Any], *, num_steps: int
 ) -> TrainingState:
-    """Where another training stood, to go on from by other rules: what was best by its rules does not count."""
+    """Where another training stood, to go on from; for a branch what was best there, by other rules, does not count."""
     try:
-        state = restore(folder, optimizer)
+        state = restore(begin.folder, optimizer)
     except Damaged as error:
         fix = 'leave optimizer and model as they were there, or write [start] state = "weights"'
         raise BadInput(f"cannot branch off there: {error.message}", file=error.file, fix=fix) from None
@@ -330,8 +351,9 @@ def _branch_off(
             f"a branch from step {state.step:,} has nothing left to do: tokens are for {num_steps:,} steps in all",
             fix=f"raise [{run.stage}] tokens, which count from the first step of that training",
         )
-    state.best_step = state.best_metric = None
-    _say_how_exact(run, f"branching off at step {state.step}", state, here)
+    if not begin.same:
+        state.best_step = state.best_metric = None
+    _say_how_exact(run, f"{begin.what} at step {state.step}", state, here)
     return state
 
 

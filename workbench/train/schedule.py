@@ -12,12 +12,15 @@ floor |  /               ``--..____    floor    would be reached one step after 
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Callable
 from typing import Literal
 
 Schedule = Callable[[float], float]
 Shape = Literal["linear", "cosine", "wsd", "inverse_sqrt"]
+ENDLESS = 2**48
+"""More steps than anybody takes, and few enough to be told apart in a float."""
 
 
 def make_schedule(
@@ -44,6 +47,24 @@ def make_schedule(
         return decay(max(progress, 0.0), floor=floor)
 
     return factor_at
+
+
+def steps_without_end(
+    shape: Shape, *, num_steps: int, warmup_steps: int = 0, floor: float = 0.0, decay_ratio: float = 0.2
+) -> int:
+    """How many of the first steps use the rate that a training without end would use.
+
+    So many of them a longer training shares: with "wsd" all before the decay shows, with "linear" and "cosine" none
+    after the warmup, with "inverse_sqrt" all.
+    """
+    ending, endless = (
+        make_schedule(shape, num_steps=steps, warmup_steps=warmup_steps, floor=floor, decay_ratio=decay_ratio)
+        for steps in (num_steps, ENDLESS)
+    )
+    if ending(0) != endless(0):  # a warmup that was cut
+        return 0
+    # Once they part they stay apart.
+    return bisect.bisect_left(range(num_steps), True, key=lambda step: ending(step) != endless(step))
 
 
 def linear(progress: float, *, floor: float = 0.0) -> float:

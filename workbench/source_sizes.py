@@ -30,14 +30,14 @@ def text_bytes(plan: Plan) -> int:
     assert isinstance(corpus, Corpus)
     if isinstance(made.get("bytes"), int):
         return int(made["bytes"])
-    total = 0
-    for source in corpus.sources:
-        if is_file_source(source):
-            files = files_of(source, base=plan.recipe_folder, suffixes=DOCUMENT_SUFFIXES)
-            total += sum(_unpacked_bytes(file) for file in files)
-        else:
-            total += PYTHON_DOCS_BYTES
-    return total
+    return sum(source_bytes(source, folder=plan.recipe_folder) for source in corpus.sources)
+
+
+def source_bytes(source: str, *, folder: Path) -> int:
+    """About how much text a source of the corpus holds, by its files' sizes. Paths start at `folder`."""
+    if not is_file_source(source):
+        return PYTHON_DOCS_BYTES
+    return sum(map(_unpacked_bytes, files_of(source, base=folder, suffixes=DOCUMENT_SUFFIXES)))
 
 
 def count_examples(plan: Plan, table: Examples) -> int:

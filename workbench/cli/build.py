@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json as json_module
 import textwrap
 from pathlib import Path
@@ -118,23 +119,27 @@ def plan(
 ) -> None:
     """Say what a run will do and cost.
 
-    Its stages, what is there already and why, parameters, FLOPs, memory, disk and time; whether it fits.
+    Its stages, what is there already and why, parameters, FLOPs, memory, disk and time; whether it fits; how often each
+    source is read, and what packing wastes and cuts.
 
     Example: workbench plan quickstart --set pretrain.tokens=4M
     """
     from workbench.budget import estimate
     from workbench.cli.costs import cost_lines
+    from workbench.cli.reading import reading_lines
     from workbench.files import human_count
     from workbench.plan import make_plan
+    from workbench.reading_plan import planned_reading
 
     planned = make_plan(_load(recipe, assignments, start, home=home), home=home, name=name)
-    budget = estimate(planned)
+    budget, reading = estimate(planned), planned_reading(planned)
     if json:
         print_json(
             {
                 **planned.to_dict(),
                 "home": str(planned.home),
                 "budget": budget.to_dict(),
+                "reading": None if reading is None else dataclasses.asdict(reading),
                 "reuse": _reuse(planned),
             }
         )
@@ -147,7 +152,7 @@ def plan(
         f"model    {human_count(budget.parameters)} parameters, {human_count(budget.tokens)} tokens, "
         f"{budget.flops:.2g} FLOPs{_known_as(budget)}"
     )
-    for line in cost_lines(budget):
+    for line in [*(reading_lines(reading) if reading is not None else ()), *cost_lines(budget)]:
         result(line)
     for problem in budget.problems:
         say(f"will not fit: {problem}")

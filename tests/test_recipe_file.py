@@ -73,6 +73,13 @@ def test_all_problems_at_once_each_with_its_line(write_recipe: Write) -> None:
         ("qk_norm = 1", "boolean"),
         ('parametrization = "mup"', "mup_base_width is missing"),
         ("mup_base_width = 256", "does nothing here"),
+        ('rope_scaling = "yarn"', "rope_scaling_factor is missing"),
+        ("rope_scaling_factor = 2.0", "does nothing without rope_scaling"),
+        (
+            'rope_scaling = "linear"\nrope_scaling_factor = 2.0\noriginal_max_position_embeddings = 256',
+            "original_max_position_embeddings does nothing",
+        ),
+        ('architecture = "gpt2"\nrope_scaling = "linear"\nrope_scaling_factor = 2.0', "learned ones"),
     ],
 )
 def test_shapes_that_cannot_be(write_recipe: Write, line: str, expected: str) -> None:

@@ -2,21 +2,21 @@
 
 A file from elsewhere is data, not instructions: only the keys named here are read, each with its type and a
 range; `auto_map`, `trust_remote_code` and the like are never looked at. A feature that our decoder does not
-compute (attention bias, scaled RoPE, sliding windows, quantised weights) is an error, never silently dropped.
+compute (biases of some matrices, windows of some layers, quantised weights) is an error, never silently dropped.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from workbench.errors import BadInput, Damaged, NotFound
+from workbench.errors import BadInput
+from workbench.hf_positions import POSITION_KEYS, position_words, read_positions, scaling_words
+from workbench.hf_values import count, number, read_json_object, refuse, short
 from workbench.model_config import ModelConfig
 
-MAX_CONFIG_BYTES = 1_000_000
 # The largest value of each count: far above any real model, low enough that a hostile file costs nothing.
 COUNTS = {
     "vocab_size": 2**22,
@@ -43,16 +43,19 @@ OWN_CHOICES: dict[str, tuple[Any, ...]] = {
     "positions": ("rotary", "learned"),
     "feed_forward": ("swiglu", "gelu", "relu2"),
     "bias": (False, True),
+    "qkv_bias": (False, True),
     "qk_norm": (False, True),
 }
 # Granite's, of which every other model has 1 and 1 / sqrt(head_dim).
 MULTIPLIERS = ("embedding_multiplier", "attention_multiplier", "residual_multiplier", "logits_scaling")
 # What every kind but GPT-2 says in the words of ModelConfig, besides COUNTS.
-COMMON = ("rope_theta", "rms_norm_eps", "tie_word_embeddings", "initializer_range")
+COMMON = ("rms_norm_eps", "tie_word_embeddings", "initializer_range")
 # Kept in the file of any kind: it changes nothing that the model computes, but how it is trained further.
 OF_TRAINING = "mup_base_width"
 CLASSES = {
     "llama": ["LlamaForCausalLM"],
+    "mistral": ["MistralForCausalLM"],
+    "qwen2": ["Qwen2ForCausalLM"],
     "granite": ["GraniteForCausalLM"],
     "qwen3": ["Qwen3ForCausalLM"],
     "gpt2": ["GPT2LMHeadModel"],
@@ -67,8 +70,6 @@ ONLY: dict[str, tuple[Any, ...]] = {
     "hidden_act": ("silu",),
     "attention_bias": (False, None),
     "mlp_bias": (False, None),
-    "use_sliding_window": (False, None),
-    "rope_scaling": (None,),
     "quantization_config": (None,),
     "pretraining_tp": (1, None),
     "partial_rotary_factor": (1.0, 1, None),
@@ -76,9 +77,8 @@ ONLY: dict[str, tuple[Any, ...]] = {
 # Read and understood, or known to change nothing that we compute.
 HARMLESS = {
     *("architectures", "model_type", "dtype", "torch_dtype", "transformers_version", "use_cache"),
-    *("bos_token_id", "eos_token_id", "pad_token_id", "rope_theta", "rope_parameters", "rms_norm_eps"),
-    *("tie_word_embeddings", "initializer_range", "attention_dropout", "sliding_window", "max_window_layers"),
-    *("layer_types", "_name_or_path", OF_TRAINING),
+    *("bos_token_id", "eos_token_id", "pad_token_id", "rms_norm_eps", "tie_word_embeddings"),
+    *("initializer_range", "attention_dropout", "_name_or_path", OF_TRAINING, *POSITION_KEYS),
     *("n_ctx", "layer_norm_epsilon", "attn_pdrop", "embd_pdrop", "resid_pdrop", "reorder_and_upcast_attn"),
     *("summary_activation", "summary_first_dropout", "summary_proj_to_labels", "summary_type"),
     *("summary_use_proj", "task_specific_params", "is_decoder", "is_encoder_decoder"),
@@ -106,7 +106,7 @@ def config_json(
     The rotary base and the dtype are said twice, under the names of transformers 5 and of older readers.
     """
     kind = config.known_as or "workbench"
-    numbers = config.to_dict()
+    numbers = config.to_dict() | {"rope_scaling": scaling_words(config.rope_scaling) or None}
     if kind == "gpt2":
         numbers = {theirs: numbers[ours] for theirs, ours in GPT2_COUNTS.items()} | {
             "activation_function": "gelu_new",
@@ -118,19 +118,15 @@ def config_json(
         }
     elif kind != "workbench":
         numbers = {key: numbers[key] for key in (*COUNTS, *COMMON)} | {
-            "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
             "hidden_act": "silu",
-            "attention_bias": False,
             "attention_dropout": 0.0,
+            **position_words(config, kind),
         }
+    no_biases = {"attention_bias": False, "mlp_bias": False}
     specific: dict[str, dict[str, Any]] = {
-        "qwen3": {
-            "use_sliding_window": False,
-            "sliding_window": None,
-            "max_window_layers": config.num_hidden_layers,
-        },
-        "llama": {"mlp_bias": False},
-        "granite": {"mlp_bias": False}
+        "qwen3": {"attention_bias": False},
+        "llama": no_biases,
+        "granite": no_biases
         | {key: getattr(config, key) for key in MULTIPLIERS}
         | {"attention_multiplier": config.attention_multiplier or config.head_dim**-0.5},
     }
@@ -160,15 +156,15 @@ def generation_config_json(
 def read_config(folder: Path) -> FolderConfig:
     """The model that `folder/config.json` describes.
 
-    Raises NotFound without the file, Damaged when it is no JSON object, BadInput for anything but a plain
-    Llama, Qwen3, Granite or GPT-2, or a model of ours, with sane numbers.
+    Raises NotFound without the file, Damaged when it is no JSON object, BadInput for anything but
+    an architecture of CLASSES with sane numbers.
     """
     file = folder / "config.json"
     raw = read_json_object(file)
     kind = _architecture(raw, file)
     for key, allowed in ONLY.items():
         if key in raw and raw[key] not in allowed:
-            _refuse(file, f"{key} = {_short(raw[key])} is not supported", f"supported: {_short(allowed[0])}")
+            refuse(file, f"{key} = {short(raw[key])} is not supported", f"supported: {short(allowed[0])}")
     words = {ours: theirs for theirs, ours in GPT2_COUNTS.items()} if kind == "gpt2" else {}
     numbers: dict[str, Any] = {}
     for key, most in COUNTS.items():
@@ -176,20 +172,20 @@ def read_config(folder: Path) -> FolderConfig:
         value = raw.get(word)
         if value is None:  # what transformers takes when the key is not there
             value = _default(key, numbers, kind, word, file)
-        numbers[key] = _count({word: value}, word, most, file)
+        numbers[key] = count({word: value}, word, most, file)
     epsilon = ("layer_norm_epsilon", 1e-5) if kind == "gpt2" else ("rms_norm_eps", 1e-6)
-    numbers["rms_norm_eps"] = _number(raw, *epsilon, 1e-12, 1e-2, file)
-    numbers["rope_theta"] = _rope_theta(raw, file)
-    numbers["initializer_range"] = _number(raw, "initializer_range", 0.02, 0.0, 10.0, file)
+    numbers["rms_norm_eps"] = number(raw, *epsilon, 1e-12, 1e-2, file)
+    numbers |= read_positions(raw, kind, file)
+    numbers["initializer_range"] = number(raw, "initializer_range", 0.02, 0.0, 10.0, file)
     if kind in ("granite", "workbench"):
         for key in MULTIPLIERS:  # transformers takes 1 for one that is missing
             if raw.get(key) is not None or kind == "granite":
-                numbers[key] = _number(raw, key, 1.0, 1e-6, 1e6, file)
+                numbers[key] = number(raw, key, 1.0, 1e-6, 1e6, file)
     if raw.get(OF_TRAINING) is not None:
-        numbers[OF_TRAINING] = _count(raw, OF_TRAINING, COUNTS["hidden_size"], file)
+        numbers[OF_TRAINING] = count(raw, OF_TRAINING, COUNTS["hidden_size"], file)
     tied = raw.get("tie_word_embeddings", kind == "gpt2")
     if not isinstance(tied, bool):
-        _refuse(file, f"tie_word_embeddings = {_short(tied)} is not true or false", "correct it")
+        refuse(file, f"tie_word_embeddings = {short(tied)} is not true or false", "correct it")
     try:
         model = ModelConfig(**numbers, tie_word_embeddings=tied, **_choices(raw, kind, file))
     except BadInput as error:
@@ -213,39 +209,15 @@ def read_config(folder: Path) -> FolderConfig:
     )
 
 
-def read_json_object(file: Path, *, most_bytes: int = MAX_CONFIG_BYTES) -> dict[str, Any]:
-    """The JSON object in `file`: strict (no NaN, no key twice), bounded in size, anything else is Damaged."""
-    if not file.is_file():
-        raise NotFound(
-            "there is no such file", file=file, fix="a model folder has config.json and model.safetensors"
-        )
-    if file.stat().st_size > most_bytes:
-        raise Damaged(f"is larger than {most_bytes} bytes", file=file, fix="this is no such file of a model")
-    return parse_json_object(file.read_bytes(), file)
-
-
-def parse_json_object(text: bytes, file: Path) -> dict[str, Any]:
-    """`text` as a strict JSON object; Damaged, naming `file`, if it is not one."""
-    try:
-        value = json.loads(text.decode("utf-8"), object_pairs_hook=_no_key_twice, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise Damaged(
-            f"is not valid JSON ({str(error)[:80]})", file=file, fix="get the folder again"
-        ) from None
-    if not isinstance(value, dict):
-        raise Damaged("is not a JSON object", file=file, fix="get the folder again")
-    return value
-
-
 def _architecture(raw: dict[str, Any], file: Path) -> str:
     """One of CLASSES; `architectures` and `model_type` must not contradict each other."""
     kind = raw.get("model_type")
     classes = raw.get("architectures")
     if not isinstance(kind, str) or kind not in CLASSES:
-        _refuse(file, f"model_type = {_short(kind)} is not supported", f"supported: {', '.join(CLASSES)}")
+        refuse(file, f"model_type = {short(kind)} is not supported", f"supported: {', '.join(CLASSES)}")
     if classes is not None and classes != CLASSES[kind]:
-        _refuse(
-            file, f"architectures = {_short(classes)} is not supported", f"supported: {_short(CLASSES[kind])}"
+        refuse(
+            file, f"architectures = {short(classes)} is not supported", f"supported: {short(CLASSES[kind])}"
         )
     return kind
 
@@ -261,10 +233,11 @@ def _choices(raw: dict[str, Any], kind: str, file: Path) -> dict[str, Any]:
             "qk_norm": False,
         }
     if kind != "workbench":
-        return {"qk_norm": kind == "qwen3"}
+        return {"qk_norm": kind == "qwen3", "qkv_bias": kind == "qwen2"}
+    raw = {"qkv_bias": False, **raw}  # younger than the first folders
     for key, allowed in OWN_CHOICES.items():
         if raw.get(key) not in allowed:
-            _refuse(file, f"{key} = {_short(raw.get(key))} is not supported", f"supported: {_short(allowed)}")
+            refuse(file, f"{key} = {short(raw.get(key))} is not supported", f"supported: {short(allowed)}")
     return {key: raw[key] for key in OWN_CHOICES}
 
 
@@ -275,30 +248,7 @@ def _default(key: str, numbers: dict[str, Any], kind: str, word: str, file: Path
         return 128 if kind == "qwen3" else numbers["hidden_size"] // numbers["num_attention_heads"]
     if word == "n_inner":
         return 4 * numbers["hidden_size"]
-    _refuse(file, f"{word} is missing", "get the folder again")
-
-
-def _rope_theta(raw: dict[str, Any], file: Path) -> float:
-    """The rotary base under its new name (rope_parameters) or its old one."""
-    parameters = raw.get("rope_parameters") or {}
-    if not isinstance(parameters, dict) or parameters.get("rope_type", "default") != "default":
-        _refuse(file, f"rope_parameters = {_short(parameters)} is not supported", "only plain RoPE is")
-    source = parameters if "rope_theta" in parameters else raw
-    return _number(source, "rope_theta", 10_000.0, 1.0, 1e12, file)
-
-
-def _count(raw: dict[str, Any], key: str, most: int, file: Path) -> int:
-    value = raw[key]
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        _refuse(file, f"{key} = {_short(value)} is not a whole number from 1 to {most}", "correct it")
-    return value
-
-
-def _number(raw: dict[str, Any], key: str, default: float, low: float, high: float, file: Path) -> float:
-    value = raw.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        _refuse(file, f"{key} = {_short(value)} is not a number from {low:g} to {high:g}", "correct it")
-    return float(value)
+    refuse(file, f"{word} is missing", "get the folder again")
 
 
 def _stop_ids(folder: Path, raw: dict[str, Any], file: Path) -> tuple[int, ...]:
@@ -315,26 +265,5 @@ def _ids(raw: dict[str, Any], key: str, file: Path) -> tuple[int, ...]:
     value = raw.get(key)
     values = value if isinstance(value, list) else [] if value is None else [value]
     if len(values) > 1000 or not all(type(item) is int and item >= 0 for item in values):
-        _refuse(file, f"{key} = {_short(value)} is not a token id", "correct it")
+        refuse(file, f"{key} = {short(value)} is not a token id", "correct it")
     return tuple(values)
-
-
-def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key is there twice")
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _refuse(file: Path, message: str, fix: str) -> NoReturn:
-    raise BadInput(message, file=file, fix=fix)
-
-
-def _short(value: Any) -> str:
-    """A value from a foreign file, printable and short."""
-    text = json.dumps(value, default=str)  # escapes control characters and everything beyond ASCII
-    return text if len(text) <= 60 else text[:57] + "..."

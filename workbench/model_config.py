@@ -12,6 +12,27 @@ from workbench.errors import BadInput
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class RopeScaling:
+    """How rotary positions are stretched over more tokens than a model learned on; names are transformers'.
+
+    linear: all by `factor` (Chen et al. 2023). dynamic: the base grows with the row, once that is longer than the
+    model's max_position_embeddings (bloc97, emozilla 2023). llama3: slow pairs by `factor`, fast ones not at all, a
+    ramp between wavelengths of original / low_freq_factor and original / high_freq_factor (Llama 3.1, 2024). yarn: the
+    same with a ramp between beta_slow and beta_fast turns in the original length, and attention sharpened by
+    `attention_factor`, 0.1 ln(factor) + 1 if None (Peng et al. 2023).
+    """
+
+    rope_type: Literal["linear", "dynamic", "llama3", "yarn"]
+    factor: float
+    original_max_position_embeddings: int | None = None
+    low_freq_factor: float = 1.0
+    high_freq_factor: float = 4.0
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    attention_factor: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """A decoder, Llama's by default: RoPE, RMSNorm, SwiGLU, grouped-query attention (Touvron et al. 2023).
 
@@ -48,6 +69,9 @@ class ModelConfig:
     residual_multiplier: float = 1.0
     logits_scaling: float = 1.0
     mup_base_width: int | None = None
+    qkv_bias: bool = False
+    rope_scaling: RopeScaling | None = None
+    sliding_window: int | None = None
 
     def __post_init__(self) -> None:
         for name in (
@@ -72,23 +96,33 @@ class ModelConfig:
             raise BadInput(
                 f"head_dim = {self.head_dim} is odd", fix="RoPE rotates pairs; choose an even head_dim"
             )
+        if self.rope_scaling is not None and self.positions != "rotary":
+            raise BadInput("rope_scaling stretches rotary positions", fix="leave it out with learned ones")
         if self.attention_multiplier == self.head_dim**-0.5:
             object.__setattr__(self, "attention_multiplier", None)  # one model, one way to say it
 
     @property
-    def known_as(self) -> Literal["llama", "qwen3", "gpt2", "granite"] | None:
+    def known_as(self) -> Literal["llama", "mistral", "qwen2", "qwen3", "gpt2", "granite"] | None:
         """The architecture every loader knows this model by; None when only Workbench computes it."""
         block = (self.norm, self.positions, self.feed_forward, self.bias)
-        if self.has_multipliers:
-            return "granite" if block == ("rms", "rotary", "swiglu", False) and not self.qk_norm else None
         if block == ("rms", "rotary", "swiglu", False):
-            return "qwen3" if self.qk_norm else "llama"
+            return self._known_as_llamas_kin()
         every_head_whole = (
             self.num_attention_heads == self.num_key_value_heads
             and self.num_attention_heads * self.head_dim == self.hidden_size
         )
-        is_gpt2 = block == ("layer", "learned", "gelu", True) and not self.qk_norm and every_head_whole
-        return "gpt2" if is_gpt2 else None
+        is_gpt2 = block == ("layer", "learned", "gelu", True) and every_head_whole
+        more = self.qk_norm or self.has_multipliers or self.sliding_window is not None
+        return "gpt2" if is_gpt2 and not more else None
+
+    def _known_as_llamas_kin(self) -> Literal["llama", "mistral", "qwen2", "qwen3", "granite"] | None:
+        """Which of those that differ from Llama in one thing this is."""
+        windowed = self.sliding_window is not None
+        if self.has_multipliers:
+            return None if self.qk_norm or self.qkv_bias or windowed else "granite"
+        if self.qk_norm:
+            return None if self.qkv_bias else "qwen3"
+        return "qwen2" if self.qkv_bias else "mistral" if windowed else "llama"
 
     @property
     def has_multipliers(self) -> bool:
@@ -116,6 +150,13 @@ class ModelConfig:
     def width_multiplier(self) -> float:
         """How many times wider than the model that its rates were tuned on; 1 without muP."""
         return self.hidden_size / self.mup_base_width if self.mup_base_width else 1.0
+
+    @property
+    def longest_context(self) -> int:
+        """The longest row the model can read: the dynamic scaling begins where its positions end."""
+        scaling = self.rope_scaling
+        factor = scaling.factor if scaling is not None and scaling.rope_type == "dynamic" else 1
+        return int(self.max_position_embeddings * factor)
 
     @property
     def embedding_parameters(self) -> int:
@@ -146,7 +187,7 @@ class ModelConfig:
         norms = 2 * self.norm_parameters + (2 * self.head_dim if self.qk_norm else 0)
         inner = (2 if self.feed_forward == "swiglu" else 1) * self.intermediate_size
         heads = (self.num_attention_heads + 2 * self.num_key_value_heads) * self.head_dim
-        biases = heads + inner + 2 * self.hidden_size if self.bias else 0
+        biases = heads + inner + 2 * self.hidden_size if self.bias else heads if self.qkv_bias else 0
         return self.block_matrices + norms + biases
 
     @property
@@ -161,12 +202,20 @@ class ModelConfig:
         N counts the matrices a token is multiplied with: the blocks and the head, not the embedding look-up.
         """
         matrices = self.num_hidden_layers * self.block_matrices + self.vocab_size * self.hidden_size
-        attention = self.num_hidden_layers * self.num_attention_heads * self.head_dim * context_length
+        window = min(self.sliding_window or context_length, context_length)
+        seen = window * (2 - window / context_length)  # twice the mean; all of it without a window
+        attention = self.num_hidden_layers * self.num_attention_heads * self.head_dim * seen
         return 6.0 * matrices + 6.0 * attention
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values, in declaration order."""
         return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_dict(numbers: dict[str, Any]) -> ModelConfig:
+        """The config that `to_dict` described."""
+        scaling = numbers.get("rope_scaling")
+        return ModelConfig(**numbers | {"rope_scaling": None if scaling is None else RopeScaling(**scaling)})
 
 
 # Shapes without a vocabulary (the tokenizer decides that). Parameter counts are for 4,096 tokens up to

@@ -130,7 +130,7 @@ class StagePlan:
             inputs={kind: ArtifactName(**name) for kind, name in facts["inputs"].items()},
             checkpoints={stage: ArtifactName(**name) for stage, name in facts["checkpoints"].items()},
             sources=facts.get("sources", []),
-            shape=ModelConfig(**facts["shape"]) if "shape" in facts else None,
+            shape=ModelConfig.from_dict(facts["shape"]) if "shape" in facts else None,
             family=facts.get("family"),
             shorter=_shorter_of(facts["shorter"]) if "shorter" in facts else None,
         )

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from workbench.depth import shape_of_depth
 from workbench.errors import BadInput
-from workbench.model_config import SIZES, ModelConfig
+from workbench.model_config import SIZES, ModelConfig, RopeScaling
 from workbench.recipe_fields import Flag, PositiveInt, Table, Text
 
 Multiplier = Annotated[float, Field(gt=0, le=1e4, allow_inf_nan=False, strict=True)]
@@ -36,6 +36,8 @@ class Model(Table):
     2021)."""
     bias: Flag | None = None
     """Biases of the matrices of the blocks and of LayerNorm."""
+    qkv_bias: Flag = False
+    """Biases of queries, keys and values alone, as in Qwen2 (with qk_norm = false it is saved as that)."""
     hidden_size: PositiveInt | None = None
     """Width of the residual stream."""
     num_hidden_layers: PositiveInt | None = None
@@ -54,6 +56,17 @@ class Model(Table):
     """The longest context the model is meant for, in tokens."""
     rope_theta: Annotated[float, Field(gt=1, le=1e9, allow_inf_nan=False, strict=True)] = 10_000.0
     """Base of the rotary wavelengths (Su et al. 2021). Larger for longer contexts."""
+    rope_scaling: Literal["none", "linear", "dynamic", "llama3", "yarn"] = "none"
+    """How rotary positions are stretched over rows longer than those a model learned on: `linear` all of them (Chen et
+    al. 2023), `dynamic` only in rows beyond max_position_embeddings, `llama3` the slow ones (Llama 3.1), `yarn` the
+    slow ones, with sharper attention (Peng et al. 2023)."""
+    rope_scaling_factor: Annotated[float, Field(ge=1, le=1e4, allow_inf_nan=False, strict=True)] | None = None
+    """How many times as long. Needed by every rope_scaling."""
+    original_max_position_embeddings: PositiveInt | None = None
+    """The row length before it was stretched. Default: max_position_embeddings / rope_scaling_factor."""
+    sliding_window: PositiveInt | None = None
+    """How many positions each may look back on, itself included (Beltagy et al. 2020; saved as Mistral, Qwen2 or
+    Qwen3). Default: all."""
     rms_norm_eps: Annotated[float, Field(gt=0, le=1e-2, allow_inf_nan=False, strict=True)] = 1e-6
     """Added under the square root of a norm: without it a row of zeros divides by zero; too large and small
     activations are no longer normalised. 1e-6 is safe in bf16 because the norm is computed in float32."""
@@ -128,8 +141,11 @@ class Model(Table):
             "residual_multiplier",
             "logits_scaling",
             "mup_base_width",
+            "qkv_bias",
+            "sliding_window",
         ):
             numbers[key] = getattr(self, key)
+        numbers["rope_scaling"] = self._rope_scaling()
         if (self.parametrization == "mup") != (self.mup_base_width is not None):
             raise ValueError(
                 "mup_base_width is missing; give the hidden_size on which the rates were tuned"
@@ -153,6 +169,26 @@ class Model(Table):
         if self.size is not None and self.size not in SIZES:
             raise ValueError(f"size {self.size!r} is not known; choose one of {' '.join(SIZES)}")
         return dict(SIZES[self.size]) if self.size is not None else {}
+
+    def _rope_scaling(self) -> RopeScaling | None:
+        factor, original = self.rope_scaling_factor, self.original_max_position_embeddings
+        if self.rope_scaling == "none":
+            if factor is not None or original is not None:
+                idle = "rope_scaling_factor" if factor is not None else "original_max_position_embeddings"
+                raise ValueError(f"{idle} does nothing without rope_scaling; remove it or choose one")
+            return None
+        if factor is None:
+            raise ValueError(f"rope_scaling_factor is missing; rope_scaling = {self.rope_scaling} needs it")
+        if self.rope_scaling in ("linear", "dynamic"):
+            if original is not None:
+                raise ValueError(
+                    "original_max_position_embeddings does nothing with this rope_scaling; remove it"
+                )
+            return RopeScaling(rope_type=self.rope_scaling, factor=factor)
+        original = original or max(1, round(self.max_position_embeddings / factor))
+        return RopeScaling(
+            rope_type=self.rope_scaling, factor=factor, original_max_position_embeddings=original
+        )
 
     def _parts(self) -> dict[str, Any]:
         """What the blocks are made of: the architecture's parts, but for those that are named."""

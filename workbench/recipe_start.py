@@ -14,9 +14,9 @@ class Start(Table):
     [pretrain] it reads on, with [sft] alone it learns to answer."""
 
     model: Annotated[Text, Field(json_schema_extra=COSMETIC)]
-    """A folder in Hugging Face format (Llama, Qwen3 or GPT-2; safetensors, one file or several, of any float type),
-    relative to the recipe, or a model of yours: RUN, RUN/STAGE, RUN/STAGE@STEP, @best or @latest. What counts is the
-    content: the same files elsewhere are the same start."""
+    """A folder in Hugging Face format (Llama, Mistral, Qwen2, Qwen3, Granite or GPT-2; safetensors, one file or
+    several, of any float type), relative to the recipe, or a model of yours: RUN, RUN/STAGE, RUN/STAGE@STEP, @best or
+    @latest. What counts is the content: the same files elsewhere are the same start."""
     state: Literal["weights", "training"] = "weights"
     """`weights`: a new training that begins with these weights. `training`: a branch of that training; optimizer,
     random numbers, step and place in the data are taken along, so `tokens` and schedule count from its first step."""

@@ -15,7 +15,8 @@ from typing import Any
 
 from workbench.artifacts import ArtifactName
 from workbench.errors import BadInput, NotFound, WorkbenchError
-from workbench.hf_config import read_config, read_json_object
+from workbench.hf_config import read_config
+from workbench.hf_values import read_json_object
 from workbench.model_config import ModelConfig
 from workbench.recipe_start import Start
 from workbench.source_identity import SourceDigests
@@ -84,7 +85,7 @@ def _shape(table: Start, folder: Path) -> ModelConfig:
         raise BadInput(
             "comes with code of its own (auto_map), which is not run here: what it computes is not known",
             file=folder / "config.json",
-            fix="start from a plain Llama, Qwen3 or GPT-2",
+            fix="start from a Llama, Mistral, Qwen2, Qwen3, Granite or GPT-2",
         )
     shape = config.model
     changes = {

@@ -48,7 +48,12 @@ CONFIGS: dict[str, ModelConfig] = {
         logits_scaling=3.0,
         tie_word_embeddings=True,
     ),
-    "own": dataclasses.replace(LLAMA, feed_forward="relu2", bias=True, qk_norm=True, logits_scaling=0.7),
+    "qwen2": dataclasses.replace(LLAMA, qkv_bias=True),
+    "mistral": dataclasses.replace(LLAMA, sliding_window=5, num_key_value_heads=1),
+    "qwen3-window": dataclasses.replace(LLAMA, sliding_window=3, qk_norm=True),
+    "own": dataclasses.replace(
+        LLAMA, feed_forward="relu2", bias=True, qk_norm=True, logits_scaling=0.7, sliding_window=4
+    ),
 }
 
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from workbench.errors import BadInput, Damaged, NoSpace, NotFound, WorkbenchError
 from workbench.hf_config import CLASSES, COMMON, COUNTS, GPT2_COUNTS, MULTIPLIERS, read_config
+from workbench.hf_positions import position_words
 from workbench.model.folder import load_model, save_model
 from workbench.model.transformer import Decoder
 from workbench.model_config import ModelConfig
@@ -96,10 +97,9 @@ def test_a_folder_that_transformers_saved_loads_here(
             "initializer_range": config.initializer_range,
         }
     else:
-        theta = numbers.pop("rope_theta")
         kept = (*COUNTS, *COMMON, *(MULTIPLIERS if config.known_as == "granite" else ()))
         numbers = {key: value for key, value in numbers.items() if key in kept}
-        numbers["rope_parameters"] = {"rope_type": "default", "rope_theta": theta}
+        numbers |= position_words(config, config.known_as)
     their_class = getattr(transformers, CLASSES[config.known_as][0])
     torch.manual_seed(0)
     theirs = their_class(their_class.config_class(**numbers, bos_token_id=1, eos_token_id=2)).eval()
@@ -179,8 +179,12 @@ def test_foreign_keys_are_ignored_and_listed(folder: Path) -> None:
         ({"model_type": "workbench", "architectures": None, "norm": "batch"}, 'norm = "batch" is not'),
         ({"architectures": ["EvilForCausalLM"]}, "EvilForCausalLM"),
         ({"model_type": "\x1b[31m"}, r"\\u001b\[31m"),
-        ({"rope_parameters": {"rope_type": "llama3", "factor": 8.0}}, "rope_parameters"),
-        ({"rope_scaling": {"type": "linear"}}, "rope_scaling"),
+        ({"rope_parameters": {"rope_type": "longrope", "factor": 8.0}}, "supported: linear, dynamic, llama3"),
+        ({"rope_parameters": {"rope_type": "yarn", "factor": 8.0, "mscale": 0.7}}, "mscale"),
+        ({"rope_scaling": {"type": "linear", "factor": 0.5}}, "factor = 0.5 is not a number from 1"),
+        ({"rope_scaling": "linear"}, "not an object"),
+        ({"rope_parameters": {"rope_type": ["yarn"]}}, "is not supported"),
+        ({"use_sliding_window": True, "sliding_window": 8}, "in some layers"),
         ({"attention_bias": True}, "attention_bias = true"),
         ({"hidden_act": "gelu"}, "hidden_act"),
         ({"quantization_config": {"bits": 4}}, "quantization_config"),

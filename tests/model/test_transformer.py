@@ -77,8 +77,10 @@ def logits64(model: Decoder, ids: list[int]) -> np.ndarray:
             for i, head in enumerate(q):
                 group = i * config.num_key_value_heads // config.num_attention_heads
                 query = turned(head, t)
-                weight = np.exp([query @ seen[group] * multiplier for seen in keys])
-                mixed.append(sum(w * v[group] for w, v in zip(weight / weight.sum(), values, strict=True)))
+                since = max(0, t + 1 - (config.sliding_window or len(ids)))
+                weight = np.exp([query @ seen[group] * multiplier for seen in keys[since:]])
+                weight /= weight.sum()
+                mixed.append(sum(w * v[group] for w, v in zip(weight, values[since:], strict=True)))
             out.append(times("self_attn.o_proj", np.concatenate(mixed)))
         x = x + config.residual_multiplier * np.stack(out)
         for t in range(len(ids)):
@@ -164,12 +166,13 @@ def test_a_full_cache_is_a_programmers_error(llama: Decoder, random_ids: Callabl
 
 
 @torch.no_grad()
-def test_rope_tells_distances_only() -> None:
+def test_rope_tells_distances_only(llama: Decoder) -> None:
+    config = dataclasses.replace(llama.config, head_dim=16, rope_theta=100.0)
     q_BTHE, k_BTHE = torch.randn(1, 1, 1, 16), torch.randn(1, 1, 1, 16)
 
     def product(q_at: int, k_at: int) -> float:
         def turned(x: torch.Tensor, at: int) -> torch.Tensor:
-            return Rotation.at(torch.tensor([[at]]), head_dim=16, theta=100.0).turn(x)
+            return Rotation.at(torch.tensor([[at]]), config).turn(x)
 
         return float((turned(q_BTHE, q_at) * turned(k_BTHE, k_at)).sum())
 
@@ -225,10 +228,11 @@ def test_a_float32_cache_can_be_used_under_autocast(
     assert (read.float() - expected).abs().mean() < 0.05 * expected.abs().mean()
 
 
+@pytest.mark.parametrize("window", [None, 4])
 @pytest.mark.parametrize("positions", ["rotary", "learned"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_document_packed_among_others_is_read_as_if_alone(
-    dtype: torch.dtype, positions: Literal["rotary", "learned"]
+    dtype: torch.dtype, positions: Literal["rotary", "learned"], window: int | None
 ) -> None:
     config = ModelConfig(
         vocab_size=50,
@@ -240,6 +244,7 @@ def test_a_document_packed_among_others_is_read_as_if_alone(
         max_position_embeddings=64,
         head_dim=8,
         positions=positions,
+        sliding_window=window,
     )
     model = initialise(Decoder(config), 0).to(dtype)
     first, second = torch.randint(50, (1, 7)), torch.randint(50, (1, 9))

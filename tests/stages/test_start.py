@@ -274,7 +274,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "other shape": (_config(intermediate_size=64), "has shape"),
     "remote code": (_config(auto_map={"AutoModel": "evil.Model"}), "code of its own"),
     "unknown": (_config(model_type="mamba"), "model_type"),
-    "qwen2": (_config(model_type="qwen2", architectures=["Qwen2ForCausalLM"]), "qwen2|q_proj.bias"),
+    "qwen2": (_config(model_type="qwen2", architectures=["Qwen2ForCausalLM"]), "k_proj.bias is missing"),
     "fewer rows": (_larger_vocabulary, "310 ids, the model in config.json 300 rows"),
     "no tokenizer": (_no_tokenizer, r"there is no tokenizer\.json"),
 }

@@ -33,7 +33,7 @@ class Attention(nn.Module):
         self.head_dim = E
         self.multiplier = E**-0.5 if config.attention_multiplier is None else config.attention_multiplier
         self.q_proj, self.k_proj, self.v_proj = (
-            nn.Linear(D, heads * E, bias=config.bias) for heads in (H, G, G)
+            nn.Linear(D, heads * E, bias=config.bias or config.qkv_bias) for heads in (H, G, G)
         )
         self.o_proj = nn.Linear(H * E, D, bias=config.bias)
         # Normalised queries and keys cannot outgrow the softmax: q·k is bounded whatever the learning rate

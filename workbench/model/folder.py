@@ -1,7 +1,7 @@
 """A model as a folder in Hugging Face's format: `config.json`, `generation_config.json`, `model.safetensors`.
 
     save_model(model, folder, stop_ids=[...])      ->  loadable by transformers, vLLM, llama.cpp
-    load_model(folder)                             ->  a Decoder, from our folder or anybody's Llama, Qwen3 or GPT-2
+    load_model(folder)                             ->  a Decoder, from our folder or anybody's Llama, Qwen3, GPT-2…
 
 The tokenizer's files lie in the same folder and are the tokenizer's business.
 """

@@ -142,7 +142,7 @@ class Decoding:
         if max_new_tokens < 1:
             raise BadInput(f"max_new_tokens = {max_new_tokens} must be at least 1")
         self.model, self.sampling, self.stop_ids = model, sampling, frozenset(stop_ids)
-        self.max_new_tokens, self.context = max_new_tokens, model.config.max_position_embeddings
+        self.max_new_tokens, self.context = max_new_tokens, model.config.longest_context
         self.prompts = [self._checked(prompt) for prompt in prompts]
         self.replies = [GeneratedReply() for _ in prompts]
         # A slot is a row of the cache; slots[i] is the reply it writes. Finished slots run idle for a while.

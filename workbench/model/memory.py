@@ -60,6 +60,7 @@ class KVCache:
         self.longest = 0  # = lengths_B.max(), as an int so that no step waits for the device
         self._positions_BT = torch.zeros(rows, 0, dtype=torch.int64, device=device)
         self._mask_B1TS: Tensor | None = None
+        self._window = config.sliding_window
 
     def grow(self, count: int) -> Tensor:
         """positions_BT of the next `count` tokens of every row; `write` then fills them, layer by layer."""
@@ -69,8 +70,12 @@ class KVCache:
         self.lengths_B = self.lengths_B + count
         self.longest += count
         # A new token sees every position up to its own. From empty that is plain causal attention.
-        seen_S = torch.arange(self.longest, device=self.lengths_B.device)
-        self._mask_B1TS = None if from_empty else (seen_S <= self._positions_BT[..., None])[:, None]
+        self._mask_B1TS = None
+        window = self.longest if self._window is None else self._window
+        if not from_empty or window < self.longest:
+            seen_S = torch.arange(self.longest, device=self.lengths_B.device)
+            back_BTS = self._positions_BT[..., None] - seen_S
+            self._mask_B1TS = ((back_BTS >= 0) & (back_BTS < window))[:, None]
         return self._positions_BT
 
     def write(self, layer: int, k_BTGE: Tensor, v_BTGE: Tensor) -> Seen:
@@ -93,11 +98,21 @@ class KVCache:
         self.trim(self.lengths_B[rows_N])
 
 
-def same_document(documents_BT: Tensor) -> Tensor:
-    """mask_B1TT: whether position t may look at position s: earlier, or itself, and of the same document."""
-    T = documents_BT.shape[1]
-    earlier_TT = torch.ones(T, T, dtype=torch.bool, device=documents_BT.device).tril()
-    return (earlier_TT & (documents_BT[:, :, None] == documents_BT[:, None, :]))[:, None]
+def visible(ids_BT: Tensor, documents_BT: Tensor | None, window: int | None) -> Tensor | None:
+    """mask_B1TT: whether position t may look at position s; None when it may at every earlier one and itself.
+
+    Only those of its own document, if documents_BT tells them apart, and only the last `window`, itself included
+    (Beltagy et al. 2020): what lies further back reaches it through the layers, one window each.
+    """
+    T = ids_BT.shape[1]
+    if documents_BT is None and (window is None or window >= T):
+        return None
+    mask_TT = torch.ones(T, T, dtype=torch.bool, device=ids_BT.device).tril()
+    if window is not None and window < T:
+        mask_TT = mask_TT.triu(1 - window)
+    if documents_BT is None:
+        return mask_TT[None, None]
+    return (mask_TT & (documents_BT[:, :, None] == documents_BT[:, None, :]))[:, None]
 
 
 def positions_in_documents(documents_BT: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from workbench.model.attention import Attention
-from workbench.model.memory import KVCache, Memory, positions_in_documents, same_document
+from workbench.model.memory import KVCache, Memory, positions_in_documents, visible
 from workbench.model.norms import norm
 from workbench.model.rotation import Rotation
 from workbench.model_config import ModelConfig
@@ -73,11 +73,11 @@ class Decoder(nn.Module):
         """
         T = ids_BT.shape[1]
         positions_BT = torch.arange(T, device=ids_BT.device)[None] if cache is None else cache.grow(T)
-        mask_B1TT = None if documents_BT is None else same_document(documents_BT)
+        mask_B1TT = None if cache is not None else visible(ids_BT, documents_BT, self.config.sliding_window)
         x_BTD = self.embed_tokens(ids_BT)
         rotation = None
         if self.embed_positions is None:
-            rotation = Rotation.at(positions_BT, head_dim=self.config.head_dim, theta=self.config.rope_theta)
+            rotation = Rotation.at(positions_BT, self.config)
         else:  # (a rotation tells distances alone: there, where a document begins does not matter)
             if documents_BT is not None:
                 positions_BT = positions_in_documents(documents_BT)

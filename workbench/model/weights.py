@@ -20,7 +20,7 @@ from torch import Tensor
 
 from workbench.errors import BadInput, Damaged, NotFound
 from workbench.files import disk_errors_named
-from workbench.hf_config import parse_json_object, read_json_object
+from workbench.hf_values import parse_json_object, read_json_object
 
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 MAX_TENSORS = 100_000

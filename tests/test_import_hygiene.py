@@ -17,6 +17,7 @@ PAPER = (
     "recipe_model",
     "accelerators",
     "budget",
+    "measured_cost",
     "source_sizes",
     "training_cost",
     "artifacts",

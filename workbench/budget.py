@@ -17,13 +17,14 @@ from workbench.accelerators import accelerators, power
 from workbench.errors import BadInput
 from workbench.files import free_bytes, human_bytes, human_count
 from workbench.hardware import has_fast_bfloat16, has_gpu, memory_bytes, usable_cores
+from workbench.measured_cost import MeasuredCost, find_cost
 from workbench.model_config import ModelConfig
 from workbench.plan import Plan, StagePlan
-from workbench.recipe import Corpus, Pretrain, Tokenizer
+from workbench.recipe import Corpus, Pretrain, Tokenizer, Training
 from workbench.recipe_file import LoadedRecipe
 from workbench.source_sizes import GZIP_RATIO, text_bytes
 from workbench.step_memory import MemoryParts
-from workbench.training_cost import PROCESS_BYTES, TrainingCost, fitting_advice, training_cost
+from workbench.training_cost import PROCESS_BYTES, TrainingCost, fitting_advice, model_shape, training_cost
 
 # Training FLOPs a second that the model reaches, per core or per device (recipes/LOG.md, 2026-11-20).
 CPU_BF16_FLOPS = 1.5e11
@@ -36,6 +37,7 @@ READ_BYTES_PER_SECOND = 2.0e8
 TOKENS_PER_PARAMETER = 20
 """Tokens that make the best of a training's compute (Hoffmann et al. 2022)."""
 LARGEST_SHARE_OF_MEMORY = 0.95
+ESTIMATED = "estimated"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +56,10 @@ class StageBudget:
     tokens_at_once: int | None = None
     steps: int | None = None
     tokens_per_second: float | None = None
+    process_bytes: int = 0
+    """Of the peak: what holds the training besides `memory`."""
+    basis: str = ESTIMATED
+    """What time and peak are from, in words."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +126,7 @@ class Budget:
 
 def estimate(plan: Plan) -> Budget:
     """The budget of a plan on this machine. `problems` says in words what will not fit."""
-    shape = _shape(plan)
+    shape = model_shape(plan)
     stages: dict[str, StageBudget] = {}
     for stage in plan.stages:
         cost = _cost(plan, stage, shape)
@@ -147,6 +153,17 @@ def estimate(plan: Plan) -> Budget:
     )
     problems = (_memory_problem(budget, plan), _disk_problem(budget, plan.home))
     return dataclasses.replace(budget, problems=tuple(problem for problem in problems if problem))
+
+
+def predictions(plan: Plan) -> dict[str, Any]:
+    """What is predicted of every stage that is still to run, for a run to be compared with later."""
+    budget = estimate(plan)
+    kept = ("seconds", "peak_bytes", "steps", "tokens_per_second", "basis")
+    return {
+        name: {"parameters": budget.parameters or None} | {key: getattr(cost, key) for key in kept}
+        for name, cost in budget.stages.items()
+        if not plan.store.exists(plan.stage(name).makes)
+    }
 
 
 def training_memory_bytes() -> int | None:
@@ -211,17 +228,6 @@ def _bytes_below(folder: Path) -> int:
 # -- stages ------------------------------------------------------------------------------------------------
 
 
-def _shape(plan: Plan) -> ModelConfig | None:
-    for stage in plan.stages:
-        if stage.shape is not None:
-            return stage.shape
-        if (model := stage.model_table()) is not None:
-            tokenizer = plan.stage("tokenizer").table()
-            assert isinstance(tokenizer, Tokenizer)
-            return model.shape(vocab_size=tokenizer.vocab_size)
-    return None
-
-
 def _cost(plan: Plan, stage: StagePlan, shape: ModelConfig | None) -> StageBudget:
     table = stage.table()
     text = text_bytes(plan)
@@ -249,7 +255,9 @@ def _cost(plan: Plan, stage: StagePlan, shape: ModelConfig | None) -> StageBudge
     if shape is None:
         return StageBudget(0.0)
     if (training := training_cost(plan, stage, shape)) is not None:
-        return _training_budget(training)
+        budget = _training_budget(training)
+        measured = find_cost(plan, stage)
+        return budget if measured is None else _as_measured(budget, measured, stage)
     limit = getattr(table, "limit", None) or 1000
     flops = limit * 6 * 60 * shape.flops_per_token(128)
     return StageBudget(
@@ -270,9 +278,27 @@ def _training_budget(cost: TrainingCost) -> StageBudget:
         disk_bytes=cost.disk_bytes,
         summary=cost.summary,
         memory=cost.memory,
+        process_bytes=cost.peak_bytes - cost.memory.total,
         tokens_at_once=cost.step.tokens,
         steps=cost.steps,
         tokens_per_second=round(cost.tokens / seconds, 1) if seconds else None,
+    )
+
+
+def _as_measured(budget: StageBudget, measured: MeasuredCost, stage: StagePlan) -> StageBudget:
+    """The budget of a training whose like was measured on this machine."""
+    table = stage.table()
+    assert isinstance(table, Training) and budget.steps is not None
+    return dataclasses.replace(
+        budget,
+        seconds=measured.seconds_of(
+            steps=budget.steps,
+            eval_every_steps=table.eval_every_steps,
+            save_every_seconds=table.save_every_seconds,
+        ),
+        peak_bytes=measured.peak_bytes,
+        tokens_per_second=round(measured.tokens_per_step / measured.step_seconds, 1),
+        basis=measured.basis,
     )
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 
 from workbench.artifacts import verify
+from workbench.budget import predictions
 from workbench.errors import BadInput, WorkbenchError
 from workbench.files import disk_errors_named
 from workbench.plan import Plan, difference
@@ -34,7 +35,8 @@ def launch(
     for stage in (until, only, *force):
         if stage is not None:
             plan.stage(stage)
-    run = create_run(plan.home, plan.name, recipe_text=plan.recipe_text, plan=plan.to_dict())
+    facts = plan.to_dict() | {"predicted": predictions(plan)}
+    run = create_run(plan.home, plan.name, recipe_text=plan.recipe_text, plan=facts)
     changes = difference(frozen_plan(run), plan)
     if changes:
         raise BadInput(

@@ -122,6 +122,7 @@ class StageRun:
         self._stopping = False
         self._waits_for_room = False
         self._progress_at = -PROGRESS_SECONDS
+        self.cost: dict[str, float] = {}
 
     def emit(self, kind: str, **fields: Any) -> None:
         """Append one fact to the run's events; waits while the disk is full."""
@@ -148,6 +149,10 @@ class StageRun:
         if now - self._progress_at >= PROGRESS_SECONDS or (total is not None and done >= total):
             self._progress_at = now
             self.emit("stage_progress", done=done, total=total, unit=unit)
+
+    def tell_cost(self, **figures: float) -> None:
+        """Say what the work took: plans on this machine are reckoned with it."""
+        self.cost.update(figures)
 
     def when_there_is_room(self, action: Callable[[], _T]) -> _T:
         """What `action` gives. Whenever it raises DiskFull, the run pauses until there is room and tries again.

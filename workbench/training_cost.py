@@ -163,6 +163,15 @@ def largest_micro_batch(table: Pretrain, shape: ModelConfig, room_bytes: int) ->
     return None
 
 
+def model_shape(plan: Plan) -> ModelConfig | None:
+    """The model's numbers: those of a start, or what [model] gives for the vocabulary; None without a model."""
+    for stage in plan.stages:
+        if stage.shape is not None:
+            return stage.shape
+    model = _model_and_vocabulary(plan)
+    return None if model is None else model[0].shape(vocab_size=model[1])
+
+
 def _model_and_vocabulary(plan: Plan) -> tuple[Model, int] | None:
     for stage in plan.stages:
         if (model := stage.model_table()) is not None:

@@ -24,11 +24,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from workbench.artifacts import ArtifactName, verify
+from workbench.budget import predictions
 from workbench.errors import BadInput, ExitCode, NoSpace, Stopped, WorkbenchError
 from workbench.events import EventWriter
 from workbench.files import disk_error, remove_folder, sweep
+from workbench.hardware import forget_peak_memory, peak_memory_bytes
 from workbench.heartbeat import Heartbeat, write_status
 from workbench.launcher import frozen_plan
+from workbench.measured_cost import keep_cost
 from workbench.plan import Plan, StagePlan, summary_of
 from workbench.runs import Run, create_run
 from workbench.stage_run import SHOWN_METRICS, RunStatus, StageInputs, StageRun
@@ -84,7 +87,12 @@ def work(plan: Plan) -> Run:
 
     For notebooks and tests; `launch` does the same detached. Raises Busy if another process works on it.
     """
-    run = create_run(plan.home, plan.name, recipe_text=plan.recipe_text, plan=plan.to_dict())
+    run = create_run(
+        plan.home,
+        plan.name,
+        recipe_text=plan.recipe_text,
+        plan=plan.to_dict() | {"predicted": predictions(plan)},
+    )
     work_on(run)
     return run
 
@@ -182,10 +190,20 @@ def _do_stage(work: _Work, stage: StagePlan, *, again: bool) -> None:
         handle.emit("stage_started", artifact=artifact, reused=reused)
         if not reused:
             handle.check_stop()
+            forget_peak_memory()
             handle.when_there_is_room(lambda: _make(plan, stage, handle))
+            handle.tell_cost(peak_bytes=peak_memory_bytes())
         seconds = round(time.monotonic() - started, 3)
-        summary = summary_of(plan, stage)
-        handle.emit("stage_finished", artifact=artifact, reused=reused, seconds=seconds, summary=summary)
+        handle.emit(
+            "stage_finished",
+            artifact=artifact,
+            reused=reused,
+            seconds=seconds,
+            summary=summary_of(plan, stage),
+            cost=handle.cost,
+        )
+        if not reused:
+            keep_cost(plan, stage, {**handle.cost, "seconds": seconds}, by=f"run {plan.name}")
 
 
 @contextlib.contextmanager

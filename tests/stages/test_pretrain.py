@@ -7,6 +7,7 @@ import json
 import math
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,10 @@ class Worker:
             self.run, stage="pretrain", folder=self.folder, events=EventWriter(self.run.events_path)
         )
         handle.script = iter(self._script(ask or {}, kill_at))
-        return pretrain.run(Pretrain(**(SETTINGS | changes)), self.inputs, handle)
+        started = time.perf_counter()
+        summary = pretrain.run(Pretrain(**(SETTINGS | changes)), self.inputs, handle)
+        self.cost, self.seconds = handle.cost, time.perf_counter() - started
+        return summary
 
     @staticmethod
     def _script(ask: dict[int, str], kill_at: int | None) -> Iterator[str | None]:
@@ -192,6 +196,24 @@ def test_it_learns_and_says_so(whole: Worker) -> None:
     bits = [event["val_bpb"] for event in metrics if "val_bpb" in event]
     assert bits[-1] < bits[0] < 8
     assert [event["step"] for event in whole.events("sample")] == [12, 12, 24, 24]
+
+
+def test_it_says_what_computes_and_after_twenty_steps_how_long_the_rest_takes(whole: Worker) -> None:
+    notes = whole.events("note")
+    (environment,) = [event["environment"] for event in notes if "environment" in event]
+    assert environment["dtype"] == "float32" and environment["threads"] == 1
+    assert "float32 on 1 CPU threads, muon" in whole.texts("note")
+    (told,) = [event for event in notes if "seconds_left" in event]
+    assert told["seconds_left"] == pytest.approx(told["step_seconds"] * (NUM_STEPS - 20), abs=1e-2)
+
+
+def test_it_tells_what_it_cost(whole: Worker) -> None:
+    cost = whole.cost
+    assert cost["steps"] == NUM_STEPS and cost["tokens"] == whole.summary["tokens"]  # type: ignore[attr-defined]
+    assert cost["measures"] == 3 and cost["saves"] >= 3
+    assert cost["step_seconds_min"] <= cost["step_seconds"] <= cost["step_seconds_max"]
+    parts = cost["training_seconds"] + cost["measuring_seconds"] + cost["saving_seconds"]
+    assert 0 < parts < whole.seconds
 
 
 def test_what_it_leaves(whole: Worker) -> None:

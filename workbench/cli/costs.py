@@ -3,41 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
-from workbench.budget import Budget, StageBudget
+from workbench.budget import ESTIMATED, Budget
 from workbench.files import human_bytes, human_count, human_duration
 
 
-def cost_lines(budget: Budget) -> list[str]:
-    """The totals of a plan as lines for a person."""
-    known = human_bytes(budget.memory_bytes) if budget.memory_bytes else "what is not known"
-    lines = [f"memory   ~{human_bytes(budget.peak_bytes)} of {known}"]
-    lines += [f"  {name:<8} {_parts(stage)}" for name, stage in budget.stages.items() if stage.memory]
-    lines += [
-        f"disk     ~{human_bytes(budget.disk_bytes)} of {human_bytes(budget.free_bytes)} free",
-        f"time     ~{human_duration(budget.seconds)} on {budget.device}, estimated, not measured",
-        f"energy   ~{_energy(budget.energy_kwh)} at {budget.power_watts:.0f} W ({budget.power_basis})",
-    ]
+def cost_lines(budget: Budget) -> Iterator[str]:
+    """The totals of a plan as lines for a person, at most 80 columns wide."""
     if budget.tokens:
-        lines.insert(0, f"tokens   {_tokens(budget)}")
-    return lines
+        optimal = budget.compute_optimal_tokens
+        share = f"{human_count(budget.tokens)}, {budget.tokens / optimal:.2g} of the {human_count(optimal)}"
+        yield f"tokens   {share} (20 a parameter) that spend compute best"
+    known = human_bytes(budget.memory_bytes) if budget.memory_bytes else "what is not known"
+    yield f"memory   ~{human_bytes(budget.peak_bytes)} of {known}"
+    yield from _memory_table(budget)
+    yield f"disk     ~{human_bytes(budget.disk_bytes)} of {human_bytes(budget.free_bytes)} free"
+    measured = [(name, stage.basis) for name, stage in budget.stages.items() if stage.basis != ESTIMATED]
+    basis = "estimated, but for:" if measured else "estimated, not measured"
+    yield f"time     ~{human_duration(budget.seconds)} on {budget.device}, {basis}"
+    yield from (f"  {name:<10} {how}" for name, how in measured)
+    yield f"energy   ~{_energy(budget.energy_kwh)} at {budget.power_watts:.0f} W ({budget.power_basis})"
 
 
-def _tokens(budget: Budget) -> str:
-    """The recipe's tokens beside those of the scaling law."""
-    optimal = budget.compute_optimal_tokens
-    return (
-        f"{human_count(budget.tokens)}, {budget.tokens / optimal:.2g} of {human_count(optimal)}: with 20 a parameter "
-        "the compute is best spent"
-    )
-
-
-def _parts(stage: StageBudget) -> str:
-    assert stage.memory is not None
-    parts = dataclasses.asdict(stage.memory) | {"process": stage.peak_bytes - stage.memory.total}
-    said = ", ".join(f"{name} {human_bytes(size)}" for name, size in parts.items() if size)
-    at_once = f"; {stage.tokens_at_once:,} tokens at once" if stage.tokens_at_once else ""
-    return f"{said}{at_once}"
+def _memory_table(budget: Budget) -> Iterator[str]:
+    """The peak of every training stage by part."""
+    rows = []
+    for name, stage in budget.stages.items():
+        if stage.memory is not None:
+            parts = dataclasses.asdict(stage.memory) | {"process": stage.process_bytes}
+            rows.append((name, {part: human_bytes(size) if size else "-" for part, size in parts.items()}))
+    if rows:
+        header = {part: part for part in rows[0][1]}
+        for name, cells in (("", header), *rows):
+            columns = (f"{cell:>{max(len(part), 8)}}" for part, cell in cells.items())
+            yield f"  {name:<8}  {'  '.join(columns)}"
 
 
 def _energy(kilowatt_hours: float) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
+from workbench.cli.predictions import last_told, measured_of
 from workbench.events import Event
 from workbench.launcher import frozen_plan
 from workbench.plan import StagePlan, summary_of
@@ -18,7 +19,8 @@ def run_facts(run: Run) -> dict[str, Any]:
     Seconds are those that workers spent; the time between a crash and the next worker is not counted.
     """
     plan, state = frozen_plan(run), run.state()
-    history = History.of(run.events())
+    events = list(run.events())
+    history, predicted = History.of(events), run.plan().get("predicted", {})
 
     def stage_facts(stage: StagePlan) -> dict[str, Any]:
         seconds = history.spent.get(stage.name)
@@ -29,6 +31,9 @@ def run_facts(run: Run) -> dict[str, Any]:
             "seconds": None if seconds is None else round(seconds, 3),
             "artifact": str(stage.makes),
             "summary": summary_of(plan, stage),
+            "environment": last_told(events, stage.name, "environment"),
+            "predicted": predicted.get(stage.name),
+            "measured": measured_of(events, stage.name, seconds=seconds),
         }
 
     return {

@@ -69,6 +69,7 @@ def show(name: RunName, home: Home = None, json: Json = False) -> None:
     """
     from workbench.cli.facts import run_facts
     from workbench.cli.inspected import fact_lines
+    from workbench.cli.predictions import prediction_lines
     from workbench.files import human_duration
     from workbench.runs import find_home, open_run
 
@@ -86,6 +87,8 @@ def show(name: RunName, home: Home = None, json: Json = False) -> None:
             spent = "reused" if stage["reused"] else human_duration(stage["seconds"])
         result(f"\n{stage['name']:<10} {stage['state']:<9} {spent:<9} {stage['artifact']}")
         for line in fact_lines({key: figures(value) for key, value in stage["summary"].items()}):
+            result(f"  {line}")
+        for line in prediction_lines(stage):
             result(f"  {line}")
 
 

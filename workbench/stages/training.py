@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -26,6 +26,7 @@ from workbench.model.parametrization import rate_factors
 from workbench.model.transformer import Decoder
 from workbench.recipe import Dpo, Pretrain, Sft, Training
 from workbench.stage_run import StageRun
+from workbench.stages.pace import Pace
 from workbench.stages.starting_point import Beginning
 from workbench.tokenizer import Tokenizer
 from workbench.train.checkpoint import SaveClock, Saved, TrainingState, restore, save_checkpoint
@@ -97,6 +98,7 @@ def open_course(
     else:
         torch.manual_seed(settings.seed)
         state = TrainingState(seed=settings.seed, environment=here)
+    run.emit("note", text=in_words(here), environment=here)
     return Course(
         run,
         settings,
@@ -157,6 +159,7 @@ class Course:
         if settings.schedule == "wsd":
             self._milestones |= {self._shared_steps}
         self._checkpoints = Checkpoints(run, settings, tokenizer=tokenizer)
+        self._pace = Pace(run, num_steps=num_steps)
         self._is_best = False
 
     def steps(
@@ -189,7 +192,9 @@ class Course:
                     for report in self._train(batches, loss_fn):
                         self.state.count(report)
                         meter.show(report, self.state)
-                        yield report
+                        self._pace.step(report)
+                        with self._pace.measuring(is_due=self.is_due(self._settings.eval_every_steps)):
+                            yield report
                         self._save_and_obey()
                 meter.warn_of_waiting()
                 return
@@ -212,6 +217,7 @@ class Course:
         best = state.best_step if state.best_step in kept else state.step
         write_summary(self._run.folder, last=state.step, best=best)
         sweep(self._run.folder)
+        self._pace.tell_cost()
         return {
             "steps": state.step,
             "tokens": state.tokens,
@@ -254,7 +260,8 @@ class Course:
         request = self._run.request()
         must_be_kept = self.state.step in {*self._milestones, self.num_steps}
         if must_be_kept or self._is_best or self._checkpoints.is_due() or request in SAVE_FIRST:
-            self._checkpoints.save(self.model, self._optimizer, self.state, keep=self._milestones)
+            with self._pace.saving():
+                self._checkpoints.save(self.model, self._optimizer, self.state, keep=self._milestones)
         self._is_best = False
         if request == "pause":
             self._run.wait_while_paused()
@@ -284,6 +291,16 @@ class Course:
             f"{diverged.message}: went back from step {step:,} to the checkpoint of step {state.step:,}; "
             f"batches {next_batch - (step - state.step):,} to {next_batch - 1:,} are passed over"
         )
+
+
+def in_words(environment: Mapping[str, Any]) -> str:
+    """What computes a training, in a line: arithmetic, device, optimizer, and how batches are cut."""
+    on_cpu = environment["device"] == "cpu"
+    where = f"{environment['threads']} CPU threads" if on_cpu else environment["device"]
+    return (
+        f"{environment['dtype']} on {where}, {environment['optimizer']}, {environment['working_model']} model, "
+        f"{environment['micro_batch_tokens']:,} tokens at once"
+    )
 
 
 def schedule_of(settings: Training) -> dict[str, Any]:

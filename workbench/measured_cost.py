@@ -1,0 +1,127 @@
+"""What training stages took on this machine, kept in the home: the next plan of the same shape is told from it.
+
+    HOME/cache/measured.json    {KEY: {"at", "by", "steps", "step_seconds", "peak_bytes", …}, …}
+
+A key stands for all that time and memory of a step depend on: the machine, the versions, the model's shape, and
+the stage's settings but for those that only say how long or how fast to learn. Losing the file costs accuracy only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workbench.artifacts import fingerprint_of
+from workbench.errors import NoSpace
+from workbench.files import human_duration, write_atomic
+from workbench.hardware import fingerprint
+from workbench.plan import Plan, StagePlan
+from workbench.training_cost import model_shape
+from workbench.version import VERSION
+
+KEPT = 200
+FEWEST_STEPS = 10
+"""Of fewer the first ones, which are slower, would be half."""
+FREE_SETTINGS = frozenset(
+    {
+        "tokens", "epochs", "max_examples", "seed", "learning_rate", "matrix_learning_rate", "schedule", "decay_ratio",
+        "warmup_steps", "final_learning_rate_ratio", "weight_decay", "embedding_weight_decay", "norm_weight_decay",
+        "embedding_learning_rate_factor", "norm_learning_rate_factor", "momentum", "beta1", "beta2", "beta",
+        "eval_every_steps", "sample_every_steps", "save_every_seconds", "keep_last",
+    }
+)  # fmt: skip
+"""On these neither the time nor the memory of a step depends, nor that of one measurement or save."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasuredCost:
+    """What a stage took. Seconds of a step are a median; the others are of one measurement, one save, and the rest."""
+
+    at: float
+    by: str
+    steps: int
+    tokens_per_step: float
+    step_seconds: float
+    measure_seconds: float
+    save_seconds: float
+    other_seconds: float
+    peak_bytes: int
+
+    def seconds_of(self, *, steps: int, eval_every_steps: int, save_every_seconds: float) -> float:
+        """The time of a stage of so many steps."""
+        training = steps * self.step_seconds + -(-steps // eval_every_steps) * self.measure_seconds
+        saves = 1 + training / max(save_every_seconds, 50 * self.save_seconds)  # at most 2 % of the time
+        return training + saves * self.save_seconds + self.other_seconds
+
+    @property
+    def basis(self) -> str:
+        """Where the figures come from, in words."""
+        age = human_duration(max(0.0, time.time() - self.at))
+        return f"measured {age} ago on this machine by {self.by}"
+
+
+def keep_cost(plan: Plan, stage: StagePlan, cost: Mapping[str, float], *, by: str) -> None:
+    """Remember what `stage` took: `cost` as its training told it, with the `seconds` of all of it."""
+    if cost.get("steps", 0) < FEWEST_STEPS:
+        return
+    told = ("training_seconds", "measuring_seconds", "saving_seconds")
+    measured = MeasuredCost(
+        at=round(time.time(), 1),
+        by=by,
+        steps=int(cost["steps"]),
+        tokens_per_step=cost["tokens"] / cost["steps"],
+        step_seconds=cost["step_seconds"],
+        measure_seconds=cost["measuring_seconds"] / max(1, cost["measures"]),
+        save_seconds=cost["saving_seconds"] / max(1, cost["saves"]),
+        other_seconds=max(0.0, cost["seconds"] - sum(cost[name] for name in told)),
+        peak_bytes=int(cost.get("device_peak_bytes", cost["peak_bytes"])),
+    )
+    file = _file(plan.home)
+    known = _read(file) | {cost_key(plan, stage): dataclasses.asdict(measured)}
+    newest = sorted(known.items(), key=lambda item: item[1]["at"])[-KEPT:]
+    with contextlib.suppress(OSError, NoSpace):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(file, json.dumps(dict(newest), indent=1) + "\n", durable=False)
+
+
+def find_cost(plan: Plan, stage: StagePlan) -> MeasuredCost | None:
+    """What a stage like this one took on this machine; None when none was measured."""
+    facts = _read(_file(plan.home)).get(cost_key(plan, stage))
+    if facts is None:
+        return None
+    try:
+        return MeasuredCost(**facts)
+    except TypeError:  # written by another version
+        return None
+
+
+def cost_key(plan: Plan, stage: StagePlan) -> str:
+    """Equal for stages whose steps take the same time and memory on this machine."""
+    settings = {key: setting.value for key, setting in stage.settings.items() if key not in FREE_SETTINGS}
+    shape = model_shape(plan)
+    try:
+        torch = importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        torch = ""
+    model = None if shape is None else shape.to_dict()
+    return fingerprint_of([fingerprint(), VERSION, torch, stage.name, settings, model])
+
+
+def _file(home: Path) -> Path:
+    return home / "cache" / "measured.json"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        known = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(known, dict):
+        return {}
+    return {key: facts for key, facts in known.items() if isinstance(facts, dict) and "at" in facts}

@@ -60,7 +60,15 @@ def test_paper_never_loads_tensors(module: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["runs"], ["plan", "quickstart"], ["recipes"], ["check", "quickstart"], ["run", "--help"]],
+    [
+        ["--help"],
+        ["runs"],
+        ["plan", "quickstart"],
+        ["recipes"],
+        ["check", "quickstart"],
+        ["run", "--help"],
+        ["bench", "train", "--help"],
+    ],
 )
 def test_paper_verbs_never_load_tensors(arguments: list[str], tmp_path: object) -> None:
     code = f"""

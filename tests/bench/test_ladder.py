@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from workbench.bench.ladder import FLOAT32, MUON, PLAIN, ladder
+from workbench.bench.ours import Rung
+from workbench.bench.workload import Workload
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_every_rung_changes_one_part_and_the_last_is_ours(workload: Workload, dtype: str) -> None:
+    rungs = {
+        step.name: step
+        for step in ladder(dataclasses.replace(workload, dtype=dtype))
+        if step.name != FLOAT32  # type: ignore[arg-type]
+    }
+    steps = list(rungs.values())
+    assert steps[0].rung == PLAIN and steps[-1].name == MUON
+    for step in steps[1:]:
+        before, now = (dataclasses.asdict(rungs[name].rung) for name in (str(step.after), step.name))
+        assert sum(before[part] != now[part] for part in now) == 1, step.name
+    last = dataclasses.asdict(steps[-1].rung)
+    ours = {"attention", "loss"} if dtype == "bfloat16" else {"loss"}
+    assert all(last[part] == getattr(Rung(), part) for part in ours)
+
+
+def test_what_needs_bfloat16_is_left_out_without_it(workload: Workload) -> None:
+    assert not any("bfloat16" in step.name for step in ladder(workload))

@@ -1,0 +1,71 @@
+"""Time and memory of this process: two clocks, a stopwatch that can be held, the high-water mark of memory.
+
+`wall` is what a person waits. `cpu` is the processor time of all threads of this process: on a machine that is
+shared, and with one thread, it is what the work would take on an otherwise idle core.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+
+Clock = Literal["wall", "cpu"]
+
+# One product of this size is long beside the clock's own cost, and large enough to fill the machine.
+_PRODUCT_SIZE = {"cpu": 1024, "cuda": 8192}
+
+
+def now(clock: Clock, device: torch.device) -> float:
+    """Seconds on `clock`, once everything asked of `device` is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() if clock == "wall" else time.process_time()
+
+
+class Stopwatch:
+    """Counts seconds on one clock from its making on, except while it is held."""
+
+    def __init__(self, clock: Clock, device: torch.device) -> None:
+        self._clock, self._device = clock, device
+        self._held = 0.0
+        self._started = now(clock, device)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that count so far."""
+        return now(self._clock, self._device) - self._started - self._held
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """What is done inside does not count."""
+        began = now(self._clock, self._device)
+        yield
+        self._held += now(self._clock, self._device) - began
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most memory this process has had: resident on a CPU, allocated on a GPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024  # kilobytes but on a Mac
+
+
+def product_rate(clock: Clock, device: torch.device, dtype: torch.dtype, *, seconds: float) -> float:
+    """FLOP/s of a large matrix product, the best of as many as fit in `seconds`: what 100 % utilisation means."""
+    size = _PRODUCT_SIZE.get(device.type, 1024)
+    own = torch.Generator(device).manual_seed(0)  # the global one belongs to the training
+    a, b = torch.randn(2, size, size, device=device, generator=own).to(dtype)
+    torch.mm(a, b)  # the first makes the kernel
+    best, until = math.inf, now(clock, device) + seconds
+    while (began := now(clock, device)) < until:
+        torch.mm(a, b)
+        best = min(best, now(clock, device) - began)
+    return 2 * size**3 / best

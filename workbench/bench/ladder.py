@@ -1,0 +1,50 @@
+"""The ladder of wins: from a step as a first program would take it to ours, one change a rung.
+
+The rungs are data. What a rung gave is its speed over that of the rung before it, measured in the same run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from workbench.bench.ours import Rung
+from workbench.bench.workload import Workload
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """One row of the ladder. `after` names the row it is compared with; None for the first."""
+
+    name: str
+    rung: Rung
+    after: str | None
+
+
+PLAIN = Rung(
+    dtype="float32", attention="written out", loss="full logits", optimizer="looped adamw", weights="float32"
+)
+FLOAT32 = "all wins, float32"
+MUON = "+ Muon"
+
+
+def ladder(workload: Workload) -> list[Step]:
+    """The rungs that mean something on this device in this arithmetic, plain first."""
+    steps = [Step("plain", PLAIN, None)]
+
+    def add(name: str, **changed: str) -> None:
+        rung = dataclasses.replace(steps[-1].rung, **changed)  # type: ignore[arg-type]
+        steps.append(Step(name, rung, steps[-1].name))
+
+    if workload.dtype == "bfloat16":
+        add("+ bfloat16 products", dtype="bfloat16")
+    add("+ torch's attention", attention="torch")
+    if workload.device.type == "cpu" and workload.dtype == "bfloat16":
+        add("+ attention of short rows", attention="ours")  # elsewhere ours is torch's
+    add("+ loss in chunks", loss="ours")
+    add("+ fused AdamW", optimizer="adamw")
+    if workload.dtype == "bfloat16":
+        add("+ bfloat16 copies of weights", weights="bfloat16")
+    add(MUON, optimizer="muon")
+    if workload.dtype == "bfloat16":
+        steps.append(Step(FLOAT32, Rung(dtype="float32", optimizer="adamw", weights="float32"), "plain"))
+    return steps

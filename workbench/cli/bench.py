@@ -1,0 +1,215 @@
+"""`workbench bench …`: measured speed, beside limits and peers measured in the same run."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from workbench.cli.bench_tables import print_race, print_scaling, print_speed
+from workbench.cli.output import Json, print_json, say
+from workbench.errors import BadInput
+
+if TYPE_CHECKING:
+    from workbench.bench.settings import OurSettings
+    from workbench.bench.workload import Workload
+
+bench = typer.Typer(
+    help="Measure speed on this machine, beside limits and peers measured in the same run.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the verbs."""
+    app.add_typer(bench, name="bench")
+
+
+@bench.callback()
+def _bench() -> None:
+    """Measure speed on this machine, beside limits and peers measured in the same run."""
+
+
+@bench.command()
+def train(
+    size: Annotated[str | None, typer.Option(help="A named size instead of --layers and --width.")] = None,
+    layers: Annotated[int, typer.Option(min=1)] = 6,
+    width: Annotated[int, typer.Option(min=64, help="Width of the model; heads are 64 wide.")] = 256,
+    context: Annotated[int, typer.Option(min=2, help="Tokens of a row.")] = 256,
+    batch_tokens: Annotated[int, typer.Option(min=2, help="Tokens of a step.")] = 4096,
+    vocab: Annotated[int, typer.Option(min=300, help="Entries of the vocabulary.")] = 4096,
+    dtype: Annotated[
+        Literal["auto", "bfloat16", "float32"],
+        typer.Option(help="Of matrix products; auto is what is fast here."),
+    ] = "auto",
+    optimizer: Annotated[
+        Literal["muon", "adamw"], typer.Option(help="Ours, for the headline and the race.")
+    ] = "muon",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [default: one per core]")] = None,
+    clock: Annotated[
+        Literal["wall", "cpu"],
+        typer.Option(help="What seconds mean; cpu (of the process) with --threads 1 suits a shared machine."),
+    ] = "wall",
+    steps: Annotated[int, typer.Option(min=1, help="Timed steps of each row and round.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds in which every row has its turn.")] = 3,
+    scaling: Annotated[
+        bool, typer.Option("--scaling", help="Also step time against width and against tokens.")
+    ] = False,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:PATH]",
+            help="Also nanogpt:CHECKOUT, nanochat:CHECKOUT, litgpt[:PYTHON], transformers[:PYTHON]; repeatable.",
+        ),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE", help="Text to race on, side by side: bits per byte over time; repeatable."
+        ),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="Of a race, for every system, on the clock.")] = 180,
+    our_seconds: Annotated[
+        list[float] | None, typer.Option(min=1, help="Race ours also for so long; repeatable.")
+    ] = None,
+    every: Annotated[float, typer.Option(min=1, help="Seconds between points of a curve.")] = 20,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Of our model, optimizer or schedule; repeatable."),
+    ] = None,
+    tokens: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the race's tokens here, and use them again.")
+    ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile/--no-compile", help="Peers under torch.compile, outside the clock.")
+    ] = True,
+    json: Json = False,
+) -> None:
+    """Measure a training step: tokens/s, MFU, memory, its parts, what each win gave; or race peers.
+
+    The limit is a large matrix product on the same clock in the same run; every row is a process of its own.
+    With --data every system trains on the same tokens for the same seconds.
+
+    Example: workbench bench train --threads 1 --clock cpu --peer nanogpt:~/nanoGPT
+    Example: workbench bench train --peer nanochat:~/nanochat --data books.jsonl --seconds 180
+    """
+    from workbench.bench.peers import parse_peer
+    from workbench.bench.settings import parse_settings
+    from workbench.bench.workload import Workload
+    from workbench.train.device import prepare_machine
+
+    peers = [parse_peer(text) for text in peer or ()]
+    settings = parse_settings([f"optimizer={optimizer}", *(change or ())])
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    machine = prepare_machine(dtype)
+    if clock == "cpu" and machine.device.type != "cpu":
+        raise BadInput("--clock cpu says nothing about a GPU", fix="leave it out")
+    if size is not None:
+        layers, width, settings = _of_size(size, settings)
+    workload = Workload(
+        num_hidden_layers=layers,
+        hidden_size=width,
+        context_length=context,
+        batch_tokens=batch_tokens,
+        vocab_size=vocab,
+        dtype="float32" if machine.autocast is None else "bfloat16",
+        threads=machine.threads,
+        clock=clock,
+        compiled=compiled,
+    )
+    workload.model_config(**settings.model)  # what cannot be is said now
+    facts: dict[str, Any] = {"workload": workload.to_json(), "device": machine.device.type}
+    with tempfile.TemporaryDirectory(prefix="workbench-bench-") as scratch:
+        if data:
+            facts |= _race(
+                data,
+                tokens or Path(scratch),
+                workload,
+                settings,
+                peers=peers,
+                seconds=seconds,
+                our_seconds=our_seconds or (),
+                every=every,
+            )
+        else:
+            facts |= _speed(Path(scratch), workload, settings, peers=peers, steps=steps, rounds=rounds)
+            if scaling:
+                from workbench.bench.scaling import measure_scaling
+
+                facts["scaling"] = measure_scaling(workload, settings, steps=steps, rounds=rounds, say=say)
+    if json:
+        print_json(facts)
+        return
+    (print_race if data else print_speed)(facts)
+    if "scaling" in facts:
+        print_scaling(facts["scaling"])
+
+
+def _of_size(size: str, settings: OurSettings) -> tuple[int, int, OurSettings]:
+    import dataclasses
+
+    from workbench.model_config import SIZES
+
+    if size not in SIZES:
+        raise BadInput(f"--size {size!r} is not a named size", fix=f"choose of {', '.join(SIZES)}")
+    fields = dict(SIZES[size])
+    layers, width = fields.pop("num_hidden_layers"), fields.pop("hidden_size")
+    heads = fields["num_attention_heads"]
+    fields.setdefault("num_key_value_heads", heads)
+    fields.setdefault("head_dim", width // heads)
+    return layers, width, dataclasses.replace(settings, model={**fields, **settings.model})
+
+
+def _speed(
+    folder: Path, workload: Workload, settings: OurSettings, *, peers: Any, steps: int, rounds: int
+) -> dict[str, Any]:
+    from workbench.bench import speed
+
+    tokens = speed.synthetic_tokens(folder, workload)
+    jobs = [*speed.our_jobs(workload, settings), *speed.peer_jobs(peers, workload)]
+    rows = speed.measure_speed(jobs, workload, tokens, steps=steps, rounds=rounds, say=say)
+    headline = speed.headline(rows, settings)
+    return {
+        **{name: headline[name] for name in ("tokens_per_second", "mfu", "peak_mb", "limit", "step_seconds")},
+        "muon_cost": speed.muon_cost(rows),
+        "parts": speed.measure_parts(workload, settings, tokens),
+        "rows": rows,
+    }
+
+
+def _race(
+    data: list[str],
+    folder: Path,
+    workload: Workload,
+    settings: OurSettings,
+    *,
+    peers: Any,
+    seconds: float,
+    our_seconds: Any,
+    every: float,
+) -> dict[str, Any]:
+    import dataclasses
+
+    from workbench.bench.race import compare, race
+    from workbench.bench.race_tokens import prepare_tokens
+
+    tokens = prepare_tokens(
+        data, folder, vocab_size=workload.vocab_size, context_length=workload.context_length, say=say
+    )
+    rows = race(
+        peers, tokens, workload, settings, seconds=seconds, our_seconds=our_seconds, every=every, say=say
+    )
+    others, ours = rows[: len(peers)], rows[len(peers) :]
+    headline = ("tokens_per_second", "mfu", "peak_mb", "limit", "bits_per_byte")
+    return {
+        **{name: ours[0][name] for name in headline},
+        "text": tokens.facts,
+        "settings": settings.to_json(),
+        "rows": rows,
+        "comparisons": [dataclasses.asdict(compare(mine, other)) for other in others for mine in ours],
+    }

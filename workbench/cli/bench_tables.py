@@ -1,0 +1,85 @@
+"""What `workbench bench` measured, as tables for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from workbench.cli.output import print_table, result
+
+Row = dict[str, Any]
+
+
+def print_speed(facts: dict[str, Any]) -> None:
+    """The ladder and peers, then the parts of a step and the cost of Muon."""
+    header = ("step", "tokens/s", "lowest-highest", "gives", "MFU", "limit GFLOP/s", "peak MB")
+    print_table(header, [_speed_cells(row) for row in facts["rows"]], right=(1, 2, 3, 4, 5, 6))
+    shares = ", ".join(f"{part} {share:.0%}" for part, share in facts["parts"].items())
+    result(f"\nA step of ours: {shares}.")
+    result(f"A step with Muon takes {facts['muon_cost']:.2f} times one with AdamW.")
+
+
+def _speed_cells(row: Row) -> tuple[str, ...]:
+    return (
+        row["name"],
+        f"{row['tokens_per_second']:,.0f}",
+        f"{row['tokens_per_second_min']:,.0f}-{row['tokens_per_second_max']:,.0f}",
+        "" if row["times"] is None else f"×{row['times']:.2f}",
+        f"{row['mfu']:.2f}",
+        f"{row['limit'] / 1e9:,.0f}",
+        f"{row['peak_mb']:,.0f}",
+    )
+
+
+def print_scaling(rows: Sequence[Row]) -> None:
+    """Step time against size."""
+    result("")
+    header = ("size", "parameters", "tokens a step", "step s", "tokens/s", "time per FLOP")
+    cells = [
+        (
+            row["name"],
+            f"{row['parameters']:,}",
+            f"{row['tokens']:,}",
+            f"{row['step_seconds']:.3f}",
+            f"{row['tokens_per_second']:,.0f}",
+            f"×{row['relative_cost']:.2f}",
+        )
+        for row in rows
+    ]
+    print_table(header, cells, right=(1, 2, 3, 4, 5))
+
+
+def print_race(facts: dict[str, Any]) -> None:
+    """How far every system came, and what that makes of ours."""
+    header = ("system", "bits/byte", "seconds", "steps", "tokens", "tokens/s", "MFU", "parameters", "peak MB")
+    cells = [
+        (
+            row["name"],
+            f"{row['bits_per_byte']:.3f}",
+            f"{row['seconds']:.0f}",
+            f"{row['steps']:,}",
+            f"{row['tokens']:,}",
+            f"{row['tokens_per_second']:,.0f}",
+            f"{row['mfu']:.2f}",
+            f"{row['parameters']:,}",
+            f"{row['peak_mb']:,.0f}",
+        )
+        for row in facts["rows"]
+    ]
+    print_table(header, cells, right=tuple(range(1, 9)))
+    if facts["comparisons"]:
+        result("")
+    for each in facts["comparisons"]:
+        result(f"{each['ours']} beside {each['peer']}: {_compared(each)}.")
+
+
+def _compared(each: dict[str, Any]) -> str:
+    when = (
+        "its final bits per byte is not reached"
+        if each["time_ratio"] is None
+        else f"its final bits per byte after {each['reached_at']:.0f} s, {each['time_ratio']:.2f} of its time"
+    )
+    return (
+        f"{when}; {each['bits_per_byte_ratio']:.3f} of its bits per byte at the end, "
+        f"{each['tokens_per_second_ratio']:.2f} of its tokens/s, {each['peak_memory_ratio']:.2f} of its memory"
+    )

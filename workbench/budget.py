@@ -71,6 +71,8 @@ class Budget:
     """What others know the model as: llama, qwen3, gpt2; "workbench" when only we do; "" without a model."""
     exported_as: str
     """What a package of the model is loaded as; "" when it cannot be exported."""
+    own_parts: tuple[str, ...]
+    """Keys of [model] that no other program knows."""
     tokens: int
     device: str
     memory_bytes: int | None
@@ -142,6 +144,7 @@ def estimate(plan: Plan) -> Budget:
         parameters=shape.num_parameters if shape else 0,
         architecture=(shape.known_as or "workbench") if shape else "",
         exported_as=(shape.exported_as or "") if shape else "",
+        own_parts=shape.own_parts if shape else (),
         tokens=pretrain.tokens if isinstance(pretrain, Pretrain) else 0,
         device=_device_in_words(),
         memory_bytes=training_memory_bytes(),

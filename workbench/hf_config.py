@@ -50,6 +50,8 @@ OWN_CHOICES: dict[str, tuple[Any, ...]] = {
 MULTIPLIERS = ("embedding_multiplier", "attention_multiplier", "residual_multiplier", "logits_scaling")
 # What every kind but GPT-2 says in the words of ModelConfig, besides COUNTS.
 COMMON = ("rms_norm_eps", "tie_word_embeddings", "initializer_range")
+# Of models that no other program knows; None or a positive number.
+CAPS = ("attn_logit_softcapping", "final_logit_softcapping")
 # Kept in the file of any kind: it changes nothing that the model computes, but how it is trained further.
 OF_TRAINING = "mup_base_width"
 CLASSES = {
@@ -181,6 +183,10 @@ def read_config(folder: Path) -> FolderConfig:
         for key in MULTIPLIERS:  # transformers takes 1 for one that is missing
             if raw.get(key) is not None or kind == "granite":
                 numbers[key] = number(raw, key, 1.0, 1e-6, 1e6, file)
+    if kind == "workbench":
+        for key in CAPS:
+            if raw.get(key) is not None:
+                numbers[key] = number(raw, key, 1.0, 1e-3, 1e6, file)
     if raw.get(OF_TRAINING) is not None:
         numbers[OF_TRAINING] = count(raw, OF_TRAINING, COUNTS["hidden_size"], file)
     tied = raw.get("tie_word_embeddings", kind == "gpt2")
@@ -202,7 +208,7 @@ def read_config(folder: Path) -> FolderConfig:
                 - ONLY.keys()
                 - HARMLESS
                 - (GPT2_COUNTS.keys() if kind == "gpt2" else set())
-                - (OWN_CHOICES.keys() if kind == "workbench" else set())
+                - ({*OWN_CHOICES, *CAPS} if kind == "workbench" else set())
                 - (set(MULTIPLIERS) if kind in ("granite", "workbench") else set())
             )
         ),

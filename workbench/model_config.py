@@ -72,6 +72,8 @@ class ModelConfig:
     qkv_bias: bool = False
     rope_scaling: RopeScaling | None = None
     sliding_window: int | None = None
+    attn_logit_softcapping: float | None = None
+    final_logit_softcapping: float | None = None
 
     def __post_init__(self) -> None:
         for name in (
@@ -104,6 +106,8 @@ class ModelConfig:
     @property
     def known_as(self) -> Literal["llama", "mistral", "qwen2", "qwen3", "gpt2", "granite"] | None:
         """The architecture every loader knows this model by; None when only Workbench computes it."""
+        if self.own_parts:
+            return None
         block = (self.norm, self.positions, self.feed_forward, self.bias)
         if block == ("rms", "rotary", "swiglu", False):
             return self._known_as_llamas_kin()
@@ -114,6 +118,14 @@ class ModelConfig:
         is_gpt2 = block == ("layer", "learned", "gelu", True) and every_head_whole
         more = self.qk_norm or self.has_multipliers or self.sliding_window is not None
         return "gpt2" if is_gpt2 and not more else None
+
+    @property
+    def own_parts(self) -> tuple[str, ...]:
+        """The fields that make this model one that no other program knows, whatever the rest of it is."""
+        capped = ("attn_logit_softcapping", "final_logit_softcapping")
+        return tuple(key for key in capped if getattr(self, key) is not None) + (
+            ("feed_forward",) if self.feed_forward == "relu2" else ()
+        )
 
     def _known_as_llamas_kin(self) -> Literal["llama", "mistral", "qwen2", "qwen3", "granite"] | None:
         """Which of those that differ from Llama in one thing this is."""

@@ -186,6 +186,9 @@ class Pretrain(Reading, Training):
     """AdamW: decay of the squared gradient's running mean. 0.95 forgets a spike in 20 steps, 0.999 in 1,000."""
     warmup_steps: NaturalInt = 20
     weight_decay: NaturalFloat = 0.0
+    z_loss_weight: NaturalFloat = 0.0
+    """Weight of (ln Z)² in the loss, Z being what the softmax divides by: keeps logits from drifting to where bfloat16
+    is coarse (PaLM, 2022, takes 1e-4). 0 leaves it out."""
     eval_every_steps: PositiveInt = 200
     eval_documents: PositiveInt = 128
     """Held-out documents measured during training (the eval stage measures all)."""

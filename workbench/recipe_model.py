@@ -67,6 +67,11 @@ class Model(Table):
     sliding_window: PositiveInt | None = None
     """How many positions each may look back on, itself included (Beltagy et al. 2020; saved as Mistral, Qwen2 or
     Qwen3). Default: all."""
+    attn_logit_softcapping: Annotated[float, Field(ge=1, le=1e4, strict=True)] | None = None
+    """Bend the products of queries and keys to stay within this: c tanh(x / c) (Gemma 2, 2024, takes 50). With qk_norm
+    they are bounded already. Slower: no fused kernel does it. No other program knows a Llama with it."""
+    final_logit_softcapping: Annotated[float, Field(ge=1, le=1e4, strict=True)] | None = None
+    """The same for the logits (Gemma 2 takes 30, nanochat 15)."""
     rms_norm_eps: Annotated[float, Field(gt=0, le=1e-2, allow_inf_nan=False, strict=True)] = 1e-6
     """Added under the square root of a norm: without it a row of zeros divides by zero; too large and small
     activations are no longer normalised. 1e-6 is safe in bf16 because the norm is computed in float32."""
@@ -143,6 +148,8 @@ class Model(Table):
             "mup_base_width",
             "qkv_bias",
             "sliding_window",
+            "attn_logit_softcapping",
+            "final_logit_softcapping",
         ):
             numbers[key] = getattr(self, key)
         numbers["rope_scaling"] = self._rope_scaling()

@@ -54,6 +54,7 @@ CONFIGS: dict[str, ModelConfig] = {
     "own": dataclasses.replace(
         LLAMA, feed_forward="relu2", bias=True, qk_norm=True, logits_scaling=0.7, sliding_window=4
     ),
+    "capped": dataclasses.replace(LLAMA, attn_logit_softcapping=2.0, final_logit_softcapping=3.0),
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from workbench.model.attention import attend_short_rows
+from workbench.model.attention import attend_written_out
 from workbench.model.initialise import initialise
 from workbench.model.memory import KVCache
 from workbench.model.norms import RMSNorm
@@ -29,6 +29,10 @@ def rotate64(x: np.ndarray, position: int, theta: float) -> np.ndarray:
     pairs = len(x) // 2
     turned = (x[:pairs] + 1j * x[pairs:]) * np.exp(1j * position * theta ** (-np.arange(pairs) / pairs))
     return np.concatenate((turned.real, turned.imag))
+
+
+def capped64(x: np.ndarray, cap: float | None) -> np.ndarray:
+    return x if cap is None else cap * np.tanh(x / cap)
 
 
 def logits64(model: Decoder, ids: list[int]) -> np.ndarray:
@@ -78,7 +82,8 @@ def logits64(model: Decoder, ids: list[int]) -> np.ndarray:
                 group = i * config.num_key_value_heads // config.num_attention_heads
                 query = turned(head, t)
                 since = max(0, t + 1 - (config.sliding_window or len(ids)))
-                weight = np.exp([query @ seen[group] * multiplier for seen in keys[since:]])
+                scores = np.array([query @ seen[group] * multiplier for seen in keys[since:]])
+                weight = np.exp(capped64(scores, config.attn_logit_softcapping))
                 weight /= weight.sum()
                 mixed.append(sum(w * v[group] for w, v in zip(weight, values[since:], strict=True)))
             out.append(times("self_attn.o_proj", np.concatenate(mixed)))
@@ -95,7 +100,8 @@ def logits64(model: Decoder, ids: list[int]) -> np.ndarray:
                 active = up / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (up + 0.044715 * up**3)))
             x[t] += config.residual_multiplier * times("mlp.down_proj", active)
     head = weights["embed_tokens.weight"] if config.tie_word_embeddings else weights["lm_head.weight"]
-    return np.stack([head @ normed(row, weights, "norm") / config.logits_scaling for row in x])
+    logits = np.stack([head @ normed(row, weights, "norm") / config.logits_scaling for row in x])
+    return capped64(logits, config.final_logit_softcapping)
 
 
 def test_logits_are_those_of_a_float64_computation(
@@ -192,8 +198,8 @@ def test_short_rows_in_bfloat16_are_plain_attention() -> None:
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(2, heads, 40, 16, generator=generator) for heads in (4, 2, 2))
     expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-    torch.testing.assert_close(attend_short_rows(q, k, v, multiplier=1 / 4), expected, atol=1e-5, rtol=1e-5)
-    narrow = attend_short_rows(q.bfloat16(), k.bfloat16(), v.bfloat16(), multiplier=1 / 4)
+    torch.testing.assert_close(attend_written_out(q, k, v, multiplier=1 / 4), expected, atol=1e-5, rtol=1e-5)
+    narrow = attend_written_out(q.bfloat16(), k.bfloat16(), v.bfloat16(), multiplier=1 / 4)
     torch.testing.assert_close(narrow.float(), expected, atol=0.05, rtol=0.05)
 
 

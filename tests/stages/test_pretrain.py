@@ -525,3 +525,10 @@ def write_nothing() -> Callable[[Path], None]:
             pass
 
     return write
+
+
+def test_the_z_loss_is_learned_and_shown(worker: Worker, whole: Worker) -> None:
+    worker.work(z_loss_weight=1.0)
+    shown = [event["z_loss"] for event in worker.events("metric") if "z_loss" in event]
+    assert len(shown) == NUM_STEPS and shown[-1] < 0.6 * shown[0]  # it began at ln(290)²
+    assert all("z_loss" not in event for event in whole.events("metric"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -9,14 +10,18 @@ import torch
 from torch.nn import functional as F
 
 from workbench.data.loader import NOT_LEARNED, Batch
+from workbench.model.initialise import initialise
 from workbench.model.transformer import Decoder
 from workbench.train import losses
 from workbench.train.losses import next_token_loss, summed_cross_entropy
 
+from .conftest import TINY
+
 
 @pytest.mark.parametrize("at_once", [16, 61 * 20, 1 << 20])  # many chunks, two, one
+@pytest.mark.parametrize(("z_loss_weight", "softcap"), [(0.0, None), (0.05, None), (0.0, 4.0), (0.05, 4.0)])
 def test_value_and_gradients_are_those_of_cross_entropy(
-    at_once: int, monkeypatch: pytest.MonkeyPatch
+    z_loss_weight: float, softcap: float | None, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(losses._LOGITS_AT_ONCE, "cpu", at_once)
     generator = torch.Generator().manual_seed(3)
@@ -24,15 +29,24 @@ def test_value_and_gradients_are_those_of_cross_entropy(
     head_VD = torch.randn(61, 24, generator=generator, requires_grad=True)
     targets_N = torch.randint(0, 61, (37,), generator=generator)
 
-    total = summed_cross_entropy(x_ND, head_VD, targets_N)
+    more = {"z_loss_weight": z_loss_weight, "softcap": softcap}
+    total, z_loss = summed_cross_entropy(x_ND, head_VD, targets_N, **more)
     gradients = torch.autograd.grad(2.5 * total, (x_ND, head_VD))
 
     x, head = x_ND.detach().double().requires_grad_(), head_VD.detach().double().requires_grad_()
-    reference = F.cross_entropy(F.linear(x, head), targets_N, reduction="sum")
+    logits = F.linear(x, head) if softcap is None else softcap * torch.tanh(F.linear(x, head) / softcap)
+    log_z_squared = logits.logsumexp(-1).square().sum()
+    reference = F.cross_entropy(logits, targets_N, reduction="sum") + z_loss_weight * log_z_squared
     wanted = torch.autograd.grad(2.5 * reference, (x, head))
     torch.testing.assert_close(total.double(), reference, rtol=1e-6, atol=0)
     for gradient, want in zip(gradients, wanted, strict=True):
-        torch.testing.assert_close(gradient.double(), want, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(gradient.double(), want, rtol=1e-5, atol=2e-5)
+    with torch.no_grad():
+        again = summed_cross_entropy(x_ND, head_VD, targets_N, **more)
+    torch.testing.assert_close(again.total, total.detach(), rtol=1e-6, atol=0)
+    if z_loss_weight:
+        torch.testing.assert_close(z_loss.double(), log_z_squared.detach(), rtol=1e-5, atol=0)
+        torch.testing.assert_close(again.z_loss, z_loss.detach(), rtol=1e-5, atol=0)
 
 
 def test_without_gradients_the_value_is_the_same(make_model: Callable, make_batch: Callable) -> None:
@@ -73,3 +87,15 @@ def test_bfloat16_products_stay_near_float32(make_model: Callable, make_batch: C
         loss = next_token_loss(model, batch)
     assert loss.total.dtype == torch.float32
     assert float(loss.total.detach()) == pytest.approx(exact, rel=1e-2)
+
+
+def test_the_loss_of_a_capped_model_is_that_of_its_logits(make_batch: Callable) -> None:
+    config = dataclasses.replace(TINY, final_logit_softcapping=1.0, initializer_range=0.5)
+    model, batch = initialise(Decoder(config), seed=0), make_batch(0)
+    loss = next_token_loss(model, batch, z_loss_weight=0.1)
+    logits = model(batch.inputs_BT)[batch.targets_BT != NOT_LEARNED]
+    wanted = F.cross_entropy(logits, batch.targets_BT[batch.targets_BT != NOT_LEARNED], reduction="sum")
+    log_z_squared = logits.logsumexp(-1).square().sum()
+    torch.testing.assert_close(loss.extras["z_loss"], log_z_squared.detach(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(loss.total, wanted + 0.1 * log_z_squared, rtol=1e-5, atol=0)
+    assert next_token_loss(model, batch).extras == {}

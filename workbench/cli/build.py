@@ -176,7 +176,8 @@ def _known_as(budget: Budget) -> str:
     if budget.architecture == "workbench" and budget.exported_as:
         return f"; exported as {budget.exported_as}, its multipliers folded into the weights"
     if budget.architecture == "workbench":
-        return "; of no architecture that other programs know: it cannot be exported"
+        why = f" ({', '.join(budget.own_parts)})" if budget.own_parts else ""
+        return f"; of no architecture that other programs know{why}: it cannot be exported"
     return f"; saved as {budget.architecture}" if budget.architecture else ""
 
 

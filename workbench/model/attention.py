@@ -32,6 +32,7 @@ class Attention(nn.Module):
         H, G = config.num_attention_heads, config.num_key_value_heads
         self.head_dim = E
         self.multiplier = E**-0.5 if config.attention_multiplier is None else config.attention_multiplier
+        self.softcap = config.attn_logit_softcapping
         self.q_proj, self.k_proj, self.v_proj = (
             nn.Linear(D, heads * E, bias=config.bias or config.qkv_bias) for heads in (H, G, G)
         )
@@ -52,20 +53,25 @@ class Attention(nn.Module):
             q_BTHE, k_BTGE = rotation.turn(q_BTHE), rotation.turn(k_BTGE)
 
         seen = memory.with_new(k_BTGE, v_BTGE)
-        y_BTD: Tensor = self.o_proj(attend(q_BTHE, seen, multiplier=self.multiplier).flatten(-2))
+        y_BTHE = attend(q_BTHE, seen, multiplier=self.multiplier, softcap=self.softcap)
+        y_BTD: Tensor = self.o_proj(y_BTHE.flatten(-2))
         return y_BTD
 
 
-def attend(q_BTHE: Tensor, seen: Seen, *, multiplier: float) -> Tensor:
+def attend(q_BTHE: Tensor, seen: Seen, *, multiplier: float, softcap: float | None = None) -> Tensor:
     """y_BTHE = softmax(multiplier · q · kᵀ) · v: every query's mix of the values whose keys fit it best.
 
     The multiplier is 1 / sqrt(E) as a rule. Without it the sum of E products grows with E, and the softmax would
     pick one key and stop learning (Vaswani et al. 2017).
+    softcap: bends the products; no fused kernel of torch does that, so the scores are then written out.
     """
     q_BHTE, k_BGSE, v_BGSE = (x.transpose(1, 2) for x in (q_BTHE, seen.k_BSGE, seen.v_BSGE))
     from_empty = seen.mask_B1TS is None or q_BHTE.shape[2] == k_BGSE.shape[2]
-    if from_empty and q_BHTE.is_cpu and q_BHTE.dtype == torch.bfloat16 and q_BHTE.shape[2] <= 512:
-        y_BHTE = attend_short_rows(q_BHTE, k_BGSE, v_BGSE, seen.mask_B1TS, multiplier=multiplier)
+    short = from_empty and q_BHTE.is_cpu and q_BHTE.dtype == torch.bfloat16 and q_BHTE.shape[2] <= 512
+    if short or softcap is not None:
+        y_BHTE = attend_written_out(
+            q_BHTE, k_BGSE, v_BGSE, seen.mask_B1TS, multiplier=multiplier, softcap=softcap
+        )
         return y_BHTE.transpose(1, 2)
     y_BHTE = F.scaled_dot_product_attention(
         q_BHTE,
@@ -79,28 +85,37 @@ def attend(q_BTHE: Tensor, seen: Seen, *, multiplier: float) -> Tensor:
     return y_BHTE.transpose(1, 2)
 
 
-def attend_short_rows(
+def attend_written_out(
     q_BHTE: Tensor,
-    k_BGTE: Tensor,
-    v_BGTE: Tensor,
-    mask_B1TT: Tensor | None = None,
+    k_BGSE: Tensor,
+    v_BGSE: Tensor,
+    mask_B1TS: Tensor | None = None,
     *,
     multiplier: float,
+    softcap: float | None = None,
 ) -> Tensor:
-    """The same, causal unless a mask says more, with the T x T scores written out.
+    """The same, causal unless a mask says more, with the T x S scores written out.
 
     torch's CPU kernel spares that memory but multiplies small tiles: in bfloat16 on rows of 256 it takes more
     than twice as long as this, forward and backward. Long rows are its home.
     """
     T = q_BHTE.shape[2]
-    queries_per_key = q_BHTE.shape[1] // k_BGTE.shape[1]
-    k_BHTE, v_BHTE = (x.to(q_BHTE.dtype).repeat_interleave(queries_per_key, dim=1) for x in (k_BGTE, v_BGTE))
+    queries_per_key = q_BHTE.shape[1] // k_BGSE.shape[1]
+    k_BHSE, v_BHSE = (x.to(q_BHTE.dtype).repeat_interleave(queries_per_key, dim=1) for x in (k_BGSE, v_BGSE))
     hidden = torch.full((T, T), -torch.inf, dtype=q_BHTE.dtype, device=q_BHTE.device).triu(diagonal=1)
-    if mask_B1TT is not None:
-        hidden = torch.zeros_like(mask_B1TT, dtype=q_BHTE.dtype).masked_fill_(~mask_B1TT, -torch.inf)
+    if mask_B1TS is not None:
+        hidden = torch.zeros_like(mask_B1TS, dtype=q_BHTE.dtype).masked_fill_(~mask_B1TS, -torch.inf)
     # Autocast would widen the scores to float32 before the softmax and narrow what comes out. The kernel sums in
     # float32 whatever it is given, so the result is the same to the bit, without four passes over T x T.
     with torch.autocast(q_BHTE.device.type, enabled=False):
-        scores_BHTT = (q_BHTE * multiplier) @ k_BHTE.mT + hidden
-        y_BHTE: Tensor = scores_BHTT.softmax(-1) @ v_BHTE
+        scores_BHTS = soft_capped((q_BHTE * multiplier) @ k_BHSE.mT, softcap) + hidden
+        y_BHTE: Tensor = scores_BHTS.softmax(-1) @ v_BHSE
     return y_BHTE
+
+
+def soft_capped(x: Tensor, cap: float | None) -> Tensor:
+    """cap · tanh(x / cap): x where it is small beside the cap, never beyond it; x itself without one.
+
+    Logits cannot run away from each other however the weights grow, and still have a slope everywhere (Gemma 2, 2024).
+    """
+    return x if cap is None else cap * torch.tanh(x / cap)

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from workbench.model.attention import Attention
+from workbench.model.attention import Attention, soft_capped
 from workbench.model.memory import KVCache, Memory, positions_in_documents, visible
 from workbench.model.norms import norm
 from workbench.model.rotation import Rotation
@@ -95,7 +95,10 @@ class Decoder(nn.Module):
 
     def head(self, x_BTD: Tensor) -> Tensor:
         """logits_BTV of hidden states (any leading dimensions)."""
-        return F.linear(x_BTD, self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight)
+        logits_BTV = F.linear(
+            x_BTD, self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+        )
+        return soft_capped(logits_BTV, self.config.final_logit_softcapping)
 
 
 class DecoderLayer(nn.Module):

@@ -5,6 +5,7 @@ Read it top to bottom: what there is to learn from, where the training stands, t
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -81,7 +82,8 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     def flops_per_token(step: int) -> float:
         return config.flops_per_token(sizes.at(step).context_length)
 
-    for report in course.steps(batches_from, next_token_loss, flops_per_token=flops_per_token):
+    loss_fn = functools.partial(next_token_loss, z_loss_weight=settings.z_loss_weight)
+    for report in course.steps(batches_from, loss_fn, flops_per_token=flops_per_token):
         if heldout and course.is_due(settings.eval_every_steps):
             measured = bits_per_byte(
                 course.model, tokenizer, heldout, context_length=settings.context_length, dtype=machine.dtype

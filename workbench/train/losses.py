@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from workbench.data.loader import NOT_LEARNED, Batch
+from workbench.model.attention import soft_capped
 from workbench.model.transformer import Decoder
 
 # Logits alive at once. 2^20 in float32 are 4 MB: they stay in a core's cache between the passes over them,
@@ -39,10 +40,13 @@ class LossSum:
     extras: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
 
 
-def next_token_loss(model: Decoder, batch: Batch) -> LossSum:
+def next_token_loss(model: Decoder, batch: Batch, *, z_loss_weight: float = 0.0) -> LossSum:
     """Cross-entropy of the next token, in nats, summed over the learned tokens of `batch`.
 
     Only learned positions reach the head, the largest matrix of a small model.
+    z_loss_weight: of (ln Z)², where Z is the sum that the softmax divides by. Cross-entropy does not care for it, so it
+    drifts until bfloat16 can no longer tell logits apart; this keeps it near 1 (PaLM, Chowdhery et al. 2022, 1e-4).
+    With a weight `extras` has its mean, as `z_loss`, and the total includes it.
     """
     device = model.embed_tokens.weight.device
     documents_BT = None if batch.documents_BT is None else batch.documents_BT.to(device, non_blocking=True)
@@ -51,60 +55,108 @@ def next_token_loss(model: Decoder, batch: Batch) -> LossSum:
     learned_BT = targets_BT != NOT_LEARNED
     head_VD = (model.embed_tokens if model.lm_head is None else model.lm_head).weight
     targets_N = targets_BT[learned_BT]
-    return LossSum(total=summed_cross_entropy(x_BTD[learned_BT], head_VD, targets_N), count=len(targets_N))
+    total, z_loss = summed_cross_entropy(
+        x_BTD[learned_BT],
+        head_VD,
+        targets_N,
+        z_loss_weight=z_loss_weight,
+        softcap=model.config.final_logit_softcapping,
+    )
+    extras = {"z_loss": z_loss.detach()} if z_loss_weight else {}
+    return LossSum(total=total, count=len(targets_N), extras=extras)
 
 
-def summed_cross_entropy(x_ND: Tensor, head_VD: Tensor, targets_N: Tensor) -> Tensor:
+class SummedLoss(NamedTuple):
+    """A loss over N tokens: `total` has a graph and includes z_loss_weight · z_loss; z_loss is the sum of (ln Z)²."""
+
+    total: Tensor
+    z_loss: Tensor
+
+
+def summed_cross_entropy(
+    x_ND: Tensor,
+    head_VD: Tensor,
+    targets_N: Tensor,
+    *,
+    z_loss_weight: float = 0.0,
+    softcap: float | None = None,
+) -> SummedLoss:
     """Sum over N of -log softmax(x_ND head_VD^T)[target], in float32, without ever holding logits_NV.
 
     The same value and gradients as `F.cross_entropy(F.linear(x, head), targets, reduction="sum")`; products
     are in the autocast type if there is one. For logits that are wanted themselves, use `model.head`.
+    softcap: bends the logits, see `workbench.model.attention.soft_capped`.
     """
     device = x_ND.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x_ND.dtype
     if torch.is_grad_enabled():
-        total: Tensor = _SummedCrossEntropy.apply(x_ND, head_VD, targets_N, dtype)  # type: ignore[no-untyped-call]
-        return total
+        return SummedLoss(
+            *_SummedCrossEntropy.apply(x_ND, head_VD, targets_N, dtype, z_loss_weight, softcap)  # type: ignore[no-untyped-call]
+        )
+    total, z_loss = x_ND.new_zeros(()), x_ND.new_zeros(())
     with torch.autocast(device, enabled=False):
         logits = (F.linear(x_CD.to(dtype), head_VD.to(dtype)) for x_CD in _chunks(x_ND, len(head_VD)))
-        losses = [
-            F.cross_entropy(logits_CV.float(), targets_C, reduction="sum")
-            for logits_CV, targets_C in zip(logits, _chunks(targets_N, len(head_VD)), strict=True)
-        ]
-        return torch.stack(losses).sum() if losses else x_ND.new_zeros(())
+        losses = []
+        for logits_CV, targets_C in zip(logits, _chunks(targets_N, len(head_VD)), strict=True):
+            capped_CV = soft_capped(logits_CV.float(), softcap)
+            losses.append(F.cross_entropy(capped_CV, targets_C, reduction="sum"))
+            if z_loss_weight:
+                z_loss = z_loss + capped_CV.logsumexp(-1).square().sum()
+        total = torch.stack(losses).sum() if losses else total
+    return SummedLoss(total + z_loss_weight * z_loss if z_loss_weight else total, z_loss)
 
 
 class _SummedCrossEntropy(torch.autograd.Function):
     """The gradient of a sum is the sum of gradients, so each chunk's is taken while its logits are at hand.
 
-    d loss / d logits = softmax - onehot(target). Nothing of size N x V is kept or computed twice (the idea of
-    Liger Kernel, Hsu et al. 2024).
+    d loss / d logits = softmax - onehot(target), to which weight · (ln Z)² adds 2 · weight · ln Z · softmax; a cap
+    multiplies by its slope, 1 - tanh². Nothing of size N x V is kept or computed twice (the idea of Liger Kernel, Hsu
+    et al. 2024).
     """
 
     @staticmethod
-    def forward(ctx: Any, x_ND: Tensor, head_VD: Tensor, targets_N: Tensor, dtype: torch.dtype) -> Tensor:
+    def forward(
+        ctx: Any,
+        x_ND: Tensor,
+        head_VD: Tensor,
+        targets_N: Tensor,
+        dtype: torch.dtype,
+        z_loss_weight: float,
+        softcap: float | None,
+    ) -> tuple[Tensor, Tensor]:
         with torch.autocast(x_ND.device.type, enabled=False):
             head = head_VD.to(dtype)
             grad_x_ND, grad_head_VD = torch.empty_like(x_ND), torch.zeros_like(head_VD)
-            total = torch.zeros((), device=x_ND.device)
+            total, z_loss = (torch.zeros((), device=x_ND.device) for _ in range(2))
             pieces = (_chunks(tensor, len(head)) for tensor in (x_ND, targets_N, grad_x_ND))
             for x_CD, targets_C, grad_x_CD in zip(*pieces, strict=True):
                 x_CD, rows_C = x_CD.to(dtype), torch.arange(len(x_CD), device=x_CD.device)
-                log_p_CV = torch.log_softmax(x_CD @ head.T, dim=-1, dtype=torch.float32)
-                total -= log_p_CV[rows_C, targets_C].sum()
+                logits_CV = x_CD @ head.T
+                if softcap is not None:
+                    logits_CV = soft_capped(logits_CV.float(), softcap)
+                log_p_CV = torch.log_softmax(logits_CV, dim=-1, dtype=torch.float32)
+                chosen_C = log_p_CV[rows_C, targets_C]
+                total -= chosen_C.sum()
                 grad_CV = log_p_CV.exp_()
+                if z_loss_weight:
+                    log_z_C = logits_CV[rows_C, targets_C].float() - chosen_C
+                    z_loss += log_z_C.square().sum()
+                    grad_CV *= 1 + 2 * z_loss_weight * log_z_C[:, None]
                 grad_CV[rows_C, targets_C] -= 1
+                if softcap is not None:
+                    grad_CV *= 1 - (logits_CV / softcap).square()
                 grad_CV = grad_CV.to(dtype)
                 grad_x_CD.copy_(grad_CV @ head)
                 grad_head_VD += grad_CV.T @ x_CD
         ctx.save_for_backward(grad_x_ND, grad_head_VD)
-        return total
+        ctx.mark_non_differentiable(z_loss)
+        return (total + z_loss_weight * z_loss if z_loss_weight else total), z_loss
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        (grad_total,) = grad_outputs
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        grad_total, _ = grad_outputs
         grad_x_ND, grad_head_VD = ctx.saved_tensors
-        return grad_x_ND * grad_total, grad_head_VD * grad_total, None, None
+        return grad_x_ND * grad_total, grad_head_VD * grad_total, None, None, None, None
 
 
 def _chunks(tensor: Tensor, vocab_size: int) -> tuple[Tensor, ...]:

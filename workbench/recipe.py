@@ -184,6 +184,10 @@ class Pretrain(Reading, Training):
     """AdamW: decay of the gradient's running mean."""
     beta2: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, strict=True)] = 0.95
     """AdamW: decay of the squared gradient's running mean. 0.95 forgets a spike in 20 steps, 0.999 in 1,000."""
+    compile: Literal["never", "auto", "always"] = "never"
+    """Let torch compile the layers. `auto` times a few passes first, compiles where the steps left can earn that back,
+    keeps what is faster and remembers it for this machine: off for short runs on a CPU. Compiled layers round
+    differently, so a resumed run keeps the choice. Rows that grow (`context_ramp`) are compiled for every length."""
     warmup_steps: NaturalInt = 20
     weight_decay: NaturalFloat = 0.0
     z_loss_weight: NaturalFloat = 0.0

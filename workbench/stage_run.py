@@ -124,6 +124,11 @@ class StageRun:
         self._progress_at = -PROGRESS_SECONDS
         self.cost: dict[str, float] = {}
 
+    @property
+    def compile_times_path(self) -> Path:
+        """Where the home keeps what compiling was measured to give on this machine."""
+        return self._run.home / "compile_times.json"
+
     def emit(self, kind: str, **fields: Any) -> None:
         """Append one fact to the run's events; waits while the disk is full."""
         if self._waits_for_room:  # said while waiting: lost when even the reserve is used up

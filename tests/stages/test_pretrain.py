@@ -26,6 +26,7 @@ from workbench.runs import Run
 from workbench.stage_run import StageInputs, StageRun
 from workbench.stages import pretrain, training
 from workbench.tokenizer import Tokenizer, train_tokenizer
+from workbench.train import working_model
 from workbench.train.checkpoint_folder import finished_checkpoint, steps_in
 from workbench.train.losses import next_token_loss
 
@@ -347,6 +348,31 @@ def test_ramps_keep_the_tokens_and_the_rate_goes_by_them(tmp_path: Path, artifac
     assert len(rates) == summary["steps"]
     for step, full_batches in ((0, 0), (8, 2), (24, 6), (30, 9), (36, 12), (47, 23)):
         assert rates[step] == pytest.approx(rates[0] * (1 - full_batches / 24))
+
+
+def test_a_short_run_is_not_compiled_and_says_why(worker: Worker, whole: Worker) -> None:
+    with pytest.raises(Killed):
+        worker.work(kill_at=13, compile="auto")
+    worker.work(compile="auto")
+    assert worker.digests() == whole.digests()
+    assert worker.texts("note").count("layers are not compiled") == 1  # and not decided anew on resuming
+    assert "exact" in worker.texts("note") and "not exact" not in worker.texts("warning")
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # dynamo's
+def test_compiled_layers_resume_to_the_same_bits(
+    tmp_path: Path, artifacts: dict[str, Path], whole: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(working_model, "BACKEND", "aot_eager")
+    workers = {name: Worker(tmp_path / name, artifacts) for name in ("whole", "killed")}
+    with pytest.raises(Killed):
+        workers["killed"].work(kill_at=13, compile="always")
+    for worker in workers.values():
+        worker.work(compile="always")
+        assert worker.losses() == pytest.approx(whole.losses(), abs=1e-3)
+    assert workers["whole"].digests() == workers["killed"].digests()
+    (note,) = [text for text in workers["killed"].texts("note").splitlines() if "resuming" in text]
+    assert note.endswith("exact") and "not" not in note
 
 
 def test_checkpointed_layers_give_the_same_bits(worker: Worker, whole: Worker) -> None:

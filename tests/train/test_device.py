@@ -76,10 +76,20 @@ def test_float32_needs_no_autocast() -> None:
 def test_environments_differ_by_name_and_value() -> None:
     machine = prepare_machine("float32")
     old = environment(
-        machine, version="1", optimizer="adamw-fused", working_model="plain", micro_batch_tokens=64
+        machine,
+        version="1",
+        optimizer="adamw-fused",
+        working_model="plain",
+        compiled=False,
+        micro_batch_tokens=64,
     )
     new = environment(
-        machine, version="1", optimizer="adamw-fused", working_model="plain", micro_batch_tokens=32
+        machine,
+        version="1",
+        optimizer="adamw-fused",
+        working_model="plain",
+        compiled=False,
+        micro_batch_tokens=32,
     )
     assert compare(old, old) == []
     assert compare(old, new) == ["micro_batch_tokens 64 -> 32"]

@@ -10,6 +10,8 @@ What is learned is the stage's loss function. Not a stage: there is no [training
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +33,7 @@ from workbench.stages.starting_point import Beginning
 from workbench.tokenizer import Tokenizer
 from workbench.train.checkpoint import SaveClock, Saved, TrainingState, restore, save_checkpoint
 from workbench.train.checkpoint_folder import Found, damage, latest_good, steps_in, write_summary
+from workbench.train.compile_choice import CompileMemory, choose_compiling, require_compiler
 from workbench.train.device import Machine, compare, environment, matmul_peak
 from workbench.train.loop import StepReport, train
 from workbench.train.losses import LossSum
@@ -89,6 +92,7 @@ def open_course(
         version=VERSION,
         optimizer=optimizer.implementation,
         working_model=working.implementation,
+        compiled=wants_compiled(settings, machine),
         micro_batch_tokens=micro_batch_tokens,
     )
     if found is not None:
@@ -148,6 +152,7 @@ class Course:
         self._settings = settings
         self._machine = machine
         self._working = working
+        self._autocast = machine.autocast if settings.weights_dtype == "float32" else None
         self._optimizer = optimizer
         # So many steps a longer training would take the same way: it may go on from there.
         self._shared_steps = (
@@ -185,6 +190,7 @@ class Course:
             flops_per_token=flops_per_token,
             peak=matmul_peak(self._machine),
         )
+        self._settle_compiling(batches_from, loss_fn)
         while True:
             first_batch = self.state.batch
             try:
@@ -250,10 +256,37 @@ class Course:
             num_steps=self.num_steps,
             start_step=self.state.step,
             max_grad_norm=settings.max_grad_norm,
-            autocast=self._machine.autocast if settings.weights_dtype == "float32" else None,
+            autocast=self._autocast,
             guard=self.state.guard,
             working=self._working,
         )
+
+    def _settle_compiling(
+        self,
+        batches_from: Callable[[int], Iterable[Sequence[MicroBatch]]],
+        loss_fn: Callable[[Decoder, MicroBatch], LossSum],
+    ) -> None:
+        """Compile the layers if so it was decided; if that is still open, decide it by the next batch."""
+        environment = self.state.environment
+        if environment["compiled"] is None:
+            batch = next(iter(batches_from(self.state.batch)))
+            choice = choose_compiling(
+                self._working,
+                batch[0],
+                loss_fn=loss_fn,
+                autocast=self._autocast,
+                passes_left=(self.num_steps - self.state.step) * len(batch),
+                memory=CompileMemory(self._run.compile_times_path, self._kind_of_pass()),
+            )
+            environment["compiled"] = choice.compiled
+            self._run.note(choice.reason)
+        elif environment["compiled"]:
+            self._working.compile_layers()
+
+    def _kind_of_pass(self) -> str:
+        """What the time of a pass depends on, in one line."""
+        machine = {**self.state.environment, "compiled": None, "optimizer": None}
+        return json.dumps([dataclasses.asdict(self.model.config), machine], sort_keys=True)
 
     def _save_and_obey(self) -> None:
         """Write a checkpoint when it is time; then answer a request: wait on `pause`, raise Stopped on `stop`."""
@@ -345,6 +378,14 @@ def make_working_model(model: Decoder, settings: Training, machine: Machine) -> 
     )
 
 
+def wants_compiled(settings: Training, machine: Machine) -> bool | None:
+    """Whether the layers are to be compiled; None when that is to be measured. Raises BadInput where torch cannot."""
+    wish = settings.compile if isinstance(settings, Pretrain) else "never"
+    if wish == "always":
+        require_compiler(machine.device)
+    return {"never": False, "auto": None, "always": True}[wish]
+
+
 def _resume(run: StageRun, found: Found, optimizer: Optimizers, here: dict[str, Any]) -> TrainingState:
     """Where the checkpoint left off, with optimizer and random numbers put back."""
     for line in found.set_aside:
@@ -376,6 +417,8 @@ def _begin_with(
 
 def _say_how_exact(run: StageRun, what: str, state: TrainingState, here: dict[str, Any]) -> None:
     """Say whether it goes on to the bit as there, or what is different here; from now on `here` is what counts."""
+    if here["compiled"] is None:  # it was decided there
+        here["compiled"] = bool(state.environment.get("compiled"))
     obstacles = compare(state.environment, here)
     if not here["deterministic"]:
         obstacles.append("kernels of this device add in no fixed order")

@@ -91,11 +91,18 @@ def is_fast_at_bfloat16(device: torch.device) -> bool:
 
 
 def environment(
-    machine: Machine, *, version: str, optimizer: str, working_model: str, micro_batch_tokens: int
+    machine: Machine,
+    *,
+    version: str,
+    optimizer: str,
+    working_model: str,
+    compiled: bool | None,
+    micro_batch_tokens: int,
 ) -> dict[str, Any]:
     """What the last bits of a training result depend on besides recipe and data, as plain values.
 
     version: ours. optimizer: what computes its step. working_model: what computes the gradient.
+    compiled: whether its layers are; None when that is still to be decided.
     """
     on_gpu = machine.device.type == "cuda"
     return {
@@ -108,6 +115,7 @@ def environment(
         "dtype": str(machine.dtype).removeprefix("torch."),
         "optimizer": optimizer,
         "working_model": working_model,
+        "compiled": compiled,
         "micro_batch_tokens": micro_batch_tokens,
         # eager CPU kernels always add in one order; CUDA ones only when told to
         "deterministic": not on_gpu or torch.are_deterministic_algorithms_enabled(),

@@ -5,6 +5,7 @@
 
     bfloat16 weights            copies of all but the tables, and the stream between the layers is bfloat16 too
     float8 products             the same weights, rounded to 8 bits for every product (float8.py)
+    compiled layers             the same operations, fused by torch into fewer passes over memory
     checkpointed layers         a layer keeps its input alone and computes the rest again in the backward pass
 
 Whoever keeps the kept model keeps everything: the working one follows from it. Knows no optimizer, no loss, no step.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -24,6 +26,10 @@ from workbench.train.float8 import use_float8
 from workbench.train.parameter_groups import kind_of
 
 Model = TypeVar("Model", bound=nn.Module)
+
+BACKEND = "inductor"
+MOST_SHAPES = 64
+"""Shapes that are compiled; torch would stop at 8."""
 
 
 class WorkingModel(Generic[Model]):
@@ -47,7 +53,7 @@ class WorkingModel(Generic[Model]):
         checkpoint_layers: bool = False,
     ) -> None:
         self.implementation = "plain"
-        self.model = kept
+        self.model = self.kept = kept
         own: dict[int, nn.Parameter] = {}
         if weights_dtype != torch.float32:
             for name, parameter in kept.named_parameters():
@@ -68,9 +74,9 @@ class WorkingModel(Generic[Model]):
         if float8:
             use_float8(self.model.get_submodule("layers"))
             self._is_also("float8 products")
+        self._checkpoint_layers = checkpoint_layers
         if checkpoint_layers:
-            for layer in self._layers():
-                layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False)
+            self._wrap_layers()
             self._is_also("checkpointed layers")
 
     @torch.no_grad()
@@ -79,8 +85,29 @@ class WorkingModel(Generic[Model]):
         if self._own:
             torch._foreach_copy_(self._own, self._kept)
 
-    def _layers(self) -> list[nn.Module]:
-        return list(self.model.get_submodule("layers").children())
+    def compile_layers(self) -> None:
+        """Let torch compile the layers, each by itself: all are one program, compiled at the first forward pass.
+
+        The whole model as one program would take as many times longer to compile as it has layers. Every shape has a
+        program of its own, so that the bits of a step do not depend on the shapes before it.
+        """
+        if self.model is self.kept:
+            self.model = copy_with(self.kept, {})
+        torch._dynamo.config.recompile_limit = MOST_SHAPES
+        self._wrap_layers(BACKEND)
+
+    def leave_layers_uncompiled(self) -> None:
+        """Take back what `compile_layers` did."""
+        self._wrap_layers()
+
+    def _wrap_layers(self, backend: str | None = None) -> None:
+        for layer in self.model.get_submodule("layers").children():
+            forward: Callable[..., Any] = type(layer).forward.__get__(layer)
+            if backend is not None:
+                forward = torch.compile(forward, backend=backend, dynamic=False)
+            if self._checkpoint_layers:
+                forward = functools.partial(checkpoint, forward, use_reentrant=False)
+            layer.forward = forward
 
     def _is_also(self, trait: str) -> None:
         self.implementation = trait if self.implementation == "plain" else f"{self.implementation}, {trait}"

@@ -1,0 +1,160 @@
+"""Compiling is chosen by what it earns: by timings that are scripted here, and once with real layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from workbench.errors import BadInput
+from workbench.train import compile_choice, working_model
+from workbench.train.compile_choice import (
+    CompileChoice,
+    CompileMemory,
+    CompileTimes,
+    choose_compiling,
+    require_compiler,
+    weigh,
+)
+from workbench.train.losses import next_token_loss
+from workbench.train.working_model import WorkingModel
+
+# Dynamo looks at tensors in ways that torch warns of, and hides that from all but those for whom warnings are errors.
+pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+
+
+class Machine:
+    """Passes take what the script says: `eager` until compiled, then once `first`, then `compiled`."""
+
+    def __init__(self, *, eager: float, first: float = 0.0, compiled: float = 0.0) -> None:
+        self.eager, self.after = eager, iter([first, compiled, compiled, compiled])
+        self.is_compiled = False
+
+    def seconds_of_pass(self) -> float:
+        return next(self.after) if self.is_compiled else self.eager
+
+    def compile_layers(self) -> None:
+        self.is_compiled = True
+
+    def weigh(self, *, passes_left: int, remembered: CompileTimes | None = None) -> CompileChoice:
+        return weigh(
+            self.seconds_of_pass, self.compile_layers, passes_left=passes_left, remembered=remembered
+        )
+
+
+def test_a_short_run_compiles_nothing() -> None:
+    machine = Machine(eager=0.5)
+    choice = machine.weigh(passes_left=30)  # 15 s: at most 9 s could be gained
+    assert not choice.compiled and not machine.is_compiled and choice.times is None
+    assert "15s of computing left, too little" in choice.reason
+
+
+@pytest.mark.parametrize(("compiled", "chosen"), [(0.4, True), (0.6, False)])
+def test_a_long_run_measures_and_keeps_what_is_faster(compiled: float, chosen: bool) -> None:
+    choice = Machine(eager=0.5, first=20.0, compiled=compiled).weigh(passes_left=1000)
+    assert choice.compiled is chosen
+    assert choice.times == CompileTimes(eager=0.5, compiled=compiled, compiling=20.0 - compiled)
+    assert f"{1000 * compiled:.0f} ms a pass, eager 500 ms" in choice.reason
+
+
+@pytest.mark.parametrize(("passes", "chosen"), [(150, False), (300, True)])
+def test_what_is_remembered_decides_without_measuring(passes: int, chosen: bool) -> None:
+    """0.1 s a pass against 20 s: from 200 passes on it pays."""
+    machine = Machine(eager=0.5)
+    choice = machine.weigh(passes_left=passes, remembered=CompileTimes(0.5, 0.4, 20.0))
+    assert choice.compiled is machine.is_compiled is chosen
+    assert choice.times is None
+    assert ("saves 10.0s" if chosen else "lose 5.0s") in choice.reason
+
+
+def test_a_compiler_that_fails_is_told_in_one_line() -> None:
+    machine = Machine(eager=1.0)
+
+    def fail() -> None:
+        raise RuntimeError("CppCompileError: no headers\nand a page more")
+
+    choice = weigh(machine.seconds_of_pass, fail, passes_left=1000, remembered=None)
+    assert choice == CompileChoice(
+        False, "layers are not compiled: torch cannot (CppCompileError: no headers)", None
+    )
+
+
+def test_times_are_remembered_by_kind_of_pass(tmp_path: Path) -> None:
+    file = tmp_path / "compile_times.json"
+    assert CompileMemory(file, "a").times() is None
+    CompileMemory(file, "a").remember(CompileTimes(1.0, 0.5, 9.0))
+    CompileMemory(file, "b").remember(CompileTimes(2.0, 0.5, 9.0))
+    assert CompileMemory(file, "a").times() == CompileTimes(1.0, 0.5, 9.0)
+    assert CompileMemory(file, "b").times() == CompileTimes(2.0, 0.5, 9.0)
+    for damage in ("", "[1]", '{"a": 3}', '{"a": {"eager": 1}}'):
+        file.write_text(damage)
+        assert CompileMemory(file, "a").times() is None
+    CompileMemory(tmp_path / "no" / "such" / "folder", "a").remember(CompileTimes(1.0, 0.5, 9.0))
+
+
+def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compile_choice.shutil, "which", lambda name: None)
+    with pytest.raises(BadInput, match=r"C\+\+ compiler.*install g\+\+"):
+        require_compiler(torch.device("cpu"))
+    monkeypatch.setattr(compile_choice, "find_spec", lambda name: None)
+    with pytest.raises(BadInput, match="triton"):
+        require_compiler(torch.device("cuda"))
+
+
+@pytest.fixture
+def quick_compiler(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Traces and runs the layers as a program, without the C++ compiler."""
+    monkeypatch.setattr(working_model, "BACKEND", "aot_eager")
+    monkeypatch.setattr(compile_choice, "require_compiler", lambda device: None)
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+def test_measuring_leaves_everything_as_it_was(
+    quick_compiler: None,
+    make_model: Callable,
+    make_batch: Callable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compile_choice, "LEAST_COMPILE_SECONDS", 0.0)
+    kept = make_model()
+    before = {name: tensor.clone() for name, tensor in kept.state_dict().items()}
+    working, random_state = WorkingModel(kept), torch.get_rng_state()
+    memory = CompileMemory(tmp_path / "times.json", "key")
+    choice = choose_compiling(
+        working, make_batch(0), loss_fn=next_token_loss, autocast=None, passes_left=10**9, memory=memory
+    )
+    assert choice.times is not None and memory.times() == choice.times
+    assert choice.compiled == (choice.times.compiled < choice.times.eager)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in kept.state_dict().items())
+    assert all(parameter.grad is None for parameter in kept.parameters())
+    assert torch.equal(torch.get_rng_state(), random_state)
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_all_layers_are_one_program_with_the_same_gradient(
+    quick_compiler: None, make_model: Callable, make_batch: Callable, checkpointed: bool
+) -> None:
+    kept = make_model()
+    wanted = next_token_loss(kept, make_batch(0)).total
+    wanted.backward()
+    reference = {name: parameter.grad for name, parameter in kept.named_parameters()}
+    kept.zero_grad()
+    working = WorkingModel(kept, checkpoint_layers=checkpointed)
+    working.compile_layers()
+    programs = torch._dynamo.utils.counters["stats"]
+    programs.clear()
+    loss = next_token_loss(working.model, make_batch(0)).total
+    loss.backward()
+    assert programs["unique_graphs"] == 1
+    torch.testing.assert_close(loss, wanted, rtol=1e-5, atol=1e-5)
+    for name, parameter in kept.named_parameters():
+        torch.testing.assert_close(parameter.grad, reference[name], rtol=1e-4, atol=1e-6, msg=name)
+    kept.eval()
+    with torch.no_grad():
+        kept(make_batch(0).inputs_BT)  # what is kept is not compiled
+    assert programs["unique_graphs"] == 1

@@ -1,0 +1,179 @@
+"""Whether compiled layers earn back what compiling takes over the passes that are left: measured, then remembered.
+
+    eager pass timed ── can the passes left gain as much as any compiling takes? ── no ─ eager
+                                  │ yes
+             remembered from an earlier run of this shape on this machine ── yes ── decide by that
+                                  │ no
+                  compile, time the compiled pass, remember ── the faster one goes on
+
+A pass is forward and backward of one micro-batch; measuring leaves weights, gradients and random numbers as they were.
+Compiled layers round differently, so the choice is part of what exactness depends on. Knows no run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from workbench.errors import BadInput
+from workbench.files import human_duration, write_atomic
+from workbench.train.losses import LossSum
+from workbench.train.working_model import WorkingModel
+
+Model = TypeVar("Model", bound=nn.Module)
+MicroBatch = TypeVar("MicroBatch")
+
+MOST_GAIN = 0.6
+"""Share of an eager pass that compiling saves at the very best; 0.29 was seen on a CPU (recipes/LOG.md)."""
+LEAST_COMPILE_SECONDS = 10.0
+"""What no compiling stays below: a layer, forward and backward, took 11.5 CPU seconds besides the C++ compiler's."""
+PASSES_TIMED = 3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CompileTimes:
+    """Seconds of an eager and of a compiled pass, and of compiling itself."""
+
+    eager: float
+    compiled: float
+    compiling: float
+
+    def gain(self, passes: int) -> float:
+        """Seconds that compiling saves over so many passes; negative where it loses."""
+        return passes * (self.eager - self.compiled) - self.compiling
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CompileChoice:
+    """What was decided, and the sentence that says why. times: if they were measured just now."""
+
+    compiled: bool
+    reason: str
+    times: CompileTimes | None = None
+
+
+def choose_compiling(
+    working: WorkingModel[Model],
+    micro_batch: MicroBatch,
+    *,
+    loss_fn: Callable[[Model, MicroBatch], LossSum],
+    autocast: torch.dtype | None,
+    passes_left: int,
+    memory: CompileMemory,
+) -> CompileChoice:
+    """Leave `working` with its layers compiled if that pays, and say why or why not."""
+    device = next(working.kept.parameters()).device
+
+    def seconds_of_pass() -> float:
+        started = time.perf_counter()
+        with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+            part = loss_fn(working.model, micro_batch)
+        part.total.backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds = time.perf_counter() - started
+        for parameter in working.kept.parameters():
+            parameter.grad = None
+        return seconds
+
+    try:
+        require_compiler(device)
+    except BadInput as error:
+        return CompileChoice(False, f"layers are not compiled: {error.message}")
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        working.model.train()
+        choice = weigh(
+            seconds_of_pass, working.compile_layers, passes_left=passes_left, remembered=memory.times()
+        )
+    if not choice.compiled:
+        working.leave_layers_uncompiled()
+    if choice.times is not None:
+        memory.remember(choice.times)
+    return choice
+
+
+def weigh(
+    seconds_of_pass: Callable[[], float],
+    compile_layers: Callable[[], None],
+    *,
+    passes_left: int,
+    remembered: CompileTimes | None,
+) -> CompileChoice:
+    """The choice, by timing passes before and, where it can pay at all, after `compile_layers`."""
+    eager = min(seconds_of_pass() for _ in range(PASSES_TIMED))
+    left = f"{human_duration(passes_left * eager)} of computing left"
+    if passes_left * eager * MOST_GAIN < LEAST_COMPILE_SECONDS:
+        return CompileChoice(False, f"layers are not compiled: {left}, too little to earn it back")
+    if remembered is not None:
+        gain = remembered.gain(passes_left)
+        if gain <= 0:
+            return CompileChoice(
+                False, f"layers are not compiled: it would lose {human_duration(-gain)} of {left}"
+            )
+        compile_layers()
+        return CompileChoice(True, f"layers are compiled: that saves {human_duration(gain)} of {left}")
+    try:
+        compile_layers()
+        first = seconds_of_pass()
+        compiled = min(seconds_of_pass() for _ in range(PASSES_TIMED))
+    except Exception as error:  # whatever a compiler may raise: uncompiled, everything works
+        why = str(error).strip().partition("\n")[0] or type(error).__name__
+        return CompileChoice(False, f"layers are not compiled: torch cannot ({why[:160]})")
+    times = CompileTimes(eager, compiled, max(0.0, first - compiled))
+    took = human_duration(times.compiling)
+    figures = f"{1000 * compiled:.0f} ms a pass, eager {1000 * eager:.0f} ms; compiling took {took}"
+    if compiled < eager:  # what compiling took is spent either way
+        return CompileChoice(True, f"layers are compiled: {figures}", times)
+    return CompileChoice(False, f"layers are not compiled: {figures}", times)
+
+
+def require_compiler(device: torch.device) -> None:
+    """Raise BadInput when torch has nothing to compile with for `device`."""
+    if device.type == "cuda":
+        if find_spec("triton") is None:
+            raise BadInput(
+                "compiling for a GPU needs triton, which is not installed", fix="pip install triton"
+            )
+    elif not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++")):
+        raise BadInput("compiling needs a C++ compiler, and there is none", fix="install g++")
+
+
+class CompileMemory:
+    """The times measured on this machine, in one small file: one entry for every shape and kind of pass.
+
+    key: what the times depend on. A file that cannot be read or written is as good as none.
+    """
+
+    def __init__(self, file: Path, key: str) -> None:
+        self._file, self._key = file, key
+
+    def times(self) -> CompileTimes | None:
+        """What was measured before; None when nothing was."""
+        try:
+            return CompileTimes(**self._entries()[self._key])
+        except (KeyError, TypeError):
+            return None
+
+    def remember(self, times: CompileTimes) -> None:
+        """Keep what was measured now."""
+        entries = self._entries() | {self._key: dataclasses.asdict(times)}
+        with contextlib.suppress(OSError):
+            write_atomic(self._file, json.dumps(entries, indent=1) + "\n", durable=False)
+
+    def _entries(self) -> dict[str, Any]:
+        try:
+            entries = json.loads(self._file.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return entries if isinstance(entries, dict) else {}

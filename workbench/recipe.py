@@ -131,7 +131,7 @@ class Training(Table):
     """Arithmetic of the matrix products: `auto` takes bfloat16 where the device is fast at it. Weights, moments,
     norms and the loss are float32. `float8` rounds the factors of the layers' products to 8 bits and does the rest in
     bfloat16: for large models on GPUs that have it (Ada, Hopper and later), with torchao
-    (`pip install 'llm-workbench[lowbit]'`)."""
+    (`pip install 'torchao>=0.18,<0.19'`)."""
     float32_matmul_precision: Literal["highest", "high", "medium"] = "highest"
     """What torch may do inside of float32 products, as in `torch.set_float32_matmul_precision`: `high` lets a GPU
     round to TF32, `medium` also to bfloat16, and a CPU take oneDNN's kernels. For `dtype = "float32"` where that is
@@ -174,7 +174,7 @@ class Pretrain(Reading, Training):
     """`muon` orthogonalises the momentum of every matrix in the blocks (Jordan et al. 2024) and leaves embeddings
     and norms to AdamW; `adamw` does all with AdamW. Two that spare memory: `adafactor` (Shazeer & Stern 2018) keeps
     sums of rows and columns, under 0.1 bytes a parameter where AdamW keeps 8; `adamw8bit` (Dettmers et al. 2021) keeps
-    2, needs torchao (`pip install 'llm-workbench[lowbit]'`) and is slow on a CPU."""
+    2, needs torchao (`pip install 'torchao>=0.18,<0.19'`) and is slow on a CPU."""
     learning_rate: Rate = 6e-3
     matrix_learning_rate: Rate = 0.02
     """Peak learning rate of Muon, per matrix, with its update scaled by sqrt(max(1, rows / columns))."""

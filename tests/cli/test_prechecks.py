@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,9 @@ def test_a_wish_whose_package_is_missing(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(BadInput, match=r"torchao.*pip install") as caught:
         check(tmp_path, recipe, GOOD)
     assert caught.value.line == 9
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    (torchao,) = extras["project"]["optional-dependencies"]["lowbit"]
+    assert torchao in str(caught.value)
 
 
 def test_a_stage_alone_needs_what_comes_before_it(tmp_path: Path) -> None:

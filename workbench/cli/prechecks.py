@@ -18,7 +18,7 @@ from workbench.source_files import EXAMPLE_SUFFIXES, files_of, is_file_source
 # A second's reading. Larger files are checked when their stage starts.
 LARGEST_FILE_BYTES = 50_000_000
 NEEDS_TORCHAO = {"optimizer": "adamw8bit", "dtype": "float8"}
-HOW_TO_GET_TORCHAO = "pip install 'llm-workbench[lowbit]'"
+HOW_TO_GET_TORCHAO = "pip install 'torchao>=0.18,<0.19'"
 
 
 def precheck(plan: Plan, loaded: LoadedRecipe) -> None:

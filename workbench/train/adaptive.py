@@ -117,7 +117,7 @@ def adamw8bit(groups: Sequence[ParameterGroup], settings: OptimizerSettings) -> 
     except ImportError:
         raise BadInput(
             'optimizer = "adamw8bit" needs torchao, which is not installed',
-            fix="pip install 'llm-workbench[lowbit]', or choose another optimizer",
+            fix="pip install 'torchao>=0.18,<0.19', or choose another optimizer",
         ) from None
     optimizer = AdamW8bit(
         _as_torchs(groups),

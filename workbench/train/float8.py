@@ -35,7 +35,7 @@ def use_float8(layers: nn.Module, *, emulate: bool = False) -> None:
     except ImportError:
         raise BadInput(
             'dtype = "float8" needs torchao, which is not installed',
-            fix="pip install 'llm-workbench[lowbit]', or use dtype = \"auto\"",
+            fix="pip install 'torchao>=0.18,<0.19', or use dtype = \"auto\"",
         ) from None
     convert_to_float8_training(
         layers, module_filter_fn=_has_fitting_sides, config=Float8LinearConfig(emulate=emulate)

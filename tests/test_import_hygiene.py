@@ -18,6 +18,7 @@ PAPER = (
     "accelerators",
     "budget",
     "measured_cost",
+    "probe",
     "source_sizes",
     "training_cost",
     "artifacts",

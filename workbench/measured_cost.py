@@ -34,6 +34,7 @@ FREE_SETTINGS = frozenset(
         "warmup_steps", "final_learning_rate_ratio", "weight_decay", "embedding_weight_decay", "norm_weight_decay",
         "embedding_learning_rate_factor", "norm_learning_rate_factor", "momentum", "beta1", "beta2", "beta",
         "eval_every_steps", "sample_every_steps", "save_every_seconds", "keep_last",
+        "mixture", "curriculum", "milestones", "keep_every_steps",
     }
 )  # fmt: skip
 """On these neither the time nor the memory of a step depends, nor that of one measurement or save."""

@@ -114,6 +114,9 @@ def plan(
     assignments: Set = None,
     start: From = None,
     name: Name = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Take 20 real steps first, and tell time and memory from those.")
+    ] = False,
     home: Home = None,
     json: Json = False,
 ) -> None:
@@ -121,6 +124,9 @@ def plan(
 
     Its stages, what is there already and why, parameters, FLOPs, memory, disk and time; whether it fits; how often each
     source is read, and what packing wastes and cuts.
+
+    With --probe a child process takes 20 real steps of pretraining, on the packed tokens where they exist; what it
+    measures is remembered for this shape on this machine. A run does the same by itself, for the plans after it.
 
     Example: workbench plan quickstart --set pretrain.tokens=4M
     """
@@ -132,6 +138,12 @@ def plan(
     from workbench.reading_plan import planned_reading
 
     planned = make_plan(_load(recipe, assignments, start, home=home), home=home, name=name)
+    if probe:
+        from workbench.cli.costs import probe_line
+        from workbench.probe import probe_plan
+
+        say("probing: 20 steps of pretraining in a process of their own")
+        say(probe_line(probe_plan(planned)))
     budget, reading = estimate(planned), planned_reading(planned)
     if json:
         print_json(

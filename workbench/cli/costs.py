@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from workbench.budget import ESTIMATED, Budget
 from workbench.files import human_bytes, human_count, human_duration
@@ -24,6 +24,13 @@ def cost_lines(budget: Budget) -> Iterator[str]:
     yield f"time     ~{human_duration(budget.seconds)} on {budget.device}, {basis}"
     yield from (f"  {name:<10} {how}" for name, how in measured)
     yield f"energy   ~{_energy(budget.energy_kwh)} at {budget.power_watts:.0f} W ({budget.power_basis})"
+
+
+def probe_line(figures: Mapping[str, float]) -> str:
+    """What a probe measured: the median step and its spread, for nobody is alone on a machine."""
+    spread = f"{figures['step_seconds_min']:.3g} to {figures['step_seconds_max']:.3g}"
+    peak = human_bytes(figures.get("device_peak_bytes", figures["peak_bytes"]))
+    return f"probed: {figures['step_seconds']:.3g} s a step ({spread}), {peak} of memory"
 
 
 def _memory_table(budget: Budget) -> Iterator[str]:

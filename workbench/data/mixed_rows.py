@@ -20,7 +20,7 @@ from workbench.mixing import Phase, ends_of_phases, share_of_rows
 
 BLOCK = 256
 """Small enough that a short training keeps to the weights, large enough that the order is no pattern."""
-_PHASE_DRAW = 2  # a key of its own beside those of an epoch's documents (0) and rows (1)
+_BLOCK_DRAW = 2  # a key of its own beside those of an epoch's documents (0) and rows (1)
 
 
 class MixedRows:
@@ -63,38 +63,42 @@ class _Mixing:
 
     def place_of(self, row: int) -> tuple[int, int]:
         """The source of the phase's row `row`, and the number of that row within the source."""
-        block, within = self._find(row)
-        source = int(block.sources[within])
-        return source, self._read[source] + self._before(block.number)[source] + int(block.ranks[within])
+        block = self._block_with(row)
+        source = int(block.sources[row - block.start])
+        return source, self._read[source] + block.before[source] + int(block.ranks[row - block.start])
 
     def read_before(self, row: int) -> list[int]:
         """How many rows of each source come before the phase's row `row`, those of earlier phases included."""
-        block, within = self._find(row)
-        inside = np.bincount(block.sources[:within], minlength=len(self._read)).tolist()
-        return [sum(each) for each in zip(self._read, self._before(block.number), inside, strict=True)]
+        block = self._block_with(row)
+        inside = np.bincount(block.sources[: row - block.start], minlength=len(self._read)).tolist()
+        return [sum(each) for each in zip(self._read, block.before, inside, strict=True)]
 
     def _before(self, block: int) -> list[int]:
         return [int(block * share) for share in self._per_block]
 
-    def _find(self, row: int) -> tuple[_Block, int]:
-        """The block that row is in, and its place there."""
-        number = row // BLOCK  # at least: a block has less than BLOCK rows while fractions of a row add up
-        while sum(self._before(number + 1)) <= row:
-            number += 1
-        before, after = self._before(number), self._before(number + 1)
-        if self._block is None or self._block.number != number:
-            counts = [each - earlier for earlier, each in zip(before, after, strict=True)]
-            self._block = _Block(number, counts, key=(*self._key, number))
-        return self._block, row - sum(before)
+    def _block_with(self, row: int) -> _Block:
+        if self._block is None or not self._block.start <= row < self._block.end:
+            number = (
+                row // BLOCK
+            )  # at least: a block has less than BLOCK rows while fractions of a row add up
+            while sum(self._before(number + 1)) <= row:
+                number += 1
+            before, behind = self._before(number), self._before(number + 1)
+            self._block = _Block(before, behind, key=(*self._key, _BLOCK_DRAW, number))
+        return self._block
 
 
 class _Block:
-    """Which source each row of a block is from, and its rank among the rows of that source in the block."""
+    """Which source each row of a block is from, and its rank among the rows of that source in the block.
 
-    def __init__(self, number: int, counts: Sequence[int], *, key: tuple[int, ...]) -> None:
-        self.number = number
-        seed, phase, block = key
-        order = shuffled(sum(counts), key=(seed, phase, _PHASE_DRAW, block))
+    before, behind: how many rows of each source come before the block and before the next one.
+    """
+
+    def __init__(self, before: Sequence[int], behind: Sequence[int], *, key: tuple[int, ...]) -> None:
+        self.before = before
+        self.start, self.end = sum(before), sum(behind)
+        order = shuffled(self.end - self.start, key=key)
+        counts = np.subtract(behind, before)
         self.sources: npt.NDArray[np.int64] = np.repeat(np.arange(len(counts)), counts)[order]
         self.ranks = np.empty_like(self.sources)
         for source, count in enumerate(counts):

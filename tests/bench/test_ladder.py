@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -28,3 +29,17 @@ def test_every_rung_changes_one_part_and_the_last_is_ours(workload: Workload, dt
 
 def test_what_needs_bfloat16_is_left_out_without_it(workload: Workload) -> None:
     assert not any("bfloat16" in step.name for step in ladder(workload))
+
+
+def test_compiled_layers_are_a_rung_where_there_is_a_compiler(
+    workload: Workload, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = dataclasses.replace(workload, compiled=True)
+    compiler = tmp_path / "g++"
+    compiler.touch(mode=0o755)
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert any(step.rung.compiled for step in ladder(asked))
+    assert not any(step.rung.compiled for step in ladder(workload))
+    compiler.unlink()
+    assert not any(step.rung.compiled for step in ladder(asked))

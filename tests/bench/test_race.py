@@ -99,6 +99,7 @@ def test_text_becomes_tokens_once(tmp_path: Path) -> None:
     assert made.facts["train_tokens"] == train.num_tokens > heldout.num_tokens > 8
     sizes = np.load(made.heldout / "token-bytes.npy", allow_pickle=False)
     assert sizes[heldout.read(0, heldout.num_tokens)].sum() == made.facts["heldout_bytes"]
+    assert all(0 < figure < 8 for figure in made.facts["baselines"].values())
     assert prepare() == made and len(said) == 1
     with pytest.raises(BadInput, match="tokens of other text"):
         prepare(vocab_size=500)

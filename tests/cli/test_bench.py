@@ -21,7 +21,7 @@ SHAPE = {
     "threads": 1,
     "dtype": "float32",
 }
-TINY = [word for name, value in SHAPE.items() for word in (f"--{name}", str(value))]
+TINY = ["--no-compile", *(word for name, value in SHAPE.items() for word in (f"--{name}", str(value)))]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ rung and settings, or a peer with its place.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 from collections.abc import Callable, Mapping
@@ -104,22 +105,22 @@ def _race(
     warm_up.close()
     system.restart()
     peak = product_rate(clock, device, workload.torch_dtype, seconds=PEAK_SECONDS)
-    memory = peak_bytes(device)
+    memory = peak_bytes(device)  # of training alone: measuring writes out logits
     watch = Stopwatch(clock, device)
     curve: list[dict[str, float]] = []
     learned, due = 0, 0.0
-    for step, count in enumerate(system.steps(tokens, lambda: watch.seconds / allowed), 1):
-        learned += count
-        at = watch.seconds
-        if at >= due or at >= allowed:
-            with watch.held():
-                memory = max(memory, peak_bytes(device)) if not curve else memory
-                figure = heldout.bits_per_byte(system.logits, device=device, all_windows=False)
-                curve.append({"seconds": at, "tokens": learned, "steps": step, "bits_per_byte": figure})
-                point(curve[-1])
-            due = at + min(float(job["every"]), max(at / 3, 4.0))  # early on things move fast
-        if at >= allowed:
-            break
+    with contextlib.closing(system.steps(tokens, lambda: watch.seconds / allowed)) as steps:
+        for step, count in enumerate(steps, 1):
+            learned += count
+            at = watch.seconds
+            if at >= due or at >= allowed:
+                with watch.held():
+                    figure = heldout.bits_per_byte(system.logits, device=device, all_windows=False)
+                    curve.append({"seconds": at, "tokens": learned, "steps": step, "bits_per_byte": figure})
+                    point(curve[-1])
+                due = at + min(float(job["every"]), max(at / 3, 4.0))  # early on things move fast
+            if at >= allowed:
+                break
     peak = max(peak, product_rate(clock, device, workload.torch_dtype, seconds=PEAK_SECONDS))
     tokens_per_second = learned / curve[-1]["seconds"]
     return {

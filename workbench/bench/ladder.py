@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import torch
+
 from workbench.bench.ours import Rung
 from workbench.bench.workload import Workload
+from workbench.errors import BadInput
+from workbench.train.compile_choice import require_compiler
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -21,7 +25,12 @@ class Step:
 
 
 PLAIN = Rung(
-    dtype="float32", attention="written out", loss="full logits", optimizer="looped adamw", weights="float32"
+    dtype="float32",
+    attention="written out",
+    loss="full logits",
+    optimizer="looped adamw",
+    weights="float32",
+    compiled=False,
 )
 FLOAT32 = "all wins, float32"
 MUON = "+ Muon"
@@ -31,7 +40,7 @@ def ladder(workload: Workload) -> list[Step]:
     """The rungs that mean something on this device in this arithmetic, plain first."""
     steps = [Step("plain", PLAIN, None)]
 
-    def add(name: str, **changed: str) -> None:
+    def add(name: str, **changed: str | bool) -> None:
         rung = dataclasses.replace(steps[-1].rung, **changed)  # type: ignore[arg-type]
         steps.append(Step(name, rung, steps[-1].name))
 
@@ -44,7 +53,21 @@ def ladder(workload: Workload) -> list[Step]:
     add("+ fused AdamW", optimizer="adamw")
     if workload.dtype == "bfloat16":
         add("+ bfloat16 copies of weights", weights="bfloat16")
+    if workload.compiled and _can_compile(workload.device):
+        add("+ compiled layers", compiled=True)
     add(MUON, optimizer="muon")
     if workload.dtype == "bfloat16":
-        steps.append(Step(FLOAT32, Rung(dtype="float32", optimizer="adamw", weights="float32"), "plain"))
+        steps.append(
+            Step(
+                FLOAT32, Rung(dtype="float32", optimizer="adamw", weights="float32", compiled=False), "plain"
+            )
+        )
     return steps
+
+
+def _can_compile(device: torch.device) -> bool:
+    try:
+        require_compiler(device)
+    except BadInput:
+        return False
+    return True

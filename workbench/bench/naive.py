@@ -10,12 +10,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from workbench.data.loader import NOT_LEARNED, Batch
+from workbench.model.attention import soft_capped
 from workbench.model.memory import Seen
 from workbench.model.transformer import Decoder
 from workbench.train.losses import LossSum
 
 
-def attend_written_out(q_BTHE: Tensor, seen: Seen, *, multiplier: float) -> Tensor:
+def attend_written_out(
+    q_BTHE: Tensor, seen: Seen, *, multiplier: float, softcap: float | None = None
+) -> Tensor:
     """y_BTHE by the formula of the paper: scores, a mask, a softmax, a mix of the values."""
     q_BHTE, k_BGSE, v_BGSE = (x.transpose(1, 2) for x in (q_BTHE, seen.k_BSGE, seen.v_BSGE))
     times = q_BHTE.shape[1] // k_BGSE.shape[1]
@@ -24,13 +27,14 @@ def attend_written_out(q_BTHE: Tensor, seen: Seen, *, multiplier: float) -> Tens
     unseen = torch.ones(T, S, dtype=torch.bool, device=q_BHTE.device).triu(diagonal=S - T + 1)
     if seen.mask_B1TS is not None:
         unseen = ~seen.mask_B1TS
-    scores_BHTS = (q_BHTE @ k_BHSE.mT) * multiplier
-    weights_BHTS = scores_BHTS.masked_fill(unseen, -torch.inf).softmax(-1)
-    return (weights_BHTS @ v_BHSE).transpose(1, 2)
+    scores_BHTS = soft_capped((q_BHTE @ k_BHSE.mT) * multiplier, softcap)
+    return (scores_BHTS.masked_fill(unseen, -torch.inf).softmax(-1) @ v_BHSE).transpose(1, 2)
 
 
-def attend_by_torch(q_BTHE: Tensor, seen: Seen, *, multiplier: float) -> Tensor:
-    """y_BTHE by torch's own kernel."""
+def attend_by_torch(q_BTHE: Tensor, seen: Seen, *, multiplier: float, softcap: float | None = None) -> Tensor:
+    """y_BTHE by torch's own kernel, which knows no soft cap."""
+    if softcap is not None:
+        return attend_written_out(q_BTHE, seen, multiplier=multiplier, softcap=softcap)
     q_BHTE, k_BGSE, v_BGSE = (x.transpose(1, 2) for x in (q_BTHE, seen.k_BSGE, seen.v_BSGE))
     y_BHTE = F.scaled_dot_product_attention(
         q_BHTE,

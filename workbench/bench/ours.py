@@ -36,13 +36,14 @@ TICKS = 100_000
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
-    """Which way each part of the step is done; the defaults are ours."""
+    """Which way each part of the step is done; the defaults are ours, None what the workload and settings say."""
 
     dtype: Literal["bfloat16", "float32"] | None = None
     attention: Literal["written out", "torch", "ours"] = "ours"
     loss: Literal["full logits", "ours"] = "ours"
     optimizer: Literal["looped adamw", "adamw", "muon"] | None = None
     weights: Literal["float32", "bfloat16"] | None = None
+    compiled: bool | None = None
 
 
 class Ours:
@@ -70,6 +71,10 @@ class Ours:
             # In a process that measures this rung and nothing else.
             plain = rung.attention == "written out"
             attention.attend = naive.attend_written_out if plain else naive.attend_by_torch
+        weights = rung.weights or settings.course.weights_dtype
+        self._working = WorkingModel(self._model, weights_dtype=getattr(torch, weights))
+        if settings.course.compiled if rung.compiled is None else rung.compiled:
+            self._working.compile_layers()
         self.restart()
 
     @property
@@ -80,8 +85,6 @@ class Ours:
     def restart(self) -> None:
         """Back to the first weights and a fresh optimizer."""
         initialise(self._model, self._workload.seed)
-        weights = self._rung.weights or self._settings.course.weights_dtype
-        self._working = WorkingModel(self._model, weights_dtype=getattr(torch, weights))
         self.optimizer = self._optimizer()
 
     def _optimizer(self) -> Optimizers:

@@ -20,7 +20,9 @@ from workbench.data.documents import BadRecord, read_documents
 from workbench.data.shards import TokenShards, write_shards
 from workbench.data.split import is_heldout
 from workbench.errors import BadInput
+from workbench.evals.baselines import KNESER_NEY_TOKENS, gzip_bits_per_byte, kneser_ney_bits_per_byte
 from workbench.files import write_atomic
+from workbench.tokenizer import Tokenizer
 from workbench.tokenizer.bpe import train_tokenizer
 
 PIECE_BYTES = 64_000
@@ -78,9 +80,17 @@ def prepare_tokens(
         "train_tokens": shards[False].num_tokens,
         "heldout_bytes": num_bytes[True],
         "heldout_windows": min(WINDOWS, (shards[True].num_tokens - 1) // context_length),
+        "baselines": _without_a_network(tokenizer, sides[True], shards[False]),
     }
     write_atomic(index, json.dumps(facts, indent=2) + "\n")
     return dataclasses.replace(made, facts=facts)
+
+
+def _without_a_network(tokenizer: Tokenizer, texts: Sequence[str], train: TokenShards) -> dict[str, float]:
+    """Bits per byte of the held-out documents, whole, by what needs no network: to be told beside one."""
+    counted = train.read(0, min(train.num_tokens, KNESER_NEY_TOKENS))
+    kneser_ney = kneser_ney_bits_per_byte(tokenizer, texts, training_ids=counted)
+    return {"gzip": gzip_bits_per_byte(texts), "kneser-ney-5": kneser_ney.bits_per_byte}
 
 
 def _pieces(files: Sequence[str]) -> Iterator[str]:

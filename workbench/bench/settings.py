@@ -32,6 +32,7 @@ class Course:
     batch_tokens: int = 0
     isolate_documents: bool = False
     weights_dtype: Literal["float32", "bfloat16"] = "float32"
+    compiled: bool = False
     max_grad_norm: float = 1.0
 
 

@@ -24,7 +24,8 @@ class Workload:
     """One shape to train, and how. The defaults are those of the comparisons in recipes/LOG.md.
 
     dtype: of matrix products; weights are float32. clock: what seconds mean. compiled: whether other systems run
-    under torch.compile, as their authors run them; compiling is done before the clock starts.
+    under torch.compile, as their authors run them, and the ladder has a rung for it; compiling is done before the
+    clock starts.
     """
 
     num_hidden_layers: int = 6

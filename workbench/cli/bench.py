@@ -85,7 +85,10 @@ def train(
         Path | None, typer.Option(metavar="DIR", help="Keep the race's tokens here, and use them again.")
     ] = None,
     compiled: Annotated[
-        bool, typer.Option("--compile/--no-compile", help="Peers under torch.compile, outside the clock.")
+        bool,
+        typer.Option(
+            "--compile/--no-compile", help="Peers, and a row of ours, under torch.compile, not timed."
+        ),
     ] = True,
     json: Json = False,
 ) -> None:

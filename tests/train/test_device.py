@@ -13,6 +13,7 @@ from workbench.train.device import (
     compare,
     environment,
     is_fast_at_bfloat16,
+    keep_freed_memory,
     matmul_peak,
     prepare_machine,
 )
@@ -101,3 +102,22 @@ def test_the_peak_is_a_speed_and_leaves_the_random_numbers_alone() -> None:
     peak = matmul_peak(prepare_machine("float32"), seconds=0.01, size=128)
     assert peak is not None and 1e8 < peak < 1e15
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+
+    class Glibc:
+        def mallopt(self, option: int, value: int) -> int:
+            asked.append((option, value))
+            return 1
+
+    monkeypatch.setattr("ctypes.CDLL", lambda name: Glibc())
+    keep_freed_memory()
+    assert {option for option, _ in asked} == {
+        -1,
+        -2,
+        -3,
+    }  # malloc.h: TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())  # another C library
+    keep_freed_memory()

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from workbench.model.memory import Memory, Seen
 from workbench.model.norms import RMSNorm
+from workbench.model.operations import may_be_pieced, turned_rms_norm
 from workbench.model.rotation import Rotation
 from workbench.model_config import ModelConfig
 
@@ -44,18 +45,28 @@ class Attention(nn.Module):
 
     def forward(self, x_BTD: Tensor, rotation: Rotation | None, memory: Memory) -> Tensor:
         """y_BTD: for each position, what it gathered from those before it."""
-        q_BTHE = self.q_proj(x_BTD).unflatten(-1, (-1, self.head_dim))
-        k_BTGE = self.k_proj(x_BTD).unflatten(-1, (-1, self.head_dim))
-        v_BTGE = self.v_proj(x_BTD).unflatten(-1, (-1, self.head_dim))
-        if self.q_norm is not None and self.k_norm is not None:
-            q_BTHE, k_BTGE = self.q_norm(q_BTHE), self.k_norm(k_BTGE)
-        if rotation is not None:
-            q_BTHE, k_BTGE = rotation.turn(q_BTHE), rotation.turn(k_BTGE)
+        q_BTHE, k_BTGE, v_BTGE = (
+            project(x_BTD).unflatten(-1, (-1, self.head_dim))
+            for project in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        q_BTHE = normed_and_turned(q_BTHE, self.q_norm, rotation)
+        k_BTGE = normed_and_turned(k_BTGE, self.k_norm, rotation)
 
         seen = memory.with_new(k_BTGE, v_BTGE)
         y_BTHE = attend(q_BTHE, seen, multiplier=self.multiplier, softcap=self.softcap)
         y_BTD: Tensor = self.o_proj(y_BTHE.flatten(-2))
         return y_BTD
+
+
+def normed_and_turned(x_BTNE: Tensor, norm: RMSNorm | None, rotation: Rotation | None) -> Tensor:
+    """The queries or keys of N heads, made of one size where there is a norm, and turned by where they stand."""
+    if norm is not None and rotation is not None and may_be_pieced(x_BTNE, norm.weight):
+        cos_BT1E, sin_BT1E = rotation
+        if len(cos_BT1E) == 1:  # all rows stand alike
+            return turned_rms_norm(x_BTNE, norm.weight, cos_BT1E[0], sin_BT1E[0], eps=norm.eps)
+    if norm is not None:
+        x_BTNE = norm(x_BTNE)
+    return x_BTNE if rotation is None else rotation.turn(x_BTNE)
 
 
 def attend(q_BTHE: Tensor, seen: Seen, *, multiplier: float, softcap: float | None = None) -> Tensor:

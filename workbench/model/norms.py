@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from workbench.model.operations import may_be_pieced, rms_norm
 from workbench.model_config import ModelConfig
 
 
@@ -29,7 +30,15 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        """x, its last dimension scaled to a root mean square of 1, then by `weight`; in the dtype of x."""
+        """x, its last dimension scaled to a root mean square of 1, then by `weight`.
+
+        In the dtype of x, or that of autocast: what reads it next would cast it anyway, each reader for itself.
+        """
+        dtype = (
+            torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+        )
+        if may_be_pieced(x, self.weight):
+            return rms_norm(x, self.weight, eps=self.eps, dtype=dtype)
         wide = x.float()
         scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
-        return (wide * scale).to(x.dtype) * self.weight.to(x.dtype)
+        return (wide * scale * self.weight).to(dtype)

@@ -6,6 +6,7 @@ bit; `compare` says what differs. Knows no model and no files of ours.
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import math
 import os
@@ -21,6 +22,8 @@ from workbench.train.float8 import require_float8
 # oneDNN generates code for every shape of matrix product it meets and keeps 1,024 of them, near a megabyte each.
 # Fine-tuning meets more shapes than that; pretraining needs about 40. Read once, at the first product.
 KERNELS_KEPT = 128
+# Options of glibc's mallopt(3), as in malloc.h.
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _KERNEL_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 
 
@@ -57,6 +60,7 @@ def prepare_machine(
     `medium` means oneDNN's kernels, which may round too.
     Raises BadInput when float8 is asked for where there is none.
     """
+    keep_freed_memory()
     for cache in _KERNEL_CACHES:
         os.environ.setdefault(cache, str(KERNELS_KEPT))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -74,6 +78,22 @@ def prepare_machine(
         float8=dtype == "float8",
         float32_matmul_precision=float32_matmul_precision,
     )
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what tensors give back, for the next ones, instead of returning it to the kernel.
+
+    A step frees and takes the same megabytes over and over. glibc hands pieces of that size back at once, and the
+    kernel zeroes them again, page by page, at the next touch: 3 to 7 % of a step. Elsewhere nothing is done.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None:
+        for option, value in (
+            (_M_MMAP_THRESHOLD, 1 << 30),
+            (_M_TRIM_THRESHOLD, 1 << 30),
+            (_M_TOP_PAD, 1 << 26),
+        ):
+            mallopt(option, value)
 
 
 def is_fast_at_bfloat16(device: torch.device) -> bool:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workbench.ramps import Doubling, Stretch, batch_sizes, doublings
+from workbench.recipe import Pretrain
 
 
 def test_without_ramps_there_is_one_stretch() -> None:
@@ -67,3 +68,11 @@ def test_the_tokens_stay_and_steps_add_up(
 )
 def test_doublings(start: int, final: int, times: int | None) -> None:
     assert doublings(start, final) == times
+
+
+def test_a_batch_that_begins_another_phase_is_told() -> None:
+    """Rows of 256 in batches of 8; a phase ends within batch 3, another with the last row of batch 6."""
+    curriculum = [{"until": 0.35, "mixture": {"a": 2}}, {"until": 0.7, "mixture": {"a": 3}}]
+    settings = Pretrain.model_validate({"tokens": 10 * 2048, "curriculum": curriculum})
+    assert [batch for batch in range(12) if settings.begins_another_phase(batch)] == [3, 7]
+    assert not any(map(Pretrain(tokens=10 * 2048).begins_another_phase, range(12)))

@@ -46,6 +46,11 @@ def ends_of_phases(phases: Sequence[Phase], num_rows: int) -> list[int]:
     return [round(phase.until * num_rows) for phase in phases[:-1]]
 
 
+def phase_of_row(phases: Sequence[Phase], row: int, *, num_rows: int) -> int:
+    """The number of the phase that row `row` of `num_rows` is in; 0 without phases."""
+    return sum(end <= row for end in ends_of_phases(phases, num_rows))
+
+
 def reading_figures(
     lengths: Mapping[str, Lengths],
     phases: Sequence[Phase],

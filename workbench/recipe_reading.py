@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from workbench.mixing import Phase, ReadingFigures, reading_figures
+from workbench.mixing import Phase, ReadingFigures, phase_of_row, reading_figures
 from workbench.packing import Lengths
 from workbench.ramps import BatchSizes, Doubling, batch_sizes, doublings
 from workbench.recipe_fields import Count, Flag, PositiveInt, Table, Text
@@ -125,6 +125,14 @@ class Reading(Table):
     def data_knows_end(self) -> bool:
         """Whether the first batches would be others if there were more tokens: ramps and mixtures are of the whole."""
         return bool(self.batch_ramp or self.context_ramp or self.phases())
+
+    def begins_another_phase(self, batch: int) -> bool:
+        """Whether a phase of the curriculum has its first rows in `batch`, counted from 0."""
+        sizes, phases = self.sizes(), self.phases()
+        ends = (sizes.tokens_before(each) // self.context_length for each in (batch, batch + 1))
+        num_rows = sizes.tokens // self.context_length
+        before, now = (phase_of_row(phases, end - 1, num_rows=num_rows) for end in ends)
+        return now > before
 
     def mixture_problems(self, sources: Sequence[str]) -> Iterator[tuple[str, str, str]]:
         """(key, what, what to do) for weights that `sources` cannot be mixed by."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import random
@@ -325,6 +326,29 @@ def test_other_ways_to_read_learn_and_resume_to_the_same_bits(
     assert losses[-1] < 0.8 * losses[0]
     assert killed.losses() == whole.losses()
     assert killed.digests() == whole.digests()
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_another_mixture_may_have_another_loss(
+    tmp_path: Path, artifacts: dict[str, Path], monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
+    """The loss doubles where the second phase begins; without a phase there it would be taken for a spike."""
+    taken = itertools.count()
+
+    def loss(model: Any, batch: Any, **more: Any) -> Any:
+        whole = next_token_loss(model, batch, **more)
+        return dataclasses.replace(whole, total=whole.total * (2 if next(taken) >= 40 else 1))
+
+    monkeypatch.setattr(pretrain, "next_token_loss", loss)
+    curriculum = [{"until": 0.8 if told else 0.9, "mixture": {"web": 0.5}}]
+    changes = {
+        "tokens": 50 * 64,
+        "curriculum": curriculum,
+        "learning_rate": 1e-4,
+        "matrix_learning_rate": 1e-4,
+    }
+    summary = Worker(tmp_path, artifacts).work(**changes)
+    assert (summary["skipped_steps"] + summary["rollbacks"] == 0) is told
 
 
 def test_what_was_read_is_told(tmp_path: Path, artifacts: dict[str, Path], whole: Worker) -> None:

@@ -96,6 +96,9 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
             for prompt, text in zip(prompts, continuations(course.model, tokenizer, prompts), strict=True):
                 run.emit("sample", step=report.step, prompt=prompt, text=text)
 
+        if settings.begins_another_phase(course.state.batch):
+            course.state.guard.remember({})  # another mixture has another loss: no spike to be refused
+
     best = {"parameters": config.num_parameters, "best_val_bpb": course.state.best_metric}
     return course.finish() | best | what_was_read(shards, settings)
 

@@ -17,6 +17,7 @@ PAPER = (
     "recipe_model",
     "accelerators",
     "budget",
+    "doctor",
     "measured_cost",
     "probe",
     "source_sizes",

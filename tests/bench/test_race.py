@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +113,17 @@ def test_too_little_text_is_refused(tmp_path: Path) -> None:
         prepare_tokens(
             [str(tmp_path / "text.txt")], tmp_path, vocab_size=320, context_length=8, say=lambda _: None
         )
+
+
+def test_a_measurement_ends_with_whoever_wanted_it(workload: Workload, token_folder: Path) -> None:
+    job = race_job(workload, token_folder, system="ours", settings=OurSettings().to_json()) | {
+        "seconds": 3600
+    }
+    command = [sys.executable, "-m", "workbench.bench.process"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdin is not None and child.stdout is not None
+        child.stdin.write(json.dumps(job) + "\n")
+        child.stdin.flush()
+        assert "point" in json.loads(child.stdout.readline())  # it is at work
+        child.stdin.close()
+        assert child.wait(timeout=60) == 1

@@ -14,7 +14,7 @@ from workbench.bench.scaling import scaled
 from workbench.bench.settings import OurSettings
 from workbench.bench.workload import Workload
 from workbench.errors import BadInput
-from workbench.model import attention
+from workbench.model import attention, norms
 
 CPU = torch.device("cpu")
 
@@ -55,7 +55,8 @@ def test_every_rung_of_ours_can_be_measured(
     workload: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "PEAK_SECONDS", 0.01)
-    monkeypatch.setattr(attention, "attend", attention.attend)  # a measuring process replaces it for good
+    for module, name in ((attention, "attend"), (attention, "may_be_pieced"), (norms, "may_be_pieced")):
+        monkeypatch.setattr(module, name, getattr(module, name))  # a measuring process replaces them for good
     tokens = speed.synthetic_tokens(tmp_path, workload)
     for job in speed.our_jobs(workload, OurSettings()):
         asked = {**job, "kind": "speed", "workload": workload.to_json(), "tokens": str(tokens), "steps": 1}

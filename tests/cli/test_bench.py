@@ -10,7 +10,7 @@ import pytest
 
 from workbench.bench import jobs, speed
 from workbench.cli import run
-from workbench.model import attention
+from workbench.model import attention, norms
 
 SHAPE = {
     "layers": 1,
@@ -29,7 +29,8 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are measured here, one after the other: quicker, and their figures do not matter."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(jobs, "PEAK_SECONDS", 0.01)
-    monkeypatch.setattr(attention, "attend", attention.attend)
+    for module, name in ((attention, "attend"), (attention, "may_be_pieced"), (norms, "may_be_pieced")):
+        monkeypatch.setattr(module, name, getattr(module, name))
     monkeypatch.setattr(speed, "measure_apart", lambda job, **_: jobs.run_job(job, lambda _: None))
 
 

@@ -26,6 +26,8 @@ class Step:
 
 PLAIN = Rung(
     dtype="float32",
+    memory="given back",
+    norms="torch",
     attention="written out",
     loss="full logits",
     optimizer="looped adamw",
@@ -50,6 +52,9 @@ def ladder(workload: Workload) -> list[Step]:
     if workload.device.type == "cpu" and workload.dtype == "bfloat16":
         add("+ attention of short rows", attention="ours")  # elsewhere ours is torch's
     add("+ loss in chunks", loss="ours")
+    if workload.device.type == "cpu":
+        add("+ norms in few passes", norms="ours")
+        add("+ freed memory kept", memory="ours")
     add("+ fused AdamW", optimizer="adamw")
     if workload.dtype == "bfloat16":
         add("+ bfloat16 copies of weights", weights="bfloat16")

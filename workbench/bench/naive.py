@@ -48,6 +48,11 @@ def attend_by_torch(q_BTHE: Tensor, seen: Seen, *, multiplier: float, softcap: f
     return y_BHTE.transpose(1, 2)
 
 
+def never_pieced(*_: Tensor) -> bool:
+    """Norms and rotations as torch's single operations, each a pass over memory, wherever they are."""
+    return False
+
+
 def full_logits_loss(model: Decoder, batch: Batch) -> LossSum:
     """Cross-entropy over all logits of the batch at once, in float32."""
     device = model.embed_tokens.weight.device

@@ -21,9 +21,10 @@ from workbench.bench.workload import Workload
 from workbench.data.loader import Batch, batches
 from workbench.data.prefetch import prefetched
 from workbench.data.shards import TokenShards
-from workbench.model import attention
+from workbench.model import attention, norms
 from workbench.model.initialise import initialise
 from workbench.model.transformer import Decoder
+from workbench.train.device import keep_freed_memory
 from workbench.train.loop import train
 from workbench.train.losses import next_token_loss
 from workbench.train.optimizers import Optimizers
@@ -39,6 +40,8 @@ class Rung:
     """Which way each part of the step is done; the defaults are ours, None what the workload and settings say."""
 
     dtype: Literal["bfloat16", "float32"] | None = None
+    memory: Literal["given back", "ours"] = "ours"
+    norms: Literal["torch", "ours"] = "ours"
     attention: Literal["written out", "torch", "ours"] = "ours"
     loss: Literal["full logits", "ours"] = "ours"
     optimizer: Literal["looped adamw", "adamw", "muon"] | None = None
@@ -67,8 +70,12 @@ class Ours:
         self.flops_per_token = config.flops_per_token(workload.context_length)
         self._model = Decoder(config).to(workload.device)
         self._loss = next_token_loss if rung.loss == "ours" else naive.full_logits_loss
+        # What is replaced stays so: a process measures one rung and nothing else.
+        if rung.memory == "ours":
+            keep_freed_memory()
+        if rung.norms != "ours":
+            vars(attention)["may_be_pieced"] = vars(norms)["may_be_pieced"] = naive.never_pieced
         if rung.attention != "ours":
-            # In a process that measures this rung and nothing else.
             plain = rung.attention == "written out"
             attention.attend = naive.attend_written_out if plain else naive.attend_by_torch
         weights = rung.weights or settings.course.weights_dtype

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,8 @@ def measure_apart(
     ):
         assert child.stdin is not None and child.stdout is not None
         try:
-            child.stdin.write(json.dumps(job))
-            child.stdin.close()
+            child.stdin.write(json.dumps(job) + "\n")
+            child.stdin.flush()  # and stays open: its end tells the child that nobody waits any more
             for line in child.stdout:
                 message = json.loads(line)
                 if "point" in message and tell is not None:
@@ -70,6 +71,13 @@ def _last_line(said: Any) -> str:
     return lines[-1] if lines else "it said nothing"
 
 
+def _end_with_parent(stdin: int) -> None:
+    """Leave at once when the measuring was killed from outside: nobody would read the figures."""
+    while os.read(stdin, 1):
+        pass
+    os._exit(1)
+
+
 def _main() -> None:
     ours = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -78,7 +86,8 @@ def _main() -> None:
         ours.write(json.dumps({kind: value}) + "\n")
         ours.flush()
 
-    job = json.load(sys.stdin)
+    job = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, args=(sys.stdin.fileno(),), daemon=True).start()
     from workbench.bench.jobs import run_job
 
     try:

@@ -45,6 +45,7 @@ OWN_CHOICES: dict[str, tuple[Any, ...]] = {
     "bias": (False, True),
     "qkv_bias": (False, True),
     "qk_norm": (False, True),
+    "value_embeddings": (False, True),
 }
 # Granite's, of which every other model has 1 and 1 / sqrt(head_dim).
 MULTIPLIERS = ("embedding_multiplier", "attention_multiplier", "residual_multiplier", "logits_scaling")
@@ -240,7 +241,7 @@ def _choices(raw: dict[str, Any], kind: str, file: Path) -> dict[str, Any]:
         }
     if kind != "workbench":
         return {"qk_norm": kind == "qwen3", "qkv_bias": kind == "qwen2"}
-    raw = {"qkv_bias": False, **raw}  # younger than the first folders
+    raw = {"qkv_bias": False, "value_embeddings": False, **raw}  # younger than the first folders
     for key, allowed in OWN_CHOICES.items():
         if raw.get(key) not in allowed:
             refuse(file, f"{key} = {short(raw.get(key))} is not supported", f"supported: {short(allowed)}")

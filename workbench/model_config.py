@@ -10,6 +10,9 @@ from typing import Any, Literal
 
 from workbench.errors import BadInput
 
+VALUE_GATE_INPUTS = 32
+"""The gate of value embeddings reads so many numbers of the stream: enough to tell when to open (nanochat)."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RopeScaling:
@@ -74,6 +77,7 @@ class ModelConfig:
     sliding_window: int | None = None
     attn_logit_softcapping: float | None = None
     final_logit_softcapping: float | None = None
+    value_embeddings: bool = False
 
     def __post_init__(self) -> None:
         for name in (
@@ -123,9 +127,15 @@ class ModelConfig:
     def own_parts(self) -> tuple[str, ...]:
         """The fields that make this model one that no other program knows, whatever the rest of it is."""
         capped = ("attn_logit_softcapping", "final_logit_softcapping")
-        return tuple(key for key in capped if getattr(self, key) is not None) + (
-            ("feed_forward",) if self.feed_forward == "relu2" else ()
-        )
+        found = [key for key in capped if getattr(self, key) is not None]
+        found += ["value_embeddings"] if self.value_embeddings else []
+        return (*found, "feed_forward") if self.feed_forward == "relu2" else tuple(found)
+
+    @property
+    def layers_with_value_embeddings(self) -> tuple[int, ...]:
+        """Every second layer, the last included: as good as all of them at half the memory (nanochat)."""
+        last = self.num_hidden_layers - 1
+        return tuple(range(last % 2, last + 1, 2)) if self.value_embeddings else ()
 
     def _known_as_llamas_kin(self) -> Literal["llama", "mistral", "qwen2", "qwen3", "granite"] | None:
         """Which of those that differ from Llama in one thing this is."""
@@ -175,7 +185,13 @@ class ModelConfig:
         """Parameters of the token embedding, of learned positions and, when untied, of the head."""
         tokens = self.vocab_size * (1 if self.tie_word_embeddings else 2)
         positions = self.max_position_embeddings if self.positions == "learned" else 0
-        return (tokens + positions) * self.hidden_size
+        return (tokens + positions) * self.hidden_size + self.value_embedding_parameters
+
+    @property
+    def value_embedding_parameters(self) -> int:
+        """Parameters of the tables of values, without their gates."""
+        width = self.num_key_value_heads * self.head_dim
+        return len(self.layers_with_value_embeddings) * self.vocab_size * width
 
     @property
     def norm_parameters(self) -> int:
@@ -206,7 +222,9 @@ class ModelConfig:
     def num_parameters(self) -> int:
         """All trainable parameters, tied ones counted once."""
         blocks = self.num_hidden_layers * self.block_parameters
-        return self.embedding_parameters + blocks + self.norm_parameters
+        inputs = min(VALUE_GATE_INPUTS, self.hidden_size)
+        gates = len(self.layers_with_value_embeddings) * self.num_key_value_heads * inputs
+        return self.embedding_parameters + blocks + gates + self.norm_parameters
 
     def flops_per_token(self, context_length: int) -> float:
         """Training FLOPs per token, forward and backward: 6 N + 6 L H E T (PaLM, appendix B, causal).

@@ -36,6 +36,10 @@ class Model(Table):
     2021)."""
     bias: Flag | None = None
     """Biases of the matrices of the blocks and of LayerNorm."""
+    value_embeddings: Flag = False
+    """In every second layer a second vector for every token, added to its values through a gate (nanochat and
+    modded-nanogpt, after the value residual of Zhou et al. 2024): many parameters, hardly any arithmetic. No other
+    program knows a model with it."""
     qkv_bias: Flag = False
     """Biases of queries, keys and values alone, as in Qwen2 (with qk_norm = false it is saved as that)."""
     hidden_size: PositiveInt | None = None
@@ -84,6 +88,10 @@ class Model(Table):
     initializer_range: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, strict=True)] = 0.02
     """Standard deviation of the initial weights; residual projections are divided by sqrt(2 x layers) so that
     the variance of the residual stream does not grow with depth (GPT-2)."""
+    initializer: Literal["gpt2", "litgpt", "zero-residual"] = "gpt2"
+    """First weights. `gpt2`: initializer_range, residual projections smaller (Radford et al. 2019). `litgpt`:
+    sqrt(2 / (5 hidden_size)), residual projections 1 / (sqrt(hidden_size) layers), as LitGPT and GPT-NeoX.
+    `zero-residual`: as gpt2, with residual projections of zero, so that every layer begins as the identity."""
     parametrization: Literal["standard", "mup"] = "standard"
     """How first weights and rates change with hidden_size. `standard`: not at all, so the best learning rate falls as
     the model grows. `mup`, the maximal update parametrization (Yang et al. 2022): matrices start smaller and AdamW
@@ -147,6 +155,7 @@ class Model(Table):
             "logits_scaling",
             "mup_base_width",
             "qkv_bias",
+            "value_embeddings",
             "sliding_window",
             "attn_logit_softcapping",
             "final_logit_softcapping",
@@ -159,6 +168,8 @@ class Model(Table):
                 if self.parametrization == "mup"
                 else 'mup_base_width does nothing here; remove it, or add parametrization = "mup"'
             )
+        if self.parametrization == "mup" and self.initializer == "litgpt":
+            raise ValueError('initializer = "litgpt" has a rule of its own for the width; mup needs another')
         if self.mup_base_width is not None:
             numbers["logits_scaling"] *= width / self.mup_base_width
             numbers["attention_multiplier"] = self.attention_multiplier or 8 / numbers["head_dim"]

@@ -54,6 +54,7 @@ CONFIGS: dict[str, ModelConfig] = {
     "own": dataclasses.replace(
         LLAMA, feed_forward="relu2", bias=True, qk_norm=True, logits_scaling=0.7, sliding_window=4
     ),
+    "values": dataclasses.replace(LLAMA, value_embeddings=True),
     "capped": dataclasses.replace(LLAMA, attn_logit_softcapping=2.0, final_logit_softcapping=3.0),
 }
 
@@ -100,6 +101,6 @@ def tiny(config: ModelConfig) -> Decoder:
     generator = torch.Generator().manual_seed(4)
     with torch.no_grad():
         for parameter in model.parameters():
-            if parameter.ndim == 1:
+            if parameter.ndim == 1 or not parameter.any():
                 parameter.add_(torch.empty_like(parameter).normal_(0, 0.2, generator=generator))
     return model

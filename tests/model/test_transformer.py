@@ -68,6 +68,7 @@ def logits64(model: Decoder, ids: list[int]) -> np.ndarray:
         def turned(head: np.ndarray, position: int) -> np.ndarray:
             return head if config.positions == "learned" else rotate64(head, position, config.rope_theta)
 
+        looked_up = weights.get(f"value_embeds.{layer}.weight")
         keys, values, out = [], [], []
         for t in range(len(ids)):
             h = normed(x[t], own, "input_layernorm")
@@ -76,7 +77,12 @@ def logits64(model: Decoder, ids: list[int]) -> np.ndarray:
                 q = [norm64(head, own["self_attn.q_norm.weight"], eps) for head in q]
                 k = [norm64(head, own["self_attn.k_norm.weight"], eps) for head in k]
             keys.append([turned(head, t) for head in k])
-            values.append(heads("v_proj", h))
+            value = heads("v_proj", h)
+            if looked_up is not None:
+                gates = 2 / (1 + np.exp(-own["self_attn.value_gate.weight"] @ h[:32]))
+                given = looked_up[ids[t]].reshape(-1, E)
+                value = [v + gate * more for v, gate, more in zip(value, gates, given, strict=True)]
+            values.append(value)
             mixed = []
             for i, head in enumerate(q):
                 group = i * config.num_key_value_heads // config.num_attention_heads

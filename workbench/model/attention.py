@@ -16,7 +16,7 @@ from workbench.model.memory import Memory, Seen
 from workbench.model.norms import RMSNorm
 from workbench.model.operations import may_be_pieced, turned_rms_norm
 from workbench.model.rotation import Rotation
-from workbench.model_config import ModelConfig
+from workbench.model_config import VALUE_GATE_INPUTS, ModelConfig
 
 
 class Attention(nn.Module):
@@ -27,7 +27,7 @@ class Attention(nn.Module):
     (Ainslie et al. 2023).
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, *, takes_values: bool = False) -> None:
         super().__init__()
         D, E = config.hidden_size, config.head_dim
         H, G = config.num_attention_heads, config.num_key_value_heads
@@ -42,15 +42,27 @@ class Attention(nn.Module):
         # does to the matrices (Dehghani et al. 2023). The gains are shared by all heads, as in Qwen3.
         self.q_norm = RMSNorm(E, eps=config.rms_norm_eps) if config.qk_norm else None
         self.k_norm = RMSNorm(E, eps=config.rms_norm_eps) if config.qk_norm else None
+        inputs = min(VALUE_GATE_INPUTS, D)
+        self.value_gate = nn.Linear(inputs, G, bias=False) if takes_values else None
 
-    def forward(self, x_BTD: Tensor, rotation: Rotation | None, memory: Memory) -> Tensor:
-        """y_BTD: for each position, what it gathered from those before it."""
+    def forward(
+        self, x_BTD: Tensor, rotation: Rotation | None, memory: Memory, given_BTGE: Tensor | None = None
+    ) -> Tensor:
+        """y_BTD: for each position, what it gathered from those before it.
+
+        given_BTGE: values looked up for the token, added to the layer's own. Deep in the stream it is hard to tell
+        which token once stood at a place; so a position can hand that over whatever the layers made of it (after the
+        value residual of ResFormer, Zhou et al. 2024). The gate, 2 sigmoid, starts at 1 and is each head's own.
+        """
         q_BTHE, k_BTGE, v_BTGE = (
             project(x_BTD).unflatten(-1, (-1, self.head_dim))
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
         q_BTHE = normed_and_turned(q_BTHE, self.q_norm, rotation)
         k_BTGE = normed_and_turned(k_BTGE, self.k_norm, rotation)
+        if self.value_gate is not None and given_BTGE is not None:
+            gate_BTG = 2 * torch.sigmoid(self.value_gate(x_BTD[..., : self.value_gate.in_features]))
+            v_BTGE = v_BTGE + gate_BTG[..., None] * given_BTGE
 
         seen = memory.with_new(k_BTGE, v_BTGE)
         y_BTHE = attend(q_BTHE, seen, multiplier=self.multiplier, softcap=self.softcap)

@@ -10,7 +10,7 @@ from torch import Tensor
 from workbench.model.transformer import Decoder
 from workbench.model_config import ModelConfig
 
-ROWS_OF_TOKENS = ("embed_tokens.weight", "lm_head.weight")
+ROWS_OF_TOKENS = ("embed_tokens.", "lm_head.", "value_embeds.")
 
 
 def extended(model: Decoder, config: ModelConfig) -> Decoder:
@@ -29,7 +29,7 @@ def extended(model: Decoder, config: ModelConfig) -> Decoder:
         return model
     new_rows = config.vocab_size - old.vocab_size
     state = {
-        name: with_mean_rows(tensor, new_rows) if name in ROWS_OF_TOKENS else tensor
+        name: with_mean_rows(tensor, new_rows) if name.startswith(ROWS_OF_TOKENS) else tensor
         for name, tensor in model.state_dict().items()
     }
     with torch.device("meta"):  # shapes without memory

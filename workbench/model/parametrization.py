@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -38,7 +39,10 @@ from workbench.model_config import ModelConfig
 
 # The two matrices of a layer whose output is added to the residual stream.
 RESIDUAL_PROJECTIONS = ("o_proj.weight", "down_proj.weight")
-OUTSIDE_THE_BLOCKS = ("embed_tokens", "embed_positions", "lm_head")
+OUTSIDE_THE_BLOCKS = ("embed_tokens", "embed_positions", "value_embeds", "lm_head")
+VALUE_GATE = "value_gate.weight"
+"""Starts at zero and reads the same few numbers at every width."""
+Initializer = Literal["gpt2", "litgpt", "zero-residual"]
 
 
 def is_block_matrix(name: str, parameter: Tensor) -> bool:
@@ -46,17 +50,29 @@ def is_block_matrix(name: str, parameter: Tensor) -> bool:
     return parameter.ndim == 2 and not any(part in OUTSIDE_THE_BLOCKS for part in name.split("."))
 
 
-def initial_std(config: ModelConfig, name: str, parameter: Tensor) -> float:
+def initial_std(
+    config: ModelConfig, name: str, parameter: Tensor, *, initializer: Initializer = "gpt2"
+) -> float:
     """The standard deviation of the first weights of a matrix or table.
 
-    Large enough that positions differ, small enough that the first logits are nearly equal. The 2 L projections that
-    add to the residual stream are divided by sqrt(2 L): a sum of 2 L independent terms then has the variance of one,
-    however deep the model (GPT-2, Radford et al. 2019).
+    gpt2: `initializer_range`, large enough that positions differ, small enough that the first logits are nearly equal.
+    The 2 L projections that add to the residual stream are divided by sqrt(2 L): a sum of 2 L independent terms then
+    has the variance of one, however deep the model (Radford et al. 2019).
+    litgpt: sqrt(2 / (5 D)), residual projections 1 / (sqrt(D) L), whatever initializer_range says (GPT-NeoX, Black et
+    al. 2022, as LitGPT has it).
+    zero-residual: gpt2, but residual projections begin at zero, so every layer begins as the identity and grows from
+    there (Zhang et al. 2019, "Fixup"; modded-nanogpt).
     """
+    is_residual = name.endswith(RESIDUAL_PROJECTIONS)
+    if name.endswith(VALUE_GATE) or (is_residual and initializer == "zero-residual"):
+        return 0.0
+    if initializer == "litgpt":
+        D = config.hidden_size
+        return 1 / (math.sqrt(D) * config.num_hidden_layers) if is_residual else math.sqrt(2 / (5 * D))
     std = config.initializer_range
     if is_block_matrix(name, parameter):
         std /= math.sqrt(config.width_multiplier)
-    if name.endswith(RESIDUAL_PROJECTIONS):
+    if is_residual:
         std /= math.sqrt(2 * config.num_hidden_layers)
     return std
 
@@ -71,5 +87,5 @@ def rate_factors(
     return {
         name: config.width_multiplier**-exponent
         for name, parameter in parameters
-        if parameter.requires_grad and is_block_matrix(name, parameter)
+        if parameter.requires_grad and is_block_matrix(name, parameter) and not name.endswith(VALUE_GATE)
     }

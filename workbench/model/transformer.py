@@ -47,7 +47,16 @@ class Decoder(nn.Module):
         self.embed_positions = (
             nn.Embedding(config.max_position_embeddings, config.hidden_size) if learned else None
         )
-        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_hidden_layers))
+        with_values = config.layers_with_value_embeddings
+        self.layers = nn.ModuleList(
+            DecoderLayer(config, takes_values=layer in with_values)
+            for layer in range(config.num_hidden_layers)
+        )
+        # A second vector for every token, which goes straight into the values of its layer: see Attention.
+        values_width = config.num_key_value_heads * config.head_dim
+        self.value_embeds = nn.ModuleDict(
+            {str(layer): nn.Embedding(config.vocab_size, values_width) for layer in with_values}
+        )
         self.norm = norm(config)
         # Tied: the vector that stands for a token on the way in also scores it on the way out (Press & Wolf
         # 2017). In a small model the vocabulary is a large share of all parameters.
@@ -89,9 +98,16 @@ class Decoder(nn.Module):
         x_BTD = times(self.config.embedding_multiplier, x_BTD)
         for index, layer in enumerate(self.layers):
             memory = Memory(mask_B1TT) if cache is None else Memory(cache=cache, layer=index)
-            x_BTD = layer(x_BTD, rotation, memory)
+            x_BTD = layer(x_BTD, rotation, memory, self.values_of(ids_BT, index))
         # The logits are divided here already, where a position has D numbers and not V.
         return times(1 / self.config.logits_scaling, self.norm(x_BTD))
+
+    def values_of(self, ids_BT: Tensor, layer: int) -> Tensor | None:
+        """given_BTGE: the values that `layer` looks up for its tokens; None in a layer that does not."""
+        if str(layer) not in self.value_embeds:
+            return None
+        given_BTGE: Tensor = self.value_embeds[str(layer)](ids_BT).unflatten(-1, (-1, self.config.head_dim))
+        return given_BTGE
 
     def head(self, x_BTD: Tensor) -> Tensor:
         """logits_BTV of hidden states (any leading dimensions)."""
@@ -108,17 +124,19 @@ class DecoderLayer(nn.Module):
     residual stream, and deep models train without tricks (Xiong et al. 2020).
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, *, takes_values: bool = False) -> None:
         super().__init__()
         self.residual_multiplier = config.residual_multiplier
         self.input_layernorm = norm(config)
-        self.self_attn = Attention(config)
+        self.self_attn = Attention(config, takes_values=takes_values)
         self.post_attention_layernorm = norm(config)
         self.mlp = SwiGLU(config) if config.feed_forward == "swiglu" else FeedForward(config)
 
-    def forward(self, x_BTD: Tensor, rotation: Rotation | None, memory: Memory) -> Tensor:
+    def forward(
+        self, x_BTD: Tensor, rotation: Rotation | None, memory: Memory, given_BTGE: Tensor | None = None
+    ) -> Tensor:
         """x_BTD after this layer."""
-        attended_BTD = self.self_attn(self.input_layernorm(x_BTD), rotation, memory)
+        attended_BTD = self.self_attn(self.input_layernorm(x_BTD), rotation, memory, given_BTGE)
         x_BTD = x_BTD + times(self.residual_multiplier, attended_BTD)
         thought_BTD = self.mlp(self.post_attention_layernorm(x_BTD))
         return x_BTD + times(self.residual_multiplier, thought_BTD)

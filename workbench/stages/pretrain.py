@@ -48,7 +48,10 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     sizes = settings.sizes()
 
     def fresh_model() -> Decoder:
-        return initialise(Decoder(config), settings.seed) if start is None else start.load_model(machine)
+        if start is not None:
+            return start.load_model(machine)
+        assert inputs.model is not None, "without a start the plan gives the model's shape"
+        return initialise(Decoder(config), settings.seed, initializer=inputs.model.initializer)
 
     # Where the training stands: the first weights and step 0, or the newest whole checkpoint and its step.
     course = open_course(

@@ -123,8 +123,8 @@ class Reading(Table):
 
     @property
     def data_knows_end(self) -> bool:
-        """Whether the first batches would be others if there were more tokens: ramps and mixtures are of the whole."""
-        return bool(self.batch_ramp or self.context_ramp or self.phases())
+        """Whether the first batches would be others if there were more tokens: ramps and curricula are of the whole."""
+        return bool(self.batch_ramp or self.context_ramp or self.curriculum)
 
     def begins_another_phase(self, batch: int) -> bool:
         """Whether a phase of the curriculum has its first rows in `batch`, counted from 0."""

@@ -79,6 +79,11 @@ def test_any_row_is_found_without_those_before() -> None:
         assert drawn(mix(sizes, *phases), range(number, number + 1)) == [together[number]]
 
 
+def test_without_a_curriculum_a_longer_training_begins_with_the_shorter_one() -> None:
+    shorter, longer = (mix({"a": 5, "b": 90}, (1.0, {"a": 4}), num_rows=rows) for rows in (300, 5000))
+    assert drawn(shorter, range(600)) == drawn(longer, range(600))
+
+
 def test_seeds_differ_and_the_order_is_no_pattern() -> None:
     one, other = (drawn(mix({"a": 50, "b": 50}, (1.0, {}), seed=seed), range(512)) for seed in (0, 1))
     assert one != other

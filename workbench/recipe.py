@@ -8,7 +8,7 @@ This module knows what may be written, not how it is read from a file (recipe_fi
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -122,6 +122,12 @@ class Training(Table):
     token occurs, and bears a larger rate than a matrix."""
     norm_learning_rate_factor: Rate = 1.0
     """By what the learning rate of gains and biases is multiplied."""
+    average_last: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, strict=True)] | None = None
+    """Publish, and measure, the mean of the weights over this last share of the steps, such as 0.1, instead of the
+    last weights (Izmailov et al. 2018). It can stand in for a decay of the rate."""
+    ema_decay: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False, strict=True)] | None = None
+    """Publish, and measure, an exponential moving average of the weights instead of the last: 0.999 remembers about
+    1,000 steps. Excludes average_last."""
     max_grad_norm: NaturalFloat = 1.0
     """Clip the gradient to this global norm; 0 never clips."""
     micro_batch_tokens: Count | None = None
@@ -157,6 +163,12 @@ class Training(Table):
     such as 0.5. A training that is finished is not done again for their sake."""
     keep_every_steps: Annotated[PositiveInt | None, Field(json_schema_extra=COSMETIC)] = None
     """Also keep a checkpoint every so many steps, for good."""
+
+    @model_validator(mode="after")
+    def _one_average(self) -> Self:
+        if self.average_last is not None and self.ema_decay is not None:
+            raise ValueError("ema_decay and average_last exclude each other; leave one out")
+        return self
 
     @model_validator(mode="after")
     def _weights_fit_the_arithmetic(self) -> Training:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from tests.stages.test_pretrain import (  # noqa: F401
     NUM_STEPS,
@@ -18,7 +20,13 @@ from tests.stages.test_pretrain import (  # noqa: F401
     whole,
     worker,
 )
-from workbench.train.checkpoint_folder import step_folder, steps_in
+from workbench.errors import Damaged
+from workbench.model.folder import load_model
+from workbench.recipe import Pretrain
+from workbench.train.checkpoint import restore
+from workbench.train.checkpoint_folder import STATE_TENSORS, step_folder, steps_in
+from workbench.train.optimizers import Optimizers
+from workbench.train.parameter_groups import OptimizerSettings
 
 
 def test_milestones_stay_and_change_nothing(worker: Worker, whole: Worker) -> None:
@@ -99,3 +107,59 @@ def test_a_damaged_shorter_training_is_not_gone_on_from(
         weights.write_bytes(kept)
     assert "starting over: step-00000024 of the shorter training is damaged" in longer.texts("warning")
     assert min(longer.losses()) == 1
+
+
+# -- averages ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [{"ema_decay": 0.8}, {"average_last": 0.5}])
+def test_an_average_is_published_and_survives_a_kill(
+    tmp_path: Path, artifacts: dict[str, Path], whole: Worker, settings: dict[str, Any]
+) -> None:
+    digests = []
+    for name, kill_at in (("at once", None), ("killed early", 9), ("killed late", 19)):
+        (tmp_path / name).mkdir()
+        worker = Worker(tmp_path / name, artifacts)
+        if kill_at is not None:
+            with pytest.raises(Killed):
+                worker.work(**settings, kill_at=kill_at)
+        worker.work(**settings)
+        digests.append(worker.digests())
+        assert worker.losses() == whole.losses()  # what is learned is the same
+    assert digests[0] == digests[1] == digests[2]
+    assert digests[0]["model.safetensors"] != whole.digests()["model.safetensors"]
+    last, plain = (step_folder(folder, NUM_STEPS) for folder in (worker.folder, whole.folder))
+    newest = load_file(last / STATE_TENSORS)
+    for name, parameter in load_model(plain).named_parameters():
+        assert torch.equal(newest[f"weights.{name}"], parameter)
+
+
+def test_only_the_end_is_measured_as_an_average(worker: Worker, whole: Worker) -> None:
+    worker.work(average_last=2 / NUM_STEPS)
+    measured, plain = (
+        [event["val_bpb"] for event in each.events("metric") if "val_bpb" in event]
+        for each in (worker, whole)
+    )
+    assert measured[:-1] == plain[:-1]
+    assert measured[-1] != plain[-1]
+
+
+def test_a_checkpoint_without_its_newest_weights_is_damaged(worker: Worker) -> None:
+    worker.work(ema_decay=0.8)
+    tensors = step_folder(worker.folder, NUM_STEPS) / STATE_TENSORS
+    found = load_file(tensors)
+    model = load_model(step_folder(worker.folder, NUM_STEPS))
+    optimizer = Optimizers(model, OptimizerSettings(optimizer="muon", learning_rate=1.0))
+    found.pop("weights.norm.weight")
+    save_file(found, tensors)
+    with pytest.raises(Damaged, match="not this model's"):
+        restore(tensors.parent.parent, optimizer, model=model)
+
+
+def test_two_averages_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match="exclude each other"):
+        Pretrain(tokens=4096, ema_decay=0.9, average_last=0.1)
+
+
+def test_an_average_of_the_tail_ends_what_a_longer_training_shares(worker: Worker) -> None:
+    assert worker.work(**WSD, average_last=0.5)["extendable_at"] == 12

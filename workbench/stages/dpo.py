@@ -128,13 +128,16 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     ):
         if course.is_due(settings.eval_every_steps):
             if heldout_batches:
-                last = measure(course.model)
+                with course.published() as policy:
+                    last = measure(policy)
                 course.note_heldout(last.loss)
                 run.emit("metric", step=report.step, **heldout_figures(last))
-            emit_samples(run, report.step, course.model, start.tokenizer, prompts)
+            with course.published() as policy:
+                emit_samples(run, report.step, policy, start.tokenizer, prompts)
 
     if heldout_batches and last is None:  # the last step was an earlier attempt's
-        last = measure(course.model)
+        with course.published() as policy:
+            last = measure(policy)
     for file in run.folder.glob("reference-*.safetensors"):  # nobody asks again
         file.unlink()
     return {

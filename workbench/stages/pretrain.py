@@ -88,15 +88,18 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     loss_fn = functools.partial(next_token_loss, z_loss_weight=settings.z_loss_weight)
     for report in course.steps(batches_from, loss_fn, flops_per_token=flops_per_token):
         if heldout and course.is_due(settings.eval_every_steps):
-            measured = bits_per_byte(
-                course.model, tokenizer, heldout, context_length=settings.context_length, dtype=machine.dtype
-            )
+            with course.published() as model:
+                measured = bits_per_byte(
+                    model, tokenizer, heldout, context_length=settings.context_length, dtype=machine.dtype
+                )
             course.note_heldout(measured.bits_per_byte)
             measures = {"val_loss": measured.loss_per_token, "val_bpb": measured.bits_per_byte}
             run.emit("metric", step=report.step, **measures)
 
         if prompts and course.is_due(settings.sample_every_steps):
-            for prompt, text in zip(prompts, continuations(course.model, tokenizer, prompts), strict=True):
+            with course.published() as model:
+                texts = continuations(model, tokenizer, prompts)
+            for prompt, text in zip(prompts, texts, strict=True):
                 run.emit("sample", step=report.step, prompt=prompt, text=text)
 
         if settings.begins_another_phase(course.state.batch):

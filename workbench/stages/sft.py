@@ -99,13 +99,16 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     ):
         if course.is_due(settings.eval_every_steps):
             if heldout_batches:
-                last_loss = measure(course.model).loss
+                with course.published() as model:
+                    last_loss = measure(model).loss
                 course.note_heldout(last_loss)
                 run.emit("metric", step=report.step, val_loss=last_loss)
-            emit_samples(run, report.step, course.model, start.tokenizer, prompts)
+            with course.published() as model:
+                emit_samples(run, report.step, model, start.tokenizer, prompts)
 
     if heldout_batches and last_loss is None:  # the last step was an earlier attempt's
-        last_loss = measure(course.model).loss
+        with course.published() as model:
+            last_loss = measure(model).loss
     return {
         **course.finish(),
         **source_figures(examples),

@@ -15,7 +15,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import torch
 
@@ -31,6 +31,7 @@ from workbench.stage_run import StageRun
 from workbench.stages.pace import Pace
 from workbench.stages.starting_point import Beginning
 from workbench.tokenizer import Tokenizer
+from workbench.train.averaging import WeightAverage
 from workbench.train.checkpoint import SaveClock, Saved, TrainingState, restore, save_checkpoint
 from workbench.train.checkpoint_folder import Found, damage, latest_good, steps_in, write_summary
 from workbench.train.compile_choice import CompileMemory, choose_compiling, require_compiler
@@ -95,10 +96,12 @@ def open_course(
         compiled=wants_compiled(settings, machine),
         micro_batch_tokens=micro_batch_tokens,
     )
+    average = make_average(model, settings, num_steps=num_steps)
+    weights: Weights = {"model": model, "average": average}
     if found is not None:
-        state = _resume(run, found, optimizer, here)
+        state = _resume(run, found, optimizer, weights, here)
     elif begin is not None:
-        state = _begin_with(run, begin, optimizer, here, num_steps=num_steps)
+        state = _begin_with(run, begin, optimizer, weights, here, num_steps=num_steps)
     else:
         torch.manual_seed(settings.seed)
         state = TrainingState(seed=settings.seed, environment=here)
@@ -110,6 +113,7 @@ def open_course(
         tokenizer,
         model,
         working,
+        average,
         optimizer,
         state,
         num_steps=num_steps,
@@ -136,6 +140,7 @@ class Course:
         tokenizer: Tokenizer,
         model: Decoder,
         working: WorkingModel[Decoder],
+        average: WeightAverage | None,
         optimizer: Optimizers,
         state: TrainingState,
         *,
@@ -153,11 +158,14 @@ class Course:
         self._machine = machine
         self._working = working
         self._autocast = machine.autocast if settings.weights_dtype == "float32" else None
+        self._average = average
         self._optimizer = optimizer
         # So many steps a longer training would take the same way: it may go on from there.
         self._shared_steps = (
             0 if data_knows_end else steps_without_end(num_steps=num_steps, **schedule_of(settings))
         )
+        if settings.average_last is not None:
+            self._shared_steps = min(self._shared_steps, first_averaged(settings.average_last, num_steps))
         self._milestones = milestone_steps(
             settings.milestones, keep_every_steps=settings.keep_every_steps, num_steps=num_steps
         )
@@ -197,6 +205,8 @@ class Course:
                 with contextlib.closing(prefetched(batches_from(first_batch))) as batches:
                     for report in self._train(batches, loss_fn):
                         self.state.count(report)
+                        if self._average is not None:
+                            self._average.update(report.step)
                         meter.show(report, self.state)
                         self._pace.step(report)
                         with self._pace.measuring(is_due=self.is_due(self._settings.eval_every_steps)):
@@ -206,6 +216,15 @@ class Course:
                 return
             except TrainingDiverged as diverged:
                 self._roll_back(diverged, first_batch)
+
+    @contextlib.contextmanager
+    def published(self) -> Iterator[Decoder]:
+        """The model with the weights that are published, to be measured: for the block, an average if one is kept."""
+        if self._average is None or not self._average.holds(self.state.step):
+            yield self.model
+        else:
+            with self._average.in_place():
+                yield self.model
 
     def note_heldout(self, loss: float) -> None:
         """Take note of a held-out loss measured after this step; the lowest so far is worth a checkpoint."""
@@ -294,7 +313,9 @@ class Course:
         must_be_kept = self.state.step in {*self._milestones, self.num_steps}
         if must_be_kept or self._is_best or self._checkpoints.is_due() or request in SAVE_FIRST:
             with self._pace.saving():
-                self._checkpoints.save(self.model, self._optimizer, self.state, keep=self._milestones)
+                self._checkpoints.save(
+                    self.model, self._optimizer, self.state, keep=self._milestones, average=self._average
+                )
         self._is_best = False
         if request == "pause":
             self._run.wait_while_paused()
@@ -318,7 +339,7 @@ class Course:
             raise TrainingDiverged(f"{diverged.message}{tries}; {batches}", fix=diverged.fix) from None
         step, next_batch = state.step, state.batch
         self.model.load_state_dict(load_model(found.folder).state_dict())
-        state.roll_back_to(restore(found.folder, self._optimizer))
+        state.roll_back_to(restore(found.folder, self._optimizer, model=self.model, average=self._average))
         self._is_best = False
         self._run.warning(
             f"{diverged.message}: went back from step {step:,} to the checkpoint of step {state.step:,}; "
@@ -368,6 +389,20 @@ def make_optimizer(model: Decoder, settings: Pretrain | Sft | Dpo, machine: Mach
     )
 
 
+def make_average(model: Decoder, settings: Training, *, num_steps: int) -> WeightAverage | None:
+    """The average of the weights that a stage's table asks for; None when the last ones are published."""
+    if settings.ema_decay is not None:
+        return WeightAverage(model, decay=settings.ema_decay)
+    if settings.average_last is not None:
+        return WeightAverage(model, first_step=first_averaged(settings.average_last, num_steps))
+    return None
+
+
+def first_averaged(share: float, num_steps: int) -> int:
+    """The step after which the last `share` of all steps begins; one step at the least is in it."""
+    return num_steps - max(1, round(share * num_steps))
+
+
 def make_working_model(model: Decoder, settings: Training, machine: Machine) -> WorkingModel[Decoder]:
     """What computes a step, as a stage's table asks for."""
     return WorkingModel(
@@ -386,21 +421,36 @@ def wants_compiled(settings: Training, machine: Machine) -> bool | None:
     return {"never": False, "auto": None, "always": True}[wish]
 
 
-def _resume(run: StageRun, found: Found, optimizer: Optimizers, here: dict[str, Any]) -> TrainingState:
+class Weights(TypedDict):
+    """What `restore` puts weights into."""
+
+    model: Decoder
+    average: WeightAverage | None
+
+
+def _resume(
+    run: StageRun, found: Found, optimizer: Optimizers, weights: Weights, here: dict[str, Any]
+) -> TrainingState:
     """Where the checkpoint left off, with optimizer and random numbers put back."""
     for line in found.set_aside:
         run.warning(f"damaged checkpoint set aside: {line}")
-    state = restore(found.folder, optimizer)
+    state = restore(found.folder, optimizer, **weights)
     _say_how_exact(run, f"resuming at step {state.step}", state, here)
     return state
 
 
 def _begin_with(
-    run: StageRun, begin: Beginning, optimizer: Optimizers, here: dict[str, Any], *, num_steps: int
+    run: StageRun,
+    begin: Beginning,
+    optimizer: Optimizers,
+    weights: Weights,
+    here: dict[str, Any],
+    *,
+    num_steps: int,
 ) -> TrainingState:
     """Where another training stood, to go on from; for a branch what was best there, by other rules, does not count."""
     try:
-        state = restore(begin.folder, optimizer)
+        state = restore(begin.folder, optimizer, **weights)
     except Damaged as error:
         fix = 'leave optimizer and model as they were there, or write [start] state = "weights"'
         raise BadInput(f"cannot branch off there: {error.message}", file=error.file, fix=fix) from None
@@ -514,11 +564,17 @@ class Checkpoints:
         return self._clock.is_due()
 
     def save(
-        self, model: Decoder, optimizer: Optimizers, state: TrainingState, *, keep: Collection[int] = ()
+        self,
+        model: Decoder,
+        optimizer: Optimizers,
+        state: TrainingState,
+        *,
+        keep: Collection[int] = (),
+        average: WeightAverage | None = None,
     ) -> None:
         """Write a checkpoint and say so; while the disk is full, wait here with everything in memory.
 
-        Older ones of the steps in `keep` stay.
+        Older ones of the steps in `keep` stay. What others load is the `average`, where it holds any.
         """
 
         def write() -> Saved:
@@ -531,6 +587,7 @@ class Checkpoints:
                     tokenizer=self._tokenizer,
                     keep_last=self._keep_last,
                     keep=keep,
+                    average=average,
                 )
 
         saved = self._run.when_there_is_room(write)

@@ -1,6 +1,7 @@
 """Checkpoints as tensors and numbers: everything the next step depends on, written whole or not at all.
 
-    weights                     model.safetensors, a Hugging Face folder with the tokenizer beside it
+    weights                     model.safetensors, a Hugging Face folder with the tokenizer beside it; an average of
+                                many steps where one is kept, and then the newest are in training/state.safetensors
     optimizer, random numbers   training/state.safetensors
     step, tokens, best…         training/state.json (step and batches passed over are the data position)
 
@@ -39,6 +40,7 @@ from workbench.files import (
 from workbench.model.folder import save_model
 from workbench.model.transformer import Decoder
 from workbench.tokenizer import Tokenizer, stop_ids
+from workbench.train.averaging import WeightAverage
 from workbench.train.checkpoint_folder import (
     STATE_NUMBERS,
     STATE_TENSORS,
@@ -51,6 +53,8 @@ from workbench.train.loop import StepReport
 from workbench.train.optimizers import Optimizers
 
 STATE_FORMAT = 1
+NEWEST = "weights."
+"""Before the names of the newest weights, where model.safetensors holds an average."""
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -121,8 +125,11 @@ def save_checkpoint(
     tokenizer: Tokenizer,
     keep_last: int = 2,
     keep: Collection[int] = (),
+    average: WeightAverage | None = None,
 ) -> Saved:
     """Write `folder/step-…` and delete older checkpoints beyond `keep_last`, but never the best or those in `keep`.
+
+    average: what to publish as the weights, where it holds any.
 
     Whoever kills this at any instant finds either the whole checkpoint or none under its name.
     Raises DiskFull, before it writes or with everything cleared away; NoSpace when the disk refuses otherwise;
@@ -130,6 +137,10 @@ def save_checkpoint(
     ones.
     """
     tensors = optimizer.state_tensors() | _random_state()
+    published: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    if average is not None and average.holds(state.step):
+        tensors |= {f"{NEWEST}{name}": weight.detach() for name, weight in model.named_parameters()}
+        published = average.in_place()
     weights = dict(model.named_parameters())
     _check_finite(weights | tensors)
 
@@ -137,9 +148,14 @@ def save_checkpoint(
     final = step_folder(folder, state.step)
     building = folder / f"{TEMPORARY_PREFIX}{final.name}-{secrets.token_hex(4)}"
     with _whole_or_nothing(building, needed=needed):
-        save_model(
-            model, building, bos_id=tokenizer.bos_id, stop_ids=stop_ids(tokenizer), pad_id=tokenizer.pad_id
-        )
+        with published:
+            save_model(
+                model,
+                building,
+                bos_id=tokenizer.bos_id,
+                stop_ids=stop_ids(tokenizer),
+                pad_id=tokenizer.pad_id,
+            )
         tokenizer.save(building)
         (building / STATE_TENSORS).parent.mkdir()
         safetensors.torch.save_file(
@@ -154,10 +170,17 @@ def save_checkpoint(
     return Saved(final, size)
 
 
-def restore(checkpoint: Path, optimizer: Optimizers) -> TrainingState:
+def restore(
+    checkpoint: Path,
+    optimizer: Optimizers,
+    *,
+    model: Decoder | None = None,
+    average: WeightAverage | None = None,
+) -> TrainingState:
     """Put back optimizer and random numbers, and give the numbers; weights come by `load_model(checkpoint)`.
 
-    Raises Damaged when anything is missing, unknown, or not of this model's shape.
+    model: so loaded. Where those weights are an average, it gets the newest ones back, and `average`, if there is to
+    be one, the average. Raises Damaged when anything is missing, unknown, or not of this model's shape.
     """
     state = _read_numbers(checkpoint / STATE_NUMBERS)
     try:
@@ -165,7 +188,12 @@ def restore(checkpoint: Path, optimizer: Optimizers) -> TrainingState:
     except (OSError, SafetensorError) as error:
         raise Damaged(f"cannot be read ({error})", file=checkpoint / STATE_TENSORS) from None
     random_state = {name: tensors.pop(name) for name in list(tensors) if name.startswith("random.")}
+    newest = {name: tensors.pop(name) for name in list(tensors) if name.startswith(NEWEST)}
     optimizer.load_state_tensors(tensors)
+    if average is not None:
+        average.begin_at_weights()
+    if newest and model is not None:
+        _put_back(newest, model, file=checkpoint / STATE_TENSORS)
     _restore_random_state(random_state, file=checkpoint / STATE_TENSORS)
     return state
 
@@ -229,6 +257,18 @@ def _whole_or_nothing(building: Path, *, needed: int) -> Iterator[None]:
             refused = NoSpace(f"a checkpoint cannot be written ({error})", file=folder, fix="see to the disk")
             raise disk_error(error, folder) or refused from error
         raise
+
+
+@torch.no_grad()
+def _put_back(newest: dict[str, Tensor], model: Decoder, *, file: Path) -> None:
+    """Give the parameters of `model` the values that stand in `newest` under their names."""
+    named = {f"{NEWEST}{name}": parameter for name, parameter in model.named_parameters()}
+    if {name: each.shape for name, each in named.items()} != {
+        name: each.shape for name, each in newest.items()
+    }:
+        raise Damaged("its weights are not this model's", file=file)
+    for name, parameter in named.items():
+        parameter.copy_(newest[name])
 
 
 def _check_finite(tensors: dict[str, Tensor]) -> None:

@@ -24,6 +24,7 @@ from workbench.files import (
     digest_bytes,
     digest_file,
     disk_errors_named,
+    fsync_folder,
     is_locked,
     lock_file,
     make_folders,
@@ -101,6 +102,13 @@ class Store:
         folder = self.building(name)
         make_folders(folder)
         return folder
+
+    def rename_building(self, old: ArtifactName, new: ArtifactName) -> Path:
+        """Let what is being made as `old` be made as `new`; needs both locks. Does nothing when it is done already."""
+        if self.building(old).is_dir() and not self.building(new).exists():
+            os.rename(self.building(old), self.building(new))
+            fsync_folder(self.building(new).parent)
+        return self.building(new)
 
     def publish(
         self,

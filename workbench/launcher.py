@@ -37,7 +37,8 @@ def launch(
             plan.stage(stage)
     facts = plan.to_dict() | {"predicted": predictions(plan)}
     run = create_run(plan.home, plan.name, recipe_text=plan.recipe_text, plan=facts)
-    changes = difference(frozen_plan(run), plan)
+    frozen = frozen_plan(run)
+    changes = difference(frozen, plan)
     if changes:
         raise BadInput(
             f"run {run.name} exists with another plan ({'; '.join(changes[:3])}{'; …' if len(changes) > 3 else ''})",
@@ -45,9 +46,11 @@ def launch(
         )
     if run.is_alive():
         return run
-    if plan.is_complete() and not force and run.state() == "finished":
-        for each in plan.stages:
-            verify(plan.store.folder(each.makes), at_a_glance=True)
+    if (
+        frozen.is_complete() and not force and run.state() == "finished"
+    ):  # a run that was steered made something else
+        for each in frozen.stages:
+            verify(frozen.store.folder(each.makes), at_a_glance=True)
         return run
     return start_worker(run, until=until, only=only, force=force)
 

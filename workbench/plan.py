@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,9 @@ class Setting:
 class StagePlan:
     """One stage as it will run: its settings, what it makes, and what of earlier stages it reads.
 
-    shape: of the model that a start brings along. family: the fingerprint but for how long it trains. shorter: a
-    finished training of that family for fewer tokens.
+    planned: what the recipe makes, where a person steered this stage, or one before it, to something else; steering:
+    what was decided. shape: of the model that a start brings along. family: the fingerprint but for how long it trains.
+    shorter: a finished training of that family for fewer tokens.
     """
 
     name: str
@@ -85,6 +86,13 @@ class StagePlan:
     shape: ModelConfig | None = None
     family: str | None = None
     shorter: Shorter | None = None
+    planned: ArtifactName | None = None
+    steering: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def by_recipe(self) -> ArtifactName:
+        """What the recipe makes here, whatever a person steered."""
+        return self.planned or self.makes
 
     def table(self) -> Table:
         """The settings as the stage's own recipe table."""
@@ -116,6 +124,9 @@ class StagePlan:
             facts["family"] = self.family
         if self.shorter is not None:
             facts["shorter"] = dataclasses.asdict(self.shorter)
+        if self.planned is not None:
+            facts["planned"] = dataclasses.asdict(self.planned)
+            facts["steering"] = [dict(decision) for decision in self.steering]
         return facts
 
     @staticmethod
@@ -133,6 +144,8 @@ class StagePlan:
             shape=ModelConfig.from_dict(facts["shape"]) if "shape" in facts else None,
             family=facts.get("family"),
             shorter=_shorter_of(facts["shorter"]) if "shorter" in facts else None,
+            planned=ArtifactName(**facts["planned"]) if "planned" in facts else None,
+            steering=tuple(facts.get("steering", ())),
         )
 
 
@@ -209,6 +222,40 @@ class Plan:
         if stage.shorter is not None:
             return False, stage.shorter.in_words()
         return False, "not made yet with these settings"
+
+    def steered(self, name: str, decisions: Sequence[Mapping[str, Any]]) -> Plan:
+        """This plan with the stage `name` making what `decisions`, taken while it ran, make of it; none: the recipe's.
+
+        Its artifact, and all that are made from it, get fingerprints of their own, of this run alone: nobody who wants
+        what the recipe makes is given them.
+        """
+        stages: list[StagePlan] = []
+        renamed: dict[ArtifactName, ArtifactName] = {}
+        apart: set[ArtifactName] = set()
+        for stage in self.stages:
+            inputs = {kind: renamed.get(each, each) for kind, each in stage.inputs.items()}
+            checkpoints = {kind: renamed.get(each, each) for kind, each in stage.checkpoints.items()}
+            steering = tuple(decisions) if stage.name == name else stage.steering
+            read = (*inputs.values(), *checkpoints.values())
+            makes = stage.by_recipe
+            if steering or not apart.isdisjoint(read):
+                facts = [makes.fingerprint, self.name, [dict(each) for each in steering]]
+                makes = dataclasses.replace(
+                    makes, fingerprint=fingerprint_of([*facts, *(each.fingerprint for each in read)])
+                )
+                apart.add(makes)
+            renamed[stage.makes] = makes
+            stages.append(
+                dataclasses.replace(
+                    stage,
+                    makes=makes,
+                    inputs=inputs,
+                    checkpoints=checkpoints,
+                    steering=steering,
+                    planned=stage.by_recipe if makes in apart else None,
+                )
+            )
+        return dataclasses.replace(self, stages=tuple(stages))
 
     def is_complete(self) -> bool:
         """Whether every stage is finished."""
@@ -325,7 +372,7 @@ def difference(old: Plan, new: Plan) -> list[str]:
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key):
             lines.append(f"{key}: {_shown(before.get(key))} -> {_shown(after.get(key))}")
-    if not lines and [s.makes for s in old.stages] != [s.makes for s in new.stages]:
+    if not lines and [s.by_recipe for s in old.stages] != [s.by_recipe for s in new.stages]:
         lines.append("the files of a source, or the version of Python or Workbench, changed")
     return lines
 

@@ -41,7 +41,8 @@ from workbench.files import (
 
 STATES = ("pending", "running", "paused", "finished", "failed", "stopped", "crashed")
 LIVE = ("pending", "running", "paused")
-REQUESTS = ("stop", "save", "pause", "resume")
+REQUESTS = ("stop", "save", "pause", "resume", "tune")
+"""What can be asked for; `tune` with what it changes behind it: `tune decay=now`."""
 # A worker that has not taken its lock this long after launch never will.
 START_SECONDS = 60.0
 # A full disk must still take the news that it is full: this file is given back first.
@@ -106,6 +107,10 @@ class Run:
             )
         return plan
 
+    def replace_plan(self, plan: Mapping[str, Any]) -> None:
+        """Freeze another plan: a person steered the run, and what it makes has other names. For the worker only."""
+        write_atomic(self.path / "plan.json", json.dumps(plan, indent=1, ensure_ascii=True) + "\n")
+
     def is_alive(self) -> bool:
         """Whether a process holds the run's lock."""
         return is_locked(self.lock_path)
@@ -157,7 +162,7 @@ class Run:
 
     def request(self, request: str) -> None:
         """Ask the worker for something: written whole, taken at the next step. Raises BadInput when it is over."""
-        assert request in REQUESTS, request
+        assert request.split(maxsplit=1)[0] in REQUESTS, request
         state = self.state()
         if state not in LIVE:
             raise BadInput(
@@ -182,8 +187,9 @@ class Run:
         for name in names:
             request = _read_json(folder / name)
             (folder / name).unlink(missing_ok=True)
-            if request is not None and request.get("request") in REQUESTS:
-                taken.append(str(request["request"]))
+            asked = str((request or {}).get("request"))
+            if asked.partition(" ")[0] in REQUESTS:
+                taken.append(asked)
         return taken
 
     def take_lock(self) -> IO[str]:

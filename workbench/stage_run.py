@@ -11,7 +11,7 @@ import dataclasses
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -111,7 +111,9 @@ class StageRun:
         events: EventWriter,
         status: RunStatus | None = None,
         stop_signalled: Callable[[], bool] = lambda: False,
+        when_steered: Callable[[Sequence[Mapping[str, Any]]], Path] | None = None,
     ) -> None:
+        """when_steered: told what a person decided so far, gives the folder to build in from now on."""
         self.stage = stage
         self.folder = folder
         self._run = run
@@ -123,6 +125,7 @@ class StageRun:
         self._waits_for_room = False
         self._progress_at = -PROGRESS_SECONDS
         self.cost: dict[str, float] = {}
+        self._when_steered = when_steered
 
     @property
     def compile_times_path(self) -> Path:
@@ -203,13 +206,23 @@ class StageRun:
             self._waits_for_room = False
             self._waiting.extend(others)
 
+    def steered(self, decisions: Sequence[Mapping[str, Any]]) -> None:
+        """Say that this stage will make something else than its recipe does; `folder` may be another afterwards.
+
+        decisions: all so far, as plain data: what is made is a function of them.
+        """
+        if self._when_steered is not None:
+            self.folder = self._when_steered(decisions)
+
     def start_over(self) -> None:
         """Empty the folder of what a killed attempt left."""
         remove_folder(self.folder)
         self.folder.mkdir(parents=True)
 
     def request(self) -> str | None:
-        """The next request: `stop`, `save`, `pause` or `resume`; None when nobody asks. Cheap: call every step.
+        """The next request: `stop`, `save`, `pause`, `resume`, `tune KEY=VALUE`; None when nobody asks.
+
+        Cheap: call every step.
 
         A stop, once asked for, is answered on every call.
         """
@@ -232,12 +245,18 @@ class StageRun:
             request = self.request()
         if request == "stop":
             raise Stopped(f"stopped in {self.stage}", fix="`workbench resume` goes on with this stage")
+        if request is not None and request.startswith("tune"):
+            self.warning(f"{request}: {self.stage} has nothing to tune")
 
     def wait_while_paused(self) -> None:
         """Return when `resume` or `stop` is asked for; the run shows as paused meanwhile."""
         self._status.update(state="paused")
         self.note("paused")
-        while self.request() not in ("resume", "stop"):
+        others = []
+        while (request := self.request()) not in ("resume", "stop"):
+            if request is not None and request != "pause":
+                others.append(request)
             time.sleep(PAUSE_POLL_SECONDS)
+        self._waiting.extend(others)
         self._status.update(state="running")
         self.note("going on")

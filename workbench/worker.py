@@ -19,7 +19,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -70,9 +70,9 @@ class StopSignal:
         self.received = True
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _Work:
-    """What every part of the walk needs."""
+    """What every part of the walk needs. The plan changes when a person steers a stage."""
 
     run: Run
     plan: Plan
@@ -132,20 +132,21 @@ def work_on(
 
 
 def _walk(work: _Work, *, until: str | None, only: str | None, force: Sequence[str]) -> ExitCode:
-    run, plan, events, status = work.run, work.plan, work.events, work.status
+    run, events, status = work.run, work.events, work.status
+    plan = work.plan
     started = time.monotonic()
     try:
         plan.store.sweep()
         events.write(
             "run_started", name=run.name, pid=os.getpid(), stages=[stage.name for stage in plan.stages]
         )
-        for stage in plan.stages:
-            if only is not None and stage.name != only:
+        for name in [stage.name for stage in plan.stages]:
+            if only is not None and name != only:
                 continue
-            _do_stage(work, stage, again=stage.name in force)
-            if stage.name == until:
+            _do_stage(work, name, again=name in force)
+            if name == until:
                 break
-        state = "finished" if plan.is_complete() else "stopped"
+        state = "finished" if work.plan.is_complete() else "stopped"
         return _end(events, status, state, ExitCode.FINE, started)
     except Stopped as stopped:
         return _end(events, status, "stopped", ExitCode.RESUME_ME, started, note=str(stopped))
@@ -169,9 +170,11 @@ def _walk(work: _Work, *, until: str | None, only: str | None, force: Sequence[s
         return _end(events, status, "failed", ExitCode.OUR_BUG, started, error=message)
 
 
-def _do_stage(work: _Work, stage: StagePlan, *, again: bool) -> None:
+def _do_stage(work: _Work, name: str, *, again: bool) -> None:
     """Make the stage's artifact unless it is there, or `again`; wait if another run is making it."""
-    plan = work.plan
+    if again and work.plan.stage(name).steering:  # made again as the recipe has it
+        _freeze(work, work.plan.steered(name, ()))
+    plan, stage = work.plan, work.plan.stage(name)
     work.status.update(stage=stage.name, progress=None, **dict.fromkeys(SHOWN_METRICS))
     handle = StageRun(
         work.run,
@@ -180,9 +183,14 @@ def _do_stage(work: _Work, stage: StagePlan, *, again: bool) -> None:
         events=work.events,
         status=work.status,
         stop_signalled=work.stop,
+        when_steered=lambda decisions: _steer(work, name, decisions, locks),
     )
     artifact = str(stage.makes)
-    with _making(plan, stage, handle, again=again) as lock, work.heartbeat.watching(lock):
+    with (
+        contextlib.ExitStack() as locks,
+        _making(plan, stage, handle, again=again) as lock,
+        work.heartbeat.watching(lock),
+    ):
         started = time.monotonic()
         if again:
             plan.store.remove(stage.makes)
@@ -190,13 +198,16 @@ def _do_stage(work: _Work, stage: StagePlan, *, again: bool) -> None:
         handle.emit("stage_started", artifact=artifact, reused=reused)
         if not reused:
             handle.check_stop()
+            if stage.planned is not None:  # a kill may have come between a new plan and the new name
+                plan.store.rename_building(stage.planned, stage.makes)
             forget_peak_memory()
-            handle.when_there_is_room(lambda: _make(plan, stage, handle))
+            handle.when_there_is_room(lambda: _make(work, name, handle))
             handle.tell_cost(peak_bytes=peak_memory_bytes())
         seconds = round(time.monotonic() - started, 3)
+        plan, stage = work.plan, work.plan.stage(name)  # a person may have steered it
         handle.emit(
             "stage_finished",
-            artifact=artifact,
+            artifact=str(stage.makes),
             reused=reused,
             seconds=seconds,
             summary=summary_of(plan, stage),
@@ -223,7 +234,32 @@ def _making(plan: Plan, stage: StagePlan, handle: StageRun, *, again: bool) -> I
         yield lock
 
 
-def _make(plan: Plan, stage: StagePlan, handle: StageRun) -> None:
+def _steer(
+    work: _Work, name: str, decisions: Sequence[Mapping[str, Any]], locks: contextlib.ExitStack
+) -> Path:
+    """Let the stage `name` be made under the name that these decisions give it; gives the folder to build in.
+
+    First the plan, then the folder: whoever is killed between finds the folder by the name in the recipe's plan.
+    """
+    old = work.plan.stage(name)
+    plan = work.plan.steered(name, decisions)
+    new = plan.stage(name)
+    if new.makes != old.makes:
+        lock = plan.store.lock(new.makes)
+        assert lock is not None, "the name is this run's own"
+        locks.enter_context(lock)
+        _freeze(work, plan)
+    return plan.store.rename_building(old.makes, new.makes)
+
+
+def _freeze(work: _Work, plan: Plan) -> None:
+    """Let `plan` be the plan of this run."""
+    work.run.replace_plan(work.run.plan() | plan.to_dict())  # what was predicted stays
+    work.plan = plan
+
+
+def _make(work: _Work, name: str, handle: StageRun) -> None:
+    plan, stage = work.plan, work.plan.stage(name)
     inputs = StageInputs(
         recipe_folder=plan.recipe_folder,
         artifacts={kind: _verified(plan, name) for kind, name in stage.inputs.items()},
@@ -245,6 +281,7 @@ def _make(plan: Plan, stage: StagePlan, handle: StageRun) -> None:
         if named is None:
             raise
         raise named from error
+    plan, stage = work.plan, work.plan.stage(name)  # a person may have steered it
     plan.check_sources(stage)  # nor did anything change while it was read
     settings: dict[str, Any] = {key: setting.value for key, setting in stage.settings.items()}
     if stage.model is not None:
@@ -256,7 +293,7 @@ def _make(plan: Plan, stage: StagePlan, handle: StageRun) -> None:
         settings=settings,
         inputs={kind: str(name) for kind, name in names.items()},
         summary=summary,
-        family=stage.family,
+        family=None if stage.planned is not None else stage.family,
     )
 
 

@@ -23,7 +23,7 @@ from tests.stages.test_pretrain import (  # noqa: F401
 from workbench.errors import Damaged
 from workbench.model.folder import load_model
 from workbench.recipe import Pretrain
-from workbench.train.checkpoint import restore
+from workbench.train.checkpoint import TrainingState, restore
 from workbench.train.checkpoint_folder import STATE_TENSORS, step_folder, steps_in
 from workbench.train.optimizers import Optimizers
 from workbench.train.parameter_groups import OptimizerSettings
@@ -163,3 +163,88 @@ def test_two_averages_exclude_each_other() -> None:
 
 def test_an_average_of_the_tail_ends_what_a_longer_training_shares(worker: Worker) -> None:
     assert worker.work(**WSD, average_last=0.5)["extendable_at"] == 12
+
+
+# -- steering ----------------------------------------------------------------------------------------------
+
+
+def steered_run(
+    folder: Path, artifacts: dict[str, Path], ask: dict[int, str], *kills: int, **settings: Any
+) -> Worker:
+    """A training that was asked for something after a step and killed after others; `kills` count from each start."""
+    folder.mkdir()
+    worker = Worker(folder, artifacts)
+    for kill_at in kills:
+        with pytest.raises(Killed):
+            worker.work(ask=ask, kill_at=kill_at, **settings)
+        ask = {}  # said once; what was decided is in the checkpoint
+    worker.work(ask=ask, **settings)
+    return worker
+
+
+def test_decay_now_ends_the_training_exactly(tmp_path: Path, artifacts: dict[str, Path]) -> None:
+    ask = {12: "tune decay=now"}
+    once = steered_run(tmp_path / "once", artifacts, ask, **WSD)
+    killed = steered_run(tmp_path / "killed", artifacts, ask, 14, 2, **WSD)
+    assert once.summary()["steps"] == killed.summary()["steps"] == 15  # a quarter of 12 more
+    assert once.digests() == killed.digests()
+    rates = once.rates()
+    assert rates[12] == rates[13] > rates[14] > rates[15]
+    assert 12 in steps_in(once.folder)
+    assert "steered at step 12: decay = now; ends at step 15 instead of 24" in once.texts("note")
+    other = steered_run(tmp_path / "other", artifacts, {11: "tune decay=now"}, **WSD)
+    assert other.digests() != once.digests()
+
+
+def test_a_decay_equals_that_of_a_training_of_this_length(tmp_path: Path, artifacts: dict[str, Path]) -> None:
+    """16 steps of which a quarter decays, or a long one that is told to decay after 13: the first is at the peak."""
+    (tmp_path / "short").mkdir()
+    short = Worker(tmp_path / "short", artifacts)
+    short.work(**WSD | {"tokens": 16 * 64, "warmup_steps": 1})
+    how = WSD | {"decay_ratio": 4 / 12, "warmup_steps": 1}
+    told = steered_run(tmp_path / "told", artifacts, {12: "tune decay=now"}, **how)
+    assert told.summary()["steps"] == 16
+    assert told.digests() == short.digests()
+
+
+def test_another_rate_from_a_step_on(tmp_path: Path, artifacts: dict[str, Path]) -> None:
+    ask = {6: "tune learning_rate=0.001"}
+    once = steered_run(tmp_path / "once", artifacts, ask, learning_rate=0.01, **WSD)
+    killed = steered_run(tmp_path / "killed", artifacts, ask, 9, learning_rate=0.01, **WSD)
+    assert once.rates()[6] == pytest.approx(0.01)
+    assert once.rates()[7] == pytest.approx(0.001)
+    assert once.digests() == killed.digests()
+    assert once.summary()["steering"] == [{"step": 6, "learning_rate": 0.001}]
+    assert once.summary()["extendable_at"] is None
+
+
+def test_what_changes_no_result_steers_nothing(worker: Worker, whole: Worker) -> None:
+    worker.work(ask={2: "tune sample_every_steps=5", 3: "tune save_every_seconds=3600"})
+    assert worker.digests() == whole.digests()
+    assert "steering" not in worker.summary()
+    assert {event["step"] for event in worker.events("sample")} == {5, 10, 15, 20, 24}
+
+
+@pytest.mark.parametrize(
+    ("settings", "ask", "why"),
+    [
+        ({}, {5: "tune decay=now"}, 'decay=now is for schedule = "wsd"'),
+        (WSD | {"tokens": 40 * 64, "warmup_steps": 4}, {2: "tune decay=now"}, "rises or falls by itself"),
+        (WSD, {20: "tune decay=now"}, "rises or falls by itself"),
+        (WSD, {8: "tune decay=now", 9: "tune decay=now"}, "falls already, since step 8"),
+        (WSD, {24: "tune learning_rate=0.1"}, "comes too late"),
+        (WSD, {5: "tune seed=3"}, "cannot be tuned"),
+        (WSD, {5: "tune learning_rate=-1"}, "greater than 0"),
+    ],
+)
+def test_what_cannot_be_tuned_is_said(
+    worker: Worker, settings: dict[str, Any], ask: dict[int, str], why: str
+) -> None:
+    worker.work(ask=ask, **settings)
+    assert why in worker.texts("warning")
+
+
+def test_decisions_survive_a_rollback() -> None:
+    here = TrainingState(seed=0, environment={}, step=9, steering=[{"step": 8, "decay": "now"}])
+    here.roll_back_to(TrainingState(seed=0, environment={}, step=4))
+    assert here.steering == [{"step": 8, "decay": "now"}]

@@ -103,9 +103,9 @@ class Worker:
         )
         handle.script = iter(self._script(ask or {}, kill_at))
         started = time.perf_counter()
-        summary = pretrain.run(Pretrain(**(SETTINGS | changes)), self.inputs, handle)
+        self.last_summary = pretrain.run(Pretrain(**(SETTINGS | changes)), self.inputs, handle)
         self.cost, self.seconds = handle.cost, time.perf_counter() - started
-        return summary
+        return self.last_summary
 
     @staticmethod
     def _script(ask: dict[int, str], kill_at: int | None) -> Iterator[str | None]:
@@ -121,6 +121,12 @@ class Worker:
 
     def texts(self, kind: str) -> str:
         return "\n".join(event["text"] for event in self.events(kind))
+
+    def rates(self) -> dict[int, float]:
+        return {event["step"]: event["learning_rate"] for event in self.events("metric") if "loss" in event}
+
+    def summary(self) -> dict[str, Any]:
+        return self.last_summary
 
     def losses(self) -> dict[int, float]:
         return {event["step"]: event["loss"] for event in self.events("metric") if "loss" in event}

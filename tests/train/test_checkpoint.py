@@ -156,6 +156,8 @@ def fields() -> list[str]:
 
 
 def change_number(value: Any) -> Any:
+    if isinstance(value, list):
+        return [*value, {"step": 1, "decay": "now"}]
     return {"threads": 2} if isinstance(value, dict) else value + 1
 
 

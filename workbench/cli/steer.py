@@ -1,14 +1,18 @@
-"""Verbs that ask a live run for something: stop, pause, resume, save."""
+"""Verbs that ask a live run for something: stop, pause, resume, save, tune."""
 
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from workbench.cli.output import Home, RunName, result, say
 from workbench.errors import BadInput, WorkbenchError
+from workbench.safe_text import one_line
+
+if TYPE_CHECKING:
+    from workbench.runs import Run
 
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is done.")]
 STOP_SECONDS = 600.0
@@ -16,7 +20,7 @@ STOP_SECONDS = 600.0
 
 def add_to(app: typer.Typer) -> None:
     """Register the verbs."""
-    for verb in (stop, pause, resume, save):
+    for verb in (stop, pause, resume, save, tune):
         app.command()(verb)
 
 
@@ -87,13 +91,48 @@ def resume(name: RunName, home: Home = None) -> None:
     result(run.name)
 
 
+def tune(
+    name: RunName,
+    assignment: Annotated[str, typer.Argument(metavar="KEY=VALUE", help="For example decay=now.")],
+    home: Home = None,
+) -> None:
+    """Change a training while it runs.
+
+    decay=now lets a WSD schedule fall from the next step on, over decay_ratio of the steps so far, and ends with it.
+    learning_rate=X is the new peak rate. Both are kept in the training state, so that an interruption changes nothing,
+    and make the result this run's alone: the recipe's own result is still to be made. save_every_seconds and
+    sample_every_steps change no result.
+
+    Example: workbench tune quickstart decay=now
+    """
+    from workbench.launcher import frozen_plan
+    from workbench.recipe import Training
+    from workbench.runs import find_home, open_run
+    from workbench.tuning import parse_tuning
+
+    run = open_run(find_home(home), name)
+    _require_live(run, "tune")
+    stage = str(run.status().get("stage"))
+    table = next((each.table() for each in frozen_plan(run).stages if each.name == stage), None)
+    if not isinstance(table, Training):
+        raise BadInput(f"{run.name} is in {stage}, which does not train", fix="wait for a training stage")
+    parse_tuning(assignment, table)
+    run.request(f"tune {assignment}")
+    say(f"`workbench follow {run.name}` tells what came of it")
+    result(f"{run.name}/{stage} was asked for {one_line(assignment, 60)}")
+
+
 def _ask(name: str, request: str, home: Home) -> None:
     from workbench.runs import find_home, open_run
 
     run = open_run(find_home(home), name)
+    _require_live(run, request)
+    run.request(request)
+    result(f"{run.name} was asked to {request}")
+
+
+def _require_live(run: Run, request: str) -> None:
     state = run.state()
     if state not in ("running", "paused"):
         fix = None if state == "finished" else f"`workbench resume {run.name}` starts it again"
         raise BadInput(f"{run.name} is {state}; nothing to {request}", fix=fix)
-    run.request(request)
-    result(f"{run.name} was asked to {request}")

@@ -96,7 +96,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
             measures = {"val_loss": measured.loss_per_token, "val_bpb": measured.bits_per_byte}
             run.emit("metric", step=report.step, **measures)
 
-        if prompts and course.is_due(settings.sample_every_steps):
+        if prompts and course.is_due(course.setting("sample_every_steps")):
             with course.published() as model:
                 texts = continuations(model, tokenizer, prompts)
             for prompt, text in zip(prompts, texts, strict=True):

@@ -42,7 +42,9 @@ from workbench.train.milestones import milestone_steps
 from workbench.train.optimizers import Optimizers
 from workbench.train.parameter_groups import OptimizerSettings
 from workbench.train.schedule import make_schedule, steps_without_end
+from workbench.train.steering import steered
 from workbench.train.working_model import WorkingModel
+from workbench.tuning import Tuning, parse_tuning
 from workbench.version import VERSION
 
 MicroBatch = TypeVar("MicroBatch")
@@ -150,7 +152,9 @@ class Course:
     ) -> None:
         self.model = model
         self.state = state
-        self.num_steps = num_steps
+        self.num_steps = num_steps  # fewer once a person has let it decay earlier
+        self._planned_steps = num_steps
+        self._data_knows_end = data_knows_end
         self._parameters = sum(parameter.numel() for parameter in model.parameters())
         self._full_batches_before = full_batches_before
         self._run = run
@@ -160,20 +164,43 @@ class Course:
         self._autocast = machine.autocast if settings.weights_dtype == "float32" else None
         self._average = average
         self._optimizer = optimizer
-        # So many steps a longer training would take the same way: it may go on from there.
-        self._shared_steps = (
-            0 if data_knows_end else steps_without_end(num_steps=num_steps, **schedule_of(settings))
-        )
-        if settings.average_last is not None:
-            self._shared_steps = min(self._shared_steps, first_averaged(settings.average_last, num_steps))
-        self._milestones = milestone_steps(
-            settings.milestones, keep_every_steps=settings.keep_every_steps, num_steps=num_steps
-        )
-        if settings.schedule == "wsd":
-            self._milestones |= {self._shared_steps}
         self._checkpoints = Checkpoints(run, settings, tokenizer=tokenizer)
         self._pace = Pace(run, num_steps=num_steps)
         self._is_best = False
+        self._lay_out()
+        self._take_tuned()
+        if state.steering:  # before a kill, perhaps between the decision and its consequences
+            run.steered(state.steering)
+
+    def _lay_out(self) -> None:
+        """Work out the rate of every step, which is the last, and what is kept: of settings and decisions alone."""
+        settings, decisions = self._settings, self.state.steering
+        self._factor_after = make_schedule(
+            num_steps=self._full_batches_before(self._planned_steps), **schedule_of(settings)
+        )
+        self._trajectory = steered(
+            self._own_factor,
+            decisions,
+            num_steps=self._planned_steps,
+            learning_rate=settings.learning_rate,
+            decay_ratio=settings.decay_ratio,
+            floor=settings.final_learning_rate_ratio,
+        )
+        self.num_steps = self._trajectory.num_steps
+        # So many steps a longer training would take the same way: it may go on from there.
+        own_way = self._data_knows_end or decisions
+        self._shared_steps = (
+            0 if own_way else steps_without_end(num_steps=self.num_steps, **schedule_of(settings))
+        )
+        if settings.average_last is not None and self._average is not None:
+            first = first_averaged(settings.average_last, self.num_steps)
+            self._average.first_step = max(first, self._trajectory.decay_from or 0)
+            self._shared_steps = min(self._shared_steps, first)
+        self._milestones = milestone_steps(
+            settings.milestones, keep_every_steps=settings.keep_every_steps, num_steps=self._planned_steps
+        ) | {int(each["step"]) for each in decisions}
+        if settings.schedule == "wsd":
+            self._milestones |= {self._shared_steps}
 
     def steps(
         self,
@@ -199,7 +226,8 @@ class Course:
             peak=matmul_peak(self._machine),
         )
         self._settle_compiling(batches_from, loss_fn)
-        while True:
+        while self.state.step < self.num_steps:
+            meter.num_steps = self.num_steps
             first_batch = self.state.batch
             try:
                 with contextlib.closing(prefetched(batches_from(first_batch))) as batches:
@@ -211,11 +239,11 @@ class Course:
                         self._pace.step(report)
                         with self._pace.measuring(is_due=self.is_due(self._settings.eval_every_steps)):
                             yield report
-                        self._save_and_obey()
-                meter.warn_of_waiting()
-                return
+                        if self._save_and_obey():
+                            break  # by other rules from here
             except TrainingDiverged as diverged:
                 self._roll_back(diverged, first_batch)
+        meter.warn_of_waiting()
 
     @contextlib.contextmanager
     def published(self) -> Iterator[Decoder]:
@@ -252,6 +280,7 @@ class Course:
             "best_step": best,
             "dtype": state.environment["dtype"],
             "extendable_at": max((step for step in kept if step <= self._shared_steps), default=None),
+            **({"steering": state.steering} if state.steering else {}),
             "optimizer": self._optimizer.implementation,
             "optimizer_bytes_per_parameter": round(self._optimizer.state_bytes / self._parameters, 3),
         }
@@ -262,16 +291,12 @@ class Course:
         loss_fn: Callable[[Decoder, MicroBatch], LossSum],
     ) -> Iterator[StepReport]:
         settings = self._settings
-        # How fast it learns is a function of the step: nothing needs to be remembered.
-        factor_after = make_schedule(
-            num_steps=self._full_batches_before(self.num_steps), **schedule_of(settings)
-        )
         return train(
             self.model,
             batches,
             self._optimizer,
             loss_fn=loss_fn,
-            learning_rate_at=lambda step: factor_after(self._full_batches_before(step)),
+            learning_rate_at=self._trajectory.factor_at,
             num_steps=self.num_steps,
             start_step=self.state.step,
             max_grad_norm=settings.max_grad_norm,
@@ -307,8 +332,19 @@ class Course:
         machine = {**self.state.environment, "compiled": None, "optimizer": None}
         return json.dumps([dataclasses.asdict(self.model.config), machine], sort_keys=True)
 
-    def _save_and_obey(self) -> None:
-        """Write a checkpoint when it is time; then answer a request: wait on `pause`, raise Stopped on `stop`."""
+    def _own_factor(self, step: int) -> float:
+        """The share of the peak rate that the recipe has for a step."""
+        return self._factor_after(self._full_batches_before(step))
+
+    def setting(self, key: str) -> int:
+        """The value of a key that may be tuned and changes no result."""
+        return int(self.state.tuned.get(key, getattr(self._settings, key)))
+
+    def _save_and_obey(self) -> bool:
+        """Write a checkpoint when it is time; then answer a request: wait on `pause`, raise Stopped on `stop`.
+
+        Gives whether a person has steered: what is left of the course is another then.
+        """
         request = self._run.request()
         must_be_kept = self.state.step in {*self._milestones, self.num_steps}
         if must_be_kept or self._is_best or self._checkpoints.is_due() or request in SAVE_FIRST:
@@ -324,6 +360,50 @@ class Course:
             raise Stopped(
                 f"stopped in {self._run.stage} with everything saved", fix="`workbench resume` goes on"
             )
+        return request is not None and request.startswith("tune ") and self._tune(request[5:])
+
+    def _tune(self, assignment: str) -> bool:
+        """Do what a person asked for, from the next step on, or say why not; gives whether it steers the course."""
+        step, steps_before = self.state.step, self.num_steps
+        try:
+            tuning = parse_tuning(assignment, self._settings)
+            self._require_in_time(tuning)
+        except BadInput as error:
+            self._run.warning(f"not tuned: {error}")
+            return False
+        if not tuning.steers:
+            self.state.tuned[tuning.key] = int(tuning.value)
+            self._take_tuned()
+            self._run.note(f"from step {step:,} on {tuning.key} = {tuning.value}")
+            return False
+        self.state.steering.append({"step": step, tuning.key: tuning.value})
+        self._lay_out()
+        self._checkpoints.save(
+            self.model, self._optimizer, self.state, keep=self._milestones, average=self._average
+        )
+        self._run.steered(self.state.steering)
+        end = (
+            f"; ends at step {self.num_steps:,} instead of {steps_before:,}" if tuning.key == "decay" else ""
+        )
+        self._run.note(
+            f"steered at step {step:,}: {tuning.key} = {tuning.value}{end}; what comes of it is this run's alone"
+        )
+        return True
+
+    def _require_in_time(self, tuning: Tuning) -> None:
+        """Raise BadInput for a decision that comes too late, or too early."""
+        step = self.state.step
+        if tuning.steers and step >= self.num_steps:
+            raise BadInput(f"{tuning.key} comes too late: step {step:,} was the last")
+        if tuning.key == "decay" and self._trajectory.decay_from is not None:
+            raise BadInput(f"the rate falls already, since step {self._trajectory.decay_from:,}")
+        if tuning.key == "decay" and self._own_factor(step) < 1:
+            raise BadInput(
+                f"the rate rises or falls by itself at step {step:,}", fix="decay=now is for between"
+            )
+
+    def _take_tuned(self) -> None:
+        self._checkpoints.every_seconds = self.setting("save_every_seconds")
 
     def _roll_back(self, diverged: TrainingDiverged, first_batch: int) -> None:
         """Put everything back to the last good checkpoint, with the batches since then behind us.
@@ -461,6 +541,7 @@ def _begin_with(
         )
     if not begin.same:
         state.best_step = state.best_metric = None
+        state.steering, state.tuned = [], {}
     _say_how_exact(run, f"{begin.what} at step {state.step}", state, here)
     return state
 
@@ -497,7 +578,7 @@ class Meter:
         peak: float | None,
     ) -> None:
         self._run = run
-        self._num_steps = num_steps
+        self.num_steps = num_steps
         self._flops_per_token = flops_per_token
         self._peak = peak
         self._waiting: list[StepReport] = []
@@ -506,14 +587,14 @@ class Meter:
 
     def show(self, report: StepReport, state: TrainingState) -> None:
         """Take a report; emit what has gathered when it is time, and a warning at once for a skipped step."""
-        self._run.progress(report.step, self._num_steps, "steps")
+        self._run.progress(report.step, self.num_steps, "steps")
         if report.skipped:
             self._run.warning(f"step {report.step} skipped: {report.skip_reason}")
         self._waiting.append(report)
         self._seconds += report.seconds
         self._wait_seconds += report.wait_seconds
         now = time.monotonic()
-        if now - self._emitted_at >= METRIC_SECONDS or report.step == self._num_steps:
+        if now - self._emitted_at >= METRIC_SECONDS or report.step == self.num_steps:
             self._run.emit("metric", **self._metrics(self._waiting, state))
             self._waiting, self._emitted_at = [], now
 
@@ -558,6 +639,15 @@ class Checkpoints:
         self._keep_last = settings.keep_last
         self._tokenizer = tokenizer
         self._clock = SaveClock(settings.save_every_seconds)
+
+    @property
+    def every_seconds(self) -> float:
+        """How old the last one may get."""
+        return self._clock.every_seconds
+
+    @every_seconds.setter
+    def every_seconds(self, seconds: float) -> None:
+        self._clock.every_seconds = seconds
 
     def is_due(self) -> bool:
         """Whether the last one is old enough."""

@@ -66,6 +66,7 @@ class TrainingState:
     elapsed_seconds: spent in steps. environment: of the process that trains now, see device.py.
     rollbacks: how often it went back to a checkpoint; passed_over: the batches it left behind there.
     guard: what a spike is measured against; the loop is to use this one.
+    steering: what a person decided while it ran, see steering.py; tuned: settings changed that change no result.
     """
 
     seed: int
@@ -79,6 +80,8 @@ class TrainingState:
     rollbacks: int = 0
     passed_over: int = 0
     guard: SpikeGuard = dataclasses.field(default_factory=SpikeGuard)
+    steering: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    tuned: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def batch(self) -> int:
@@ -86,9 +89,17 @@ class TrainingState:
         return self.step + self.passed_over
 
     def roll_back_to(self, earlier: TrainingState) -> None:
-        """Stand where `earlier` stood, but with the next batch in the data still to come; time spent is spent."""
+        """Stand where `earlier` stood, but with the next batch in the data still to come; time spent is spent.
+
+        What a person decided since then stays decided.
+        """
         next_batch, rollbacks = self.batch, self.rollbacks + 1
-        spent = {"elapsed_seconds": self.elapsed_seconds, "environment": self.environment}
+        spent = {
+            "elapsed_seconds": self.elapsed_seconds,
+            "environment": self.environment,
+            "steering": self.steering,
+            "tuned": self.tuned,
+        }
         for field in dataclasses.fields(self):
             setattr(self, field.name, spent.get(field.name, getattr(earlier, field.name)))
         self.rollbacks, self.passed_over = rollbacks, next_batch - self.step
@@ -209,7 +220,7 @@ class SaveClock:
     FIRST_SECONDS = 2.0
 
     def __init__(self, every_seconds: float, *, now: Callable[[], float] = time.monotonic) -> None:
-        self._every_seconds = every_seconds
+        self.every_seconds = every_seconds
         self._now = now
         self._saved_at = now()
         self._saves = 0
@@ -217,7 +228,7 @@ class SaveClock:
 
     def is_due(self) -> bool:
         """Whether to save now."""
-        wanted = min(self._every_seconds, self.FIRST_SECONDS * 2.0 ** min(self._saves, 16))
+        wanted = min(self.every_seconds, self.FIRST_SECONDS * 2.0 ** min(self._saves, 16))
         wait = max(wanted, self._cost_seconds / self.LARGEST_SHARE)
         return self._now() - self._saved_at >= wait
 

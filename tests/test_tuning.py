@@ -1,0 +1,196 @@
+"""Steering a run: what may be asked for, and that what comes of it is never taken for the recipe's own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workbench.errors import BadInput
+from workbench.plan import Plan, difference, make_plan
+from workbench.recipe import Pretrain, Sft
+from workbench.recipe_file import load_recipe
+from workbench.runs import Run
+from workbench.stage_run import StageRun
+from workbench.tuning import Tuning, parse_tuning
+from workbench.worker import work, work_on
+
+RECIPE = """name = "x"
+[corpus]
+sources = ["text.txt"]
+text_split = "lines"
+min_characters = 5
+[tokenizer]
+vocab_size = 300
+[pack]
+[model]
+hidden_size = 32
+num_hidden_layers = 1
+num_attention_heads = 2
+[pretrain]
+tokens = 1280
+batch_tokens = 64
+context_length = 32
+schedule = "wsd"
+warmup_steps = 2
+dtype = "float32"
+eval_every_steps = 100
+eval_documents = 1
+[eval]
+tasks = ["heldout"]
+baselines = false
+"""
+WORDS = "the old red river and a new stone bird sings by night under the house of day then it falls"
+
+
+@pytest.fixture
+def plan(write_recipe: Callable[[str], Path], tmp_path: Path, home: Path) -> Plan:
+    lines = [" ".join(WORDS.split()[(i * k) % 19] for i in range(30)) for k in range(1, 60)]
+    (tmp_path / "text.txt").write_text("\n".join(lines))
+    return make_plan(load_recipe(write_recipe(RECIPE)))
+
+
+@pytest.fixture
+def asked_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Lets every pretraining find a request at its n-th look at the controls, or be killed there."""
+
+    def script(**at: Any) -> None:
+        looks = {"n": 0}
+        ask = StageRun.request
+
+        def request(self: StageRun) -> str | None:
+            if self.stage != "pretrain":
+                return ask(self)
+            looks["n"] += 1
+            if looks["n"] == at.get("kill"):
+                raise Killed
+            return at.get("request") if looks["n"] == at.get("look") else None
+
+        monkeypatch.setattr(StageRun, "request", request)
+
+    return script
+
+
+class Killed(BaseException):
+    """No `except Exception` sees it, like a kill."""
+
+
+def frozen(run: Run, plan: Plan) -> Plan:
+    return Plan.from_dict(run.plan(), home=plan.home)
+
+
+def test_a_steered_run_is_not_the_recipes_own(plan: Plan, asked_after: Callable[..., None]) -> None:
+    asked_after(look=10, request="tune decay=now")
+    run = work(plan)
+    assert run.state() == "finished"
+    steered = frozen(run, plan)
+    assert steered.stage("pretrain").planned == plan.stage("pretrain").makes
+    assert steered.stage("pretrain").steering == ({"step": 9, "decay": "now"},)
+    assert steered.is_complete() and not plan.is_complete()
+    assert not plan.store.exists(plan.stage("pretrain").makes)
+    assert not plan.store.exists(plan.stage("eval").makes)  # what is measured is another model
+    assert steered.stage("corpus").makes == plan.stage("corpus").makes
+    assert difference(steered, plan) == []  # the same run, by its recipe
+    last = [
+        event for event in run.events() if event["kind"] == "stage_finished" and event["stage"] == "pretrain"
+    ][-1]
+    assert last["summary"]["steering"] == [{"step": 9, "decay": "now"}]
+    assert last["artifact"] == str(steered.stage("pretrain").makes)
+
+    # Another run of the recipe makes its own; a longer one does not go on from what was steered.
+    asked_after()
+    other = work(dataclasses.replace(plan, name="other"))
+    assert plan.is_complete() and frozen(other, plan).stage("pretrain").steering == ()
+
+
+def test_force_makes_the_recipes_own_again(plan: Plan, asked_after: Callable[..., None]) -> None:
+    asked_after(look=10, request="tune learning_rate=0.0001")
+    run = work(plan)
+    asked_after()
+    work_on(run, force=["pretrain"])
+    assert frozen(run, plan).stage("pretrain") == plan.stage("pretrain")
+    assert plan.is_complete()
+
+
+@pytest.mark.parametrize("kill", [11, 12])
+def test_a_kill_after_a_decision_loses_nothing(
+    plan: Plan, asked_after: Callable[..., None], kill: int
+) -> None:
+    asked_after(look=10, request="tune decay=now", kill=kill)
+    with pytest.raises(Killed):
+        work(plan)
+    asked_after()
+    run = work(plan)
+    assert run.state() == "finished"
+    assert frozen(run, plan).stage("pretrain").steering == ({"step": 9, "decay": "now"},)
+    assert max(event["step"] for event in run.metrics("pretrain")) == 11
+
+
+def test_a_kill_between_plan_and_folder_is_mended(plan: Plan, asked_after: Callable[..., None]) -> None:
+    asked_after(look=10, request="tune decay=now", kill=12)
+    with pytest.raises(Killed):
+        work(plan)
+    makes = plan.steered("pretrain", [{"step": 9, "decay": "now"}]).stage("pretrain").makes
+    plan.store.building(makes).rename(plan.store.building(plan.stage("pretrain").makes))
+    asked_after()
+    run = work(plan)
+    resumed = [
+        event["text"] for event in run.events() if event["kind"] == "note" and "resuming" in event["text"]
+    ]
+    assert resumed == ["resuming at step 9: exact"]
+
+
+def test_names_follow_what_was_decided(plan: Plan) -> None:
+    one, two = ([{"step": step, "decay": "now"}] for step in (8, 9))
+    assert plan.steered("pretrain", one) == plan.steered("pretrain", one)
+    assert (
+        plan.steered("pretrain", one).stage("eval").makes != plan.steered("pretrain", two).stage("eval").makes
+    )
+    assert plan.steered("pretrain", one).steered("pretrain", two) == plan.steered("pretrain", two)
+    assert plan.steered("pretrain", one).steered("pretrain", ()) == plan
+    again = Plan.from_dict(
+        plan.steered("pretrain", one).to_dict(), home=plan.home, recipe_text=plan.recipe_text
+    )
+    assert again == plan.steered("pretrain", one)
+
+
+@pytest.mark.parametrize(
+    ("text", "tuning"),
+    [
+        ("decay=now", Tuning("decay", "now")),
+        ("learning_rate = 3e-4", Tuning("learning_rate", 3e-4)),
+        ("save_every_seconds=60", Tuning("save_every_seconds", 60)),
+    ],
+)
+def test_what_may_be_asked_for(text: str, tuning: Tuning) -> None:
+    assert parse_tuning(text, Pretrain(tokens=4096, schedule="wsd")) == tuning
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("decay=later", "write decay=now"),
+        ("tokens=1M", "'tokens' cannot be tuned; write KEY=VALUE with one of decay, learning_rate"),
+        ("decay", "cannot be tuned"),
+        ("learning_rate=fast", "not a number"),
+        ("learning_rate=0", "greater than 0"),
+        ("save_every_seconds=1.5", "integer"),
+        ("save_every_seconds=9999", "less than or equal to 3600"),
+    ],
+)
+def test_what_may_not(text: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message) as caught:
+        parse_tuning(text, Pretrain(tokens=4096, schedule="wsd"))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_stage_does_not_have_cannot_be_tuned() -> None:
+    with pytest.raises(BadInput, match="cannot be tuned"):
+        parse_tuning("sample_every_steps=5", Sft())
+    with pytest.raises(BadInput, match="whose rate falls already"):
+        parse_tuning("decay=now", Sft())
+    with pytest.raises(BadInput, match="nothing to fall over"):
+        parse_tuning("decay=now", Sft(schedule="wsd", decay_ratio=0.0))

@@ -22,6 +22,7 @@ PAPER = (
     "probe",
     "source_sizes",
     "training_cost",
+    "training_step",
     "artifacts",
     "source_identity",
     "plan",

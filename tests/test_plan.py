@@ -164,10 +164,23 @@ def test_a_batch_that_cannot_fit_at_once_is_told_into_what_to_cut_it(
 ) -> None:
     monkeypatch.setattr("workbench.budget.memory_bytes", lambda: 2 << 30)
     changes = {"pretrain__batch_tokens": "1M", "pretrain__tokens": "10M", "pretrain__context_length": 500}
-    (problem,) = [p for p in estimate(planned(**changes)).problems if "memory" in p]
+    too_much = planned(**changes, pretrain__micro_batch_tokens="1M")
+    (problem,) = [p for p in estimate(too_much).problems if "memory" in p]
     found = re.search(r"micro_batch_tokens = (\d+) is the largest that fits", problem)
     assert found and 1_000_000 % int(found[1]) == 0 and "size" not in problem
     assert estimate(planned(**changes, pretrain__micro_batch_tokens=int(found[1]))).problems == ()
+
+
+def test_left_open_the_batch_is_cut_as_the_free_memory_asks(
+    planned: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.training_step.available_bytes", lambda: 2 << 30)
+    changes = {"pretrain__batch_tokens": "1M", "pretrain__tokens": "10M", "pretrain__context_length": 500}
+    budget = estimate(planned(**changes))
+    pretrain = budget.stages["pretrain"]
+    assert pretrain.tokens_at_once is not None and 500 <= pretrain.tokens_at_once < 1_000_000
+    assert pretrain.peak_bytes <= 0.9 * (2 << 30) and budget.problems == ()
+    assert estimate(planned()).stages["pretrain"].tokens_at_once == 2048
 
 
 def test_a_gpu_of_unknown_memory_refuses_nothing(

@@ -24,7 +24,8 @@ from workbench.recipe import Corpus, Pretrain, Tokenizer, Training
 from workbench.recipe_file import LoadedRecipe
 from workbench.source_sizes import GZIP_RATIO, text_bytes
 from workbench.step_memory import MemoryParts
-from workbench.training_cost import PROCESS_BYTES, TrainingCost, fitting_advice, model_shape, training_cost
+from workbench.training_cost import TrainingCost, fitting_advice, model_shape, training_cost
+from workbench.training_step import PROCESS_BYTES
 
 # Training FLOPs a second that the model reaches, per core or per device (recipes/LOG.md, 2026-11-20).
 CPU_BF16_FLOPS = 1.5e11

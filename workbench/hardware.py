@@ -95,6 +95,12 @@ def available_bytes() -> int:
     return free if limit is None else min(free, max(0, limit - (used or 0)))
 
 
+def resident_bytes() -> int:
+    """The memory this process holds now; 0 where the kernel does not tell."""
+    told = _first_line_of(PROCESS / "status", "VmRSS").split()
+    return int(told[0]) * 1024 if told else 0
+
+
 def forget_peak_memory() -> None:
     """Count this process's peak from now on, where the kernel lets us; elsewhere it is that of its whole life."""
     with contextlib.suppress(OSError):

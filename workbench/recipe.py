@@ -131,8 +131,8 @@ class Training(Table):
     max_grad_norm: NaturalFloat = 1.0
     """Clip the gradient to this global norm; 0 never clips."""
     micro_batch_tokens: Count | None = None
-    """Tokens per forward pass; the gradient is accumulated to the full batch and equals it. Default: all at once.
-    Lower it when memory runs out."""
+    """Tokens per forward pass; the gradient is accumulated to the full batch and equals it. Default: all at once, or,
+    in pretraining, as many as fit into the memory that is free; a resumed training cuts as it did before."""
     dtype: Literal["auto", "bfloat16", "float32", "float8"] = "auto"
     """Arithmetic of the matrix products: `auto` takes bfloat16 where the device is fast at it. Weights, moments,
     norms and the loss are float32. `float8` rounds the factors of the layers' products to 8 bits and does the rest in

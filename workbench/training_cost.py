@@ -6,20 +6,18 @@ Arithmetic over a recipe's table and the model's shape; how long that takes on w
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any
 
 from workbench.files import human_bytes, human_count
-from workbench.hardware import has_fast_bfloat16, has_gpu
+from workbench.hardware import has_gpu
 from workbench.model_config import SIZES, ModelConfig
 from workbench.plan import Plan, StagePlan, summary_of
 from workbench.recipe import Dpo, Pretrain, Sft, Tokenizer
 from workbench.recipe_model import Model
 from workbench.source_sizes import count_examples
 from workbench.step_memory import MemoryParts, StepShape, checkpoint_bytes, training_memory
+from workbench.training_step import dtype_of, largest_micro_batch, peak_bytes, pretrain_step
 
-PROCESS_BYTES = 360_000_000
-"""Interpreter, torch, and the code that torch makes for every shape of product, before any tensor of ours."""
-GPU_CONTEXT_BYTES = 600_000_000
 EXAMPLE_TOKENS = 70
 """Of a conversation, where nothing tells."""
 
@@ -43,7 +41,7 @@ class TrainingCost:
     @property
     def peak_bytes(self) -> int:
         """All that the training holds where it trains: on the GPU, or in this process."""
-        return self.memory.total + (GPU_CONTEXT_BYTES if self.step.device == "cuda" else PROCESS_BYTES)
+        return peak_bytes(self.step)
 
 
 def training_cost(plan: Plan, stage: StagePlan, shape: ModelConfig) -> TrainingCost | None:
@@ -66,23 +64,6 @@ def training_cost(plan: Plan, stage: StagePlan, shape: ModelConfig) -> TrainingC
     if isinstance(table, Sft | Dpo):
         return _fine_tuning_cost(plan, stage, table, shape)
     return None
-
-
-def pretrain_step(table: Pretrain, shape: ModelConfig) -> StepShape:
-    """A pretraining step of `table`."""
-    at_once = table.micro_batch_tokens or table.batch_tokens
-    return StepShape(
-        config=shape,
-        rows=at_once // table.context_length,
-        context_length=table.context_length,
-        micro_batches=table.batch_tokens // at_once,
-        optimizer=table.optimizer,
-        dtype=dtype_of(table.dtype),
-        device="cuda" if has_gpu() else "cpu",
-        masked=table.isolate_documents,
-        narrow_weights=table.weights_dtype == "bfloat16",
-        checkpointed=table.activation_checkpointing == "layer",
-    )
 
 
 def _fine_tuning_cost(plan: Plan, stage: StagePlan, table: Sft | Dpo, shape: ModelConfig) -> TrainingCost:
@@ -127,13 +108,6 @@ def _disk_bytes(table: Pretrain | Sft | Dpo, shape: ModelConfig) -> int:
     return (table.keep_last + 2) * checkpoint_bytes(shape, table.optimizer)
 
 
-def dtype_of(asked: Literal["auto", "bfloat16", "float32", "float8"]) -> Literal["bfloat16", "float32"]:
-    """The arithmetic that `dtype` means on this machine; float8 is that of the products alone."""
-    if asked != "auto":
-        return "float32" if asked == "float32" else "bfloat16"
-    return "bfloat16" if has_gpu() or has_fast_bfloat16() else "float32"
-
-
 def fitting_advice(plan: Plan, stage: StagePlan, room_bytes: int) -> str:
     """What to change so that a training stage fits into `room_bytes`: its micro-batch, or else the model's size."""
     model, table = _model_and_vocabulary(plan), stage.table()
@@ -150,17 +124,6 @@ def fitting_advice(plan: Plan, stage: StagePlan, room_bytes: int) -> str:
         ):
             return f'[model] size = "{size}" with micro_batch_tokens = {tokens} is the largest that fits'
     return f"not even the smallest [model] size fits into {human_bytes(room_bytes)}"
-
-
-def largest_micro_batch(table: Pretrain, shape: ModelConfig, room_bytes: int) -> int | None:
-    """The most tokens at once that fit, as whole rows that divide the batch; None when a single row does not."""
-    rows = table.batch_tokens // table.context_length
-    for at_once in sorted((each for each in range(1, rows + 1) if rows % each == 0), reverse=True):
-        tokens = at_once * table.context_length
-        step = pretrain_step(table.model_copy(update={"micro_batch_tokens": tokens}), shape)
-        if TrainingCost(step, 0, 0, 0, 0, "").peak_bytes <= room_bytes:
-            return tokens
-    return None
 
 
 def model_shape(plan: Plan) -> ModelConfig | None:

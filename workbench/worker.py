@@ -155,19 +155,23 @@ def _walk(work: _Work, *, until: str | None, only: str | None, force: Sequence[s
             run.give_reserve_back()
         _log(str(error))
         return _end(events, status, "failed", error.exit_code, started, error=str(error))
-    except MemoryError as error:
-        _log(traceback.format_exc())
-        fix = "lower [pretrain] micro_batch_tokens or choose a smaller [model] size"
-        return _end(
-            events, status, "failed", ExitCode.FAILED, started, error=f"out of memory ({error}); {fix}"
-        )
     except Exception as error:  # our own bug: the log holds the traceback, the event one line
         _log(traceback.format_exc())
+        if _is_out_of_memory(error):
+            said = (str(error).splitlines() or [""])[0]
+            message = f"out of memory ({said}); lower micro_batch_tokens or choose a smaller [model] size"
+            return _end(events, status, "failed", ExitCode.FAILED, started, error=message)
         if isinstance(error, FileNotFoundError) and str(error.filename).startswith(str(run.home)):
             message = f"{error.filename}: was taken away while the run worked; run the same command again"
             return _end(events, status, "failed", ExitCode.FAILED, started, error=message)
         message = f"{type(error).__name__}: {error}; this is a bug in Workbench, see {run.log_path}"
         return _end(events, status, "failed", ExitCode.OUR_BUG, started, error=message)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether Python or torch, whose errors nobody here knows by type, found no more memory."""
+    named = type(error).__name__ == "OutOfMemoryError"
+    return isinstance(error, MemoryError) or named or "can't allocate memory" in str(error)
 
 
 def _do_stage(work: _Work, name: str, *, again: bool) -> None:

@@ -25,7 +25,7 @@ from workbench.recipe import Pretrain
 from workbench.recipe_model import Model
 from workbench.runs import Run
 from workbench.stage_run import StageInputs, StageRun
-from workbench.stages import pretrain, training
+from workbench.stages import micro_batch, pretrain, training
 from workbench.tokenizer import Tokenizer, train_tokenizer
 from workbench.train import working_model
 from workbench.train.checkpoint_folder import finished_checkpoint, steps_in
@@ -526,6 +526,35 @@ def test_stop_while_paused(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(Stopped):
         worker.work(ask={5: "pause", 6: "stop", 7: "stop"})
     assert steps_in(worker.folder) == [5]
+
+
+def test_a_cut_by_memory_is_kept_when_there_is_more_of_it(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(micro_batch, "largest_micro_batch", lambda *_: 32)
+    with pytest.raises(Stopped):
+        worker.work(ask={5: "stop"})
+    assert "cut into micro-batches of 32" in worker.texts("note")
+    monkeypatch.setattr(micro_batch, "largest_micro_batch", lambda *_: 64)
+    worker.work()
+    assert "resuming at step 5: exact" in worker.texts("note")
+
+
+def test_trying_a_micro_batch_out_leaves_no_trace(
+    worker: Worker, whole: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretrain, "raises_when_full", lambda machine: True)
+    tried = []
+    true_try = training.Course.try_gradient
+
+    def try_gradient(self: Any, batch: Any, loss_fn: Any) -> None:
+        tried.append(batch.inputs_BT.numel())
+        true_try(self, batch, loss_fn)
+
+    monkeypatch.setattr(training.Course, "try_gradient", try_gradient)
+    worker.work()
+    assert tried == [64]
+    assert worker.digests() == whole.digests()
 
 
 def test_another_environment_is_said_to_be_not_exact(worker: Worker) -> None:

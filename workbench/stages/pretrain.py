@@ -20,6 +20,12 @@ from workbench.model.transformer import Decoder
 from workbench.model_config import ModelConfig
 from workbench.recipe import Pretrain as Settings
 from workbench.stage_run import StageInputs, StageRun
+from workbench.stages.micro_batch import (
+    choose_micro_batch,
+    free_memory_bytes,
+    halve_until_it_fits,
+    raises_when_full,
+)
 from workbench.stages.starting_point import beginning_of, check_context, open_starting_point
 from workbench.stages.training import micro_batches, open_course
 from workbench.tokenizer import Tokenizer
@@ -44,7 +50,15 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     check_context(settings.context_length, config)
     heldout = heldout_texts(inputs, settings.eval_documents)
     prompts = settings.sample_prompts or tuple(first_words(text) for text in heldout[:2])
-    micro_batch_tokens = settings.micro_batch_tokens or settings.batch_tokens
+    beginning = beginning_of(inputs, start)
+    micro_batch_tokens = choose_micro_batch(
+        run,
+        settings,
+        config,
+        machine=machine,
+        begin=None if beginning is None else beginning.folder,
+        free_bytes=free_memory_bytes(machine),
+    )
     sizes = settings.sizes()
 
     def fresh_model() -> Decoder:
@@ -63,7 +77,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         num_steps=sizes.num_steps,
         full_batches_before=lambda step: sizes.tokens_before(step) / settings.batch_tokens,
         micro_batch_tokens=micro_batch_tokens,
-        begin=beginning_of(inputs, start),
+        begin=beginning,
         data_knows_end=settings.data_knows_end,
     )
 
@@ -86,6 +100,19 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         return config.flops_per_token(sizes.at(step).context_length)
 
     loss_fn = functools.partial(next_token_loss, z_loss_weight=settings.z_loss_weight)
+
+    def try_out(tokens: int) -> None:
+        """The gradient of a micro-batch of so many tokens, of a batch of full size, computed and forgotten."""
+        nonlocal micro_batch_tokens
+        micro_batch_tokens = tokens
+        course.try_gradient(next(batches_from(sizes.num_steps - 1))[0], loss_fn)
+
+    if settings.micro_batch_tokens is None and raises_when_full(machine) and course.state.step == 0:
+        fits = halve_until_it_fits(
+            run, micro_batch_tokens, context_length=settings.context_length, try_out=try_out
+        )
+        course.state.environment["micro_batch_tokens"] = micro_batch_tokens = fits
+
     for report in course.steps(batches_from, loss_fn, flops_per_token=flops_per_token):
         if heldout and course.is_due(settings.eval_every_steps):
             with course.published() as model:

@@ -36,7 +36,7 @@ from workbench.train.checkpoint import SaveClock, Saved, TrainingState, restore,
 from workbench.train.checkpoint_folder import Found, damage, latest_good, steps_in, write_summary
 from workbench.train.compile_choice import CompileMemory, choose_compiling, require_compiler
 from workbench.train.device import Machine, compare, environment, matmul_peak
-from workbench.train.loop import StepReport, train
+from workbench.train.loop import StepReport, accumulate_gradient, train
 from workbench.train.losses import LossSum
 from workbench.train.milestones import milestone_steps
 from workbench.train.optimizers import Optimizers
@@ -253,6 +253,16 @@ class Course:
         else:
             with self._average.in_place():
                 yield self.model
+
+    def try_gradient(
+        self, micro_batch: MicroBatch, loss_fn: Callable[[Decoder, MicroBatch], LossSum]
+    ) -> None:
+        """Compute the gradient of a micro-batch and forget it: weights and moments stay what they were."""
+        autocast = self._machine.autocast if self._settings.weights_dtype == "float32" else None
+        try:
+            accumulate_gradient(self._working.model, [micro_batch], loss_fn=loss_fn, autocast=autocast)
+        finally:
+            self._optimizer.zero_grad()
 
     def note_heldout(self, loss: float) -> None:
         """Take note of a held-out loss measured after this step; the lowest so far is worth a checkpoint."""

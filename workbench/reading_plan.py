@@ -13,7 +13,7 @@ from workbench.packing import Packing
 from workbench.plan import Plan
 from workbench.ramps import Stretch
 from workbench.recipe import Corpus, Pretrain
-from workbench.source_sizes import source_bytes
+from workbench.source_sizes import source_bytes, text_bytes
 
 BYTES_PER_TOKEN = 3.5
 
@@ -66,4 +66,5 @@ def _guessed_lengths(plan: Plan) -> dict[str, dict[int, int]]:
     if not isinstance(corpus, Corpus):
         return {}
     bytes_by_source = {source: source_bytes(source, folder=plan.recipe_folder) for source in corpus.sources}
-    return {source: {round(size / BYTES_PER_TOKEN): 1} for source, size in bytes_by_source.items() if size}
+    tokens_per_byte = text_bytes(plan) / max(1, sum(bytes_by_source.values())) / BYTES_PER_TOKEN
+    return {source: {round(size * tokens_per_byte): 1} for source, size in bytes_by_source.items() if size}

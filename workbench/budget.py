@@ -310,7 +310,8 @@ def _device_in_words() -> str:
     """What this machine trains on."""
     if has_gpu():
         return f"the GPU ({accelerators()[0].name})"
-    return f"{usable_cores()} CPU cores in {'bfloat16' if has_fast_bfloat16() else 'float32'}"
+    cores = usable_cores()
+    return f"{cores} CPU core{'s' if cores > 1 else ''} in {'bfloat16' if has_fast_bfloat16() else 'float32'}"
 
 
 def _flops_per_second() -> float:

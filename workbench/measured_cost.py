@@ -63,8 +63,9 @@ class MeasuredCost:
     @property
     def basis(self) -> str:
         """Where the figures come from, in words."""
-        age = human_duration(max(0.0, time.time() - self.at))
-        return f"measured {age} ago on this machine by {self.by}"
+        seconds = time.time() - self.at
+        when = "just now" if seconds < 60 else f"{human_duration(seconds)} ago"
+        return f"measured {when} on this machine by {self.by}"
 
 
 def keep_cost(plan: Plan, stage: StagePlan, cost: Mapping[str, float], *, by: str) -> None:

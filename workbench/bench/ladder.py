@@ -33,6 +33,7 @@ PLAIN = Rung(
     optimizer="looped adamw",
     weights="float32",
     compiled=False,
+    micro_batches=1,
 )
 FLOAT32 = "all wins, float32"
 MUON = "+ Muon"
@@ -42,7 +43,7 @@ def ladder(workload: Workload) -> list[Step]:
     """The rungs that mean something on this device in this arithmetic, plain first."""
     steps = [Step("plain", PLAIN, None)]
 
-    def add(name: str, **changed: str | bool) -> None:
+    def add(name: str, **changed: str | int) -> None:
         rung = dataclasses.replace(steps[-1].rung, **changed)  # type: ignore[arg-type]
         steps.append(Step(name, rung, steps[-1].name))
 
@@ -61,12 +62,11 @@ def ladder(workload: Workload) -> list[Step]:
     if workload.compiled and _can_compile(workload.device):
         add("+ compiled layers", compiled=True)
     add(MUON, optimizer="muon")
+    if workload.rows % 2 == 0:
+        add("+ in two micro-batches", micro_batches=2)
     if workload.dtype == "bfloat16":
-        steps.append(
-            Step(
-                FLOAT32, Rung(dtype="float32", optimizer="adamw", weights="float32", compiled=False), "plain"
-            )
-        )
+        in_float32 = dataclasses.replace(Rung(), dtype="float32", optimizer="adamw", micro_batches=1)
+        steps.append(Step(FLOAT32, in_float32, "plain"))
     return steps
 
 

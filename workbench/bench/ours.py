@@ -18,7 +18,7 @@ from workbench.bench.parts import PartClock
 from workbench.bench.settings import OurSettings
 from workbench.bench.systems import Progress
 from workbench.bench.workload import Workload
-from workbench.data.loader import Batch, batches
+from workbench.data.loader import Batch, batches, micro_batches
 from workbench.data.prefetch import prefetched
 from workbench.data.shards import TokenShards
 from workbench.model import attention, norms
@@ -47,6 +47,8 @@ class Rung:
     optimizer: Literal["looped adamw", "adamw", "muon"] | None = None
     weights: Literal["float32", "bfloat16"] | None = None
     compiled: bool | None = None
+    micro_batches: int | None = None
+    """How many a batch is cut into."""
 
 
 class Ours:
@@ -89,9 +91,16 @@ class Ours:
         dtype = self._workload.torch_dtype
         return None if dtype == torch.float32 else dtype
 
+    @property
+    def _micro_batch_tokens(self) -> int:
+        tokens = self._workload.batch_tokens
+        if self._rung.micro_batches is not None:
+            return tokens // self._rung.micro_batches
+        return self._settings.course.micro_batch_tokens or tokens
+
     def restart(self) -> None:
         """Back to the first weights and a fresh optimizer."""
-        initialise(self._model, self._workload.seed)
+        initialise(self._model, self._workload.seed, initializer=self._settings.course.initializer)
         self.optimizer = self._optimizer()
 
     def _optimizer(self) -> Optimizers:
@@ -122,7 +131,8 @@ class Ours:
             seed=self._workload.seed,
             isolate_documents=course.isolate_documents,
         )
-        ready = prefetched([batch] for batch in order)
+        at_once = self._micro_batch_tokens
+        ready = prefetched(micro_batches(batch, at_once) for batch in order)
         given: Iterator[list[Batch]] = ready
         loss_fn, optimizer = self._loss, self.optimizer
         if self._parts is not None:

@@ -1,7 +1,7 @@
 """How our side trains in a measurement: peak rates, schedule, batch, and any field of the model, changed by name.
 
-The defaults are what was found best at the default shape and six minutes (recipes/LOG.md). `--set KEY=VALUE`
-changes one, so that tuning is in the open.
+The rates are those found best in short races at the default shape (recipes/LOG.md). `--set KEY=VALUE` changes one, so
+that tuning is in the open.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 
 from workbench.errors import BadInput
+from workbench.model.parametrization import Initializer
 from workbench.model_config import ModelConfig
 from workbench.train.parameter_groups import OptimizerSettings
 from workbench.train.schedule import Shape
@@ -23,16 +24,21 @@ from workbench.train.schedule import Shape
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
-    """What a recipe's [pretrain] table says about time; zero `batch_tokens` means the workload's."""
+    """What a recipe's [pretrain] table says besides.
+
+    0 means: for `batch_tokens` the workload's, for `micro_batch_tokens` the whole batch at once.
+    """
 
     schedule: Shape = "linear"
     warmup_share: float = 0.02
     final_learning_rate_ratio: float = 0.0
     decay_ratio: float = 0.2
     batch_tokens: int = 0
+    micro_batch_tokens: int = 0
     isolate_documents: bool = False
     weights_dtype: Literal["float32", "bfloat16"] = "float32"
     compiled: bool = False
+    initializer: Initializer = "gpt2"
     max_grad_norm: float = 1.0
 
 

@@ -23,7 +23,7 @@ from workbench.mixing import Phase
 from workbench.packing import Packing
 from workbench.ramps import BatchSizes, Stretch
 
-__all__ = ["NOT_LEARNED", "Batch", "batches"]
+__all__ = ["NOT_LEARNED", "Batch", "batches", "micro_batches"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,19 @@ def batches(
             fix="add text, or lower [pretrain] batch_tokens",
         )
     return _batches(rows, sizes, context_length, start_step, isolate_documents)
+
+
+def micro_batches(batch: Batch, tokens: int) -> list[Batch]:
+    """`batch` cut into pieces of whole rows with at most `tokens` tokens each."""
+    rows = max(1, tokens // batch.inputs_BT.shape[1])
+    return [
+        Batch(
+            inputs_BT=batch.inputs_BT[start : start + rows],
+            targets_BT=batch.targets_BT[start : start + rows],
+            documents_BT=None if batch.documents_BT is None else batch.documents_BT[start : start + rows],
+        )
+        for start in range(0, len(batch.inputs_BT), rows)
+    ]
 
 
 def _open_rows(

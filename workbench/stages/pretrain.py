@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from workbench.data.corpus_folder import read_artifact_documents
-from workbench.data.loader import Batch, batches
+from workbench.data.loader import Batch, batches, micro_batches
 from workbench.data.shards import TokenShards, lengths_by_source
 from workbench.evals.bits_per_byte import bits_per_byte
 from workbench.model.generate import generate_batch
@@ -27,7 +27,7 @@ from workbench.stages.micro_batch import (
     raises_when_full,
 )
 from workbench.stages.starting_point import beginning_of, check_context, open_starting_point
-from workbench.stages.training import micro_batches, open_course
+from workbench.stages.training import open_course
 from workbench.tokenizer import Tokenizer
 from workbench.train.device import prepare_machine
 from workbench.train.losses import next_token_loss

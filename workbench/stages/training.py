@@ -19,7 +19,6 @@ from typing import Any, TypedDict, TypeVar
 
 import torch
 
-from workbench.data.loader import Batch
 from workbench.data.prefetch import prefetched
 from workbench.errors import BadInput, Damaged, Stopped, TrainingDiverged
 from workbench.files import sweep
@@ -693,19 +692,6 @@ class Checkpoints:
         saved = self._run.when_there_is_room(write)
         is_best = state.best_step == state.step
         self._run.emit("checkpoint", step=state.step, path=saved.folder.name, bytes=saved.bytes, best=is_best)
-
-
-def micro_batches(batch: Batch, tokens: int) -> list[Batch]:
-    """`batch` cut into pieces of whole rows with at most `tokens` tokens each."""
-    rows = max(1, tokens // batch.inputs_BT.shape[1])
-    return [
-        Batch(
-            inputs_BT=batch.inputs_BT[start : start + rows],
-            targets_BT=batch.targets_BT[start : start + rows],
-            documents_BT=None if batch.documents_BT is None else batch.documents_BT[start : start + rows],
-        )
-        for start in range(0, len(batch.inputs_BT), rows)
-    ]
 
 
 def _mean(values: Iterable[float]) -> float | None:

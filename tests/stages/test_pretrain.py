@@ -429,9 +429,9 @@ def poison(step_of: set[int], monkeypatch: pytest.MonkeyPatch) -> list[int]:
             positions[batch.inputs_BT.numpy().tobytes()] = position
             yield batch
 
-    def loss(model: Any, batch: Any) -> Any:
+    def loss(model: Any, batch: Any, **more: Any) -> Any:
         learned.append(positions[batch.inputs_BT.numpy().tobytes()])
-        whole = next_token_loss(model, batch)
+        whole = next_token_loss(model, batch, **more)
         return dataclasses.replace(whole, total=whole.total * math.nan) if learned[-1] in step_of else whole
 
     monkeypatch.setattr(pretrain, "batches", batches)

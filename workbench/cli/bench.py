@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from workbench.bench.workload import Workload
 
 bench = typer.Typer(
-    help="Measure speed on this machine, beside limits and peers measured in the same run.",
+    help="Measure speed on this machine, beside its limits.",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
@@ -31,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
 
 @bench.callback()
 def _bench() -> None:
-    """Measure speed on this machine, beside limits and peers measured in the same run."""
+    """Measure speed on this machine, beside its limits."""
 
 
 @bench.command()

@@ -87,19 +87,7 @@ def _shape(table: Start, folder: Path) -> ModelConfig:
             file=folder / "config.json",
             fix="start from a Llama, Mistral, Qwen2, Qwen3, Granite or GPT-2",
         )
-    shape = config.model
-    changes = {
-        key: value
-        for key in ("max_position_embeddings", "rope_theta")
-        if (value := getattr(table, key)) is not None and value != getattr(shape, key)
-    }
-    if changes and shape.positions == "learned":
-        raise BadInput(
-            f"[start] {next(iter(changes))}: the model has learned a vector for each of its "
-            f"{shape.max_position_embeddings} positions and knows no others",
-            fix="leave the key out, or start from a model with rotary positions",
-        )
-    return dataclasses.replace(shape, **changes)
+    return table.shape(config.model)
 
 
 def _files_read(folder: Path, *, with_training: bool) -> list[str]:

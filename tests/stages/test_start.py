@@ -17,6 +17,8 @@ from transformers import (
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
 )
@@ -105,6 +107,11 @@ def write_model(folder: Path, kind: str = "llama", **how: Any) -> Any:
         model: Any = GPT2LMHeadModel(config)
     elif kind == "qwen3":
         model = Qwen3ForCausalLM(Qwen3Config(**SHAPE, num_key_value_heads=1, head_dim=16))
+    elif kind == "qwen2":
+        model = Qwen2ForCausalLM(Qwen2Config(**SHAPE, num_key_value_heads=1))
+        for name, parameter in model.named_parameters():  # transformers begins with biases of zero
+            if name.endswith("bias"):
+                torch.nn.init.normal_(parameter, std=0.1)
     else:
         model = LlamaForCausalLM(LlamaConfig(**SHAPE, num_key_value_heads=1, tie_word_embeddings=False))
     model = model.to(how.pop("dtype", torch.float32)).eval()
@@ -136,6 +143,7 @@ def said(run: Run) -> str:
 
 HOW = {
     "llama": {},
+    "qwen2": {},
     "qwen3": {},
     "gpt2": {},
     "llama in shards": {"max_shard_size": "20KB"},
@@ -237,6 +245,21 @@ def test_more_context(project: Path) -> None:
     assert "rope_theta: 10000 -> 50000" in said(run)
 
 
+def test_positions_stretched_as_the_field_does(project: Path) -> None:
+    write_model(project / "theirs")
+    text = READ_ON.format(model="theirs").replace("context_length = 32", "context_length = 128")
+    longer = {"start__rope_scaling": "yarn", "start__rope_scaling_factor": 2.0}
+    run = finished(plan_of(project, text, **longer))
+    config = load_model(find_checkpoint(f"{run.name}/pretrain")).config
+    assert config.max_position_embeddings == 128
+    assert config.rope_scaling is not None
+    assert (config.rope_scaling.rope_type, config.rope_scaling.factor) == ("yarn", 2.0)
+    assert config.rope_scaling.original_max_position_embeddings == 64
+    assert "rope_scaling: yarn, 2 times as long" in said(run)
+    with pytest.raises(BadInput, match="rope_scaling needs rope_scaling_factor"):
+        plan_of(project, text, start__rope_scaling="yarn")
+
+
 def test_learned_positions_end_where_they_end(project: Path) -> None:
     write_model(project / "theirs", "gpt2")
     with pytest.raises(BadInput, match="knows no others"):
@@ -274,7 +297,10 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "other shape": (_config(intermediate_size=64), "has shape"),
     "remote code": (_config(auto_map={"AutoModel": "evil.Model"}), "code of its own"),
     "unknown": (_config(model_type="mamba"), "model_type"),
-    "qwen2": (_config(model_type="qwen2", architectures=["Qwen2ForCausalLM"]), "k_proj.bias is missing"),
+    "without its biases": (
+        _config(model_type="qwen2", architectures=["Qwen2ForCausalLM"]),
+        "k_proj.bias is missing",
+    ),
     "fewer rows": (_larger_vocabulary, "310 ids, the model in config.json 300 rows"),
     "no tokenizer": (_no_tokenizer, r"there is no tokenizer\.json"),
 }

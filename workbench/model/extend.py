@@ -10,6 +10,7 @@ from torch import Tensor
 from workbench.model.transformer import Decoder
 from workbench.model_config import ModelConfig
 
+CONTEXT = ("max_position_embeddings", "rope_theta", "rope_scaling")
 ROWS_OF_TOKENS = ("embed_tokens.", "lm_head.", "value_embeds.")
 
 
@@ -20,9 +21,7 @@ def extended(model: Decoder, config: ModelConfig) -> Decoder:
     the old ones hardly moves, where small random rows may outscore them all (Hewitt 2021).
     """
     old = model.config
-    changeable = {
-        key: getattr(config, key) for key in ("vocab_size", "max_position_embeddings", "rope_theta")
-    }
+    changeable = {key: getattr(config, key) for key in ("vocab_size", *CONTEXT)}
     assert config == dataclasses.replace(old, **changeable), "another model"
     assert config.vocab_size >= old.vocab_size, "rows are added, never taken away"
     if config == old:

@@ -90,12 +90,8 @@ def check_vocabulary(source: Path, adopted: Adopted, *, keeps_training: bool) ->
 
 def taken_over(model: Decoder, settings: Settings, adopted: Adopted) -> Decoder:
     """The model with a row for every token, and with the context that the table asks for."""
-    config = dataclasses.replace(
-        model.config, vocab_size=max(model.config.vocab_size, adopted.tokenizer.vocab_size)
-    )
-    for key in ("max_position_embeddings", "rope_theta"):
-        if (wanted := getattr(settings, key)) is not None:
-            config = dataclasses.replace(config, **{key: wanted})
+    rows = max(model.config.vocab_size, adopted.tokenizer.vocab_size)
+    config = dataclasses.replace(settings.shape(model.config), vocab_size=rows)
     return extended(model, config)
 
 
@@ -116,6 +112,10 @@ def announce(run: StageRun, source: Path, model: Decoder, adopted: Adopted) -> N
     for key in ("max_position_embeddings", "rope_theta"):
         if getattr(config, key) != getattr(old, key):
             run.note(f"{key}: {getattr(old, key):g} -> {getattr(config, key):g}")
+    if config.rope_scaling is not None and config.rope_scaling != old.rope_scaling:
+        run.note(
+            f"rope_scaling: {config.rope_scaling.rope_type}, {config.rope_scaling.factor:g} times as long"
+        )
 
 
 def steps_taken(source: Path) -> int:

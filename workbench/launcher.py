@@ -24,43 +24,61 @@ READY_SECONDS = 60.0
 
 
 def launch(
-    plan: Plan, *, until: str | None = None, only: str | None = None, force: Sequence[str] = ()
+    plan: Plan,
+    *,
+    until: str | None = None,
+    only: str | None = None,
+    force: Sequence[str] = (),
+    nproc: int = 1,
 ) -> Run:
     """The run of `plan`, with a worker on it unless it is finished or has one; returns once the worker holds it.
+
+    nproc: how many processes train, one per device; another number than last time is the same run.
 
     Raises BadInput when a run of that name has another plan, Damaged when files of a finished one were changed,
     NoSpace or BadInput when the home cannot be written, and WorkbenchError with the end of the worker's log when
     the worker does not start.
     """
-    for stage in (until, only, *force):
-        if stage is not None:
-            plan.stage(stage)
-    facts = plan.to_dict() | {"predicted": predictions(plan)}
-    run = create_run(plan.home, plan.name, recipe_text=plan.recipe_text, plan=facts)
-    frozen = frozen_plan(run)
-    changes = difference(frozen, plan)
-    if changes:
-        raise BadInput(
-            f"run {run.name} exists with another plan ({'; '.join(changes[:3])}{'; …' if len(changes) > 3 else ''})",
-            fix="give another --name, or leave --name out",
-        )
+    run = prepare(plan, until=until, only=only, force=force)
     if run.is_alive():
         return run
+    frozen = frozen_plan(run)
     if (
         frozen.is_complete() and not force and run.state() == "finished"
     ):  # a run that was steered made something else
         for each in frozen.stages:
             verify(frozen.store.folder(each.makes), at_a_glance=True)
         return run
-    return start_worker(run, until=until, only=only, force=force)
+    return start_worker(run, until=until, only=only, force=force, nproc=nproc)
 
 
-def relaunch(run: Run) -> Run:
-    """Put a worker on a run that has none, with its frozen plan. A living or finished run is returned as it is."""
+def prepare(
+    plan: Plan, *, until: str | None = None, only: str | None = None, force: Sequence[str] = ()
+) -> Run:
+    """The run of `plan`, with a folder but not yet a worker. Raises like `launch`; NotFound for an unknown stage."""
+    for stage in (until, only, *force):
+        if stage is not None:
+            plan.stage(stage)
+    facts = plan.to_dict() | {"predicted": predictions(plan)}
+    run = create_run(plan.home, plan.name, recipe_text=plan.recipe_text, plan=facts)
+    changes = difference(frozen_plan(run), plan)
+    if changes:
+        raise BadInput(
+            f"run {run.name} exists with another plan ({'; '.join(changes[:3])}{'; …' if len(changes) > 3 else ''})",
+            fix="give another --name, or leave --name out",
+        )
+    return run
+
+
+def relaunch(run: Run, *, nproc: int | None = None) -> Run:
+    """Put a worker on a run that has none, with its frozen plan. A living or finished run is returned as it is.
+
+    nproc: as in `launch`; None: as many as last time.
+    """
     plan = frozen_plan(run)  # refused here when it cannot be read, before anything is written
     if run.is_alive() or (run.state() == "finished" and plan.is_complete()):
         return run
-    return start_worker(run)
+    return start_worker(run, nproc=nproc or int(run.status().get("nproc", 1)))
 
 
 def frozen_plan(run: Run) -> Plan:
@@ -76,12 +94,18 @@ def frozen_plan(run: Run) -> Plan:
 
 
 def start_worker(
-    run: Run, *, until: str | None = None, only: str | None = None, force: Sequence[str] = ()
+    run: Run,
+    *,
+    until: str | None = None,
+    only: str | None = None,
+    force: Sequence[str] = (),
+    nproc: int = 1,
 ) -> Run:
     """Start the worker and wait until it holds the run."""
     command = [sys.executable, "-m", "workbench.worker", str(run.path)]
     command += ["--until", until] if until else []
     command += ["--only", only] if only else []
+    command += ["--nproc", str(nproc)] if nproc > 1 else []
     for stage in force:
         command += ["--force", stage]
     with disk_errors_named(run.log_path), open(run.log_path, "ab") as log:

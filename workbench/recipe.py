@@ -163,6 +163,13 @@ class Training(Table):
     such as 0.5. A training that is finished is not done again for their sake."""
     keep_every_steps: Annotated[PositiveInt | None, Field(json_schema_extra=COSMETIC)] = None
     """Also keep a checkpoint every so many steps, for good."""
+    tensor_parallel: Annotated[int, Field(gt=0, le=1024, strict=True, json_schema_extra=COSMETIC)] = 1
+    """With `--nproc` only: slice every matrix of the blocks over so many devices, which then read the same rows
+    (Shoeybi et al. 2019). Weights and moments are sharded over all devices as it is: more than 1 pays when a batch
+    has too few rows for all of them, and between devices that are connected fast. Must divide the heads."""
+    replicate: Annotated[int, Field(gt=0, le=1024, strict=True, json_schema_extra=COSMETIC)] = 1
+    """With `--nproc` only: keep so many copies of the model, each sharded over an equal part of the devices (HSDP).
+    One copy per machine keeps the traffic of shards inside each; costs memory."""
 
     @model_validator(mode="after")
     def _one_average(self) -> Self:

@@ -132,6 +132,11 @@ class StageRun:
         """Where the home keeps what compiling was measured to give on this machine."""
         return self._run.home / "compile_times.json"
 
+    @property
+    def run_folder(self) -> Path:
+        """The run's own folder."""
+        return self._run.path
+
     def emit(self, kind: str, **fields: Any) -> None:
         """Append one fact to the run's events; waits while the disk is full."""
         if self._waits_for_room:  # said while waiting: lost when even the reserve is used up

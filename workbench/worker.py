@@ -1,9 +1,10 @@
 """The process that works: take the run's lock, walk its frozen plan, write facts, take requests.
 
-    python -m workbench.worker RUN_FOLDER [--until STAGE] [--only STAGE] [--force STAGE]…
+    python -m workbench.worker RUN_FOLDER [--until STAGE] [--only STAGE] [--force STAGE]… [--nproc N]
 
 It has no terminal and reads no recipe. SIGHUP is ignored; the first SIGTERM or SIGINT stops with everything
 saved (exit 75), a second SIGINT ends at once, which is safe too. Stages are found by name: `workbench.stages.NAME`.
+Of several processes that train together it is the first; other_ranks.py has the others.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ from workbench.hardware import forget_peak_memory, peak_memory_bytes
 from workbench.heartbeat import Heartbeat, write_status
 from workbench.launcher import frozen_plan
 from workbench.measured_cost import keep_cost
+from workbench.other_ranks import OtherRanks
 from workbench.plan import Plan, StagePlan, summary_of
+from workbench.recipe import Training
 from workbench.runs import Run, create_run
 from workbench.stage_run import SHOWN_METRICS, RunStatus, StageInputs, StageRun
 
@@ -80,9 +83,10 @@ class _Work:
     status: RunStatus
     stop: StopSignal
     heartbeat: Heartbeat
+    others: OtherRanks
 
 
-def work(plan: Plan) -> Run:
+def work(plan: Plan, *, nproc: int = 1) -> Run:
     """Do the run of `plan` in this process, from where it is; `run.status()` says how it ended.
 
     For notebooks and tests; `launch` does the same detached. Raises Busy if another process works on it.
@@ -93,7 +97,7 @@ def work(plan: Plan) -> Run:
         recipe_text=plan.recipe_text,
         plan=plan.to_dict() | {"predicted": predictions(plan)},
     )
-    work_on(run)
+    work_on(run, nproc=nproc)
     return run
 
 
@@ -104,13 +108,22 @@ def work_on(
     only: str | None = None,
     force: Sequence[str] = (),
     stop: StopSignal | None = None,
+    nproc: int = 1,
 ) -> ExitCode:
-    """Do a run that has a folder, in this process. Returns how it ended; raises Busy if somebody else works on it."""
+    """Do a run that has a folder, in this process. Returns how it ended; raises Busy if somebody else works on it.
+
+    nproc: train on so many devices, with a process each; under torchrun there are as many as it started.
+    """
     stop = stop or StopSignal()
+    others = OtherRanks(nproc, give_up=_give_up)
     plan = frozen_plan(run)
     with run.take_lock() as lock:
         status = RunStatus(
-            state="running", pid=os.getpid(), host=socket.gethostname(), started_at=round(time.time(), 3)
+            state="running",
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            started_at=round(time.time(), 3),
+            nproc=others.count,
         )
         try:
             sweep(run.path)
@@ -123,8 +136,11 @@ def work_on(
         if run.status().get("state") != "pending":
             run.take_requests()  # requests to a dead worker are not for this one
         with Heartbeat(run, status, when_lost=stop.lost) as heartbeat, heartbeat.watching(lock):
-            work = _Work(run, plan, events, status, stop, heartbeat)
-            code = _walk(work, until=until, only=only, force=force)
+            work = _Work(run, plan, events, status, stop, heartbeat, others)
+            try:
+                code = _walk(work, until=until, only=only, force=force)
+            finally:
+                others.dismiss()
         with contextlib.suppress(OSError):
             events.close()
         _final_status(run, status)
@@ -146,6 +162,7 @@ def _walk(work: _Work, *, until: str | None, only: str | None, force: Sequence[s
             _do_stage(work, name, again=name in force)
             if name == until:
                 break
+        work.others.finish()
         state = "finished" if work.plan.is_complete() else "stopped"
         return _end(events, status, state, ExitCode.FINE, started)
     except Stopped as stopped:
@@ -217,7 +234,7 @@ def _do_stage(work: _Work, name: str, *, again: bool) -> None:
             summary=summary_of(plan, stage),
             cost=handle.cost,
         )
-        if not reused:
+        if not reused and work.others.count == 1:  # plans are told of one process
             keep_cost(plan, stage, {**handle.cost, "seconds": seconds}, by=f"run {plan.name}")
 
 
@@ -276,8 +293,15 @@ def _make(work: _Work, name: str, handle: StageRun) -> None:
     plan.store.start(stage.makes)
     module = importlib.import_module(f"workbench.stages.{stage.name}")
     try:
-        summary = module.run(stage.table(), inputs, handle)
+        settings = stage.table()
+        if isinstance(settings, Training):
+            work.others.do(handle.run_folder, stage.name)
+        summary = module.run(settings, inputs, handle)
     except Exception as error:
+        lost = None if isinstance(error, WorkbenchError) else work.others.lost()
+        work.others.dismiss()  # whatever comes next, they are not in step any more
+        if lost is not None:
+            raise lost from error
         if isinstance(error, BadInput) and not any(handle.folder.glob("step-*")):
             # another input is another artifact: nobody would ever come back to this one
             remove_folder(handle.folder)
@@ -287,14 +311,14 @@ def _make(work: _Work, name: str, handle: StageRun) -> None:
         raise named from error
     plan, stage = work.plan, work.plan.stage(name)  # a person may have steered it
     plan.check_sources(stage)  # nor did anything change while it was read
-    settings: dict[str, Any] = {key: setting.value for key, setting in stage.settings.items()}
+    values: dict[str, Any] = {key: setting.value for key, setting in stage.settings.items()}
     if stage.model is not None:
-        settings["model"] = {key: setting.value for key, setting in stage.model.items()}
+        values["model"] = {key: setting.value for key, setting in stage.model.items()}
     names = {**stage.inputs, **stage.checkpoints}
     plan.store.publish(
         stage.makes,
         stage=stage.name,
-        settings=settings,
+        settings=values,
         inputs={kind: str(name) for kind, name in names.items()},
         summary=summary,
         family=None if stage.planned is not None else stage.family,
@@ -331,6 +355,11 @@ def _end(
     return code
 
 
+def _give_up(reason: str) -> None:
+    _log(reason)
+    os._exit(ExitCode.FAILED)
+
+
 def _final_status(run: Run, status: RunStatus) -> None:
     try:
         write_status(run, status, durable=True)
@@ -359,13 +388,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--until")
     parser.add_argument("--only")
     parser.add_argument("--force", action="append", default=[])
+    parser.add_argument("--nproc", type=int, default=1)
     options = parser.parse_args(arguments)
+    return work_here(
+        Run(options.run_folder.absolute()),
+        until=options.until,
+        only=options.only,
+        force=options.force,
+        nproc=options.nproc,
+    )
+
+
+def work_here(
+    run: Run, *, until: str | None, only: str | None, force: Sequence[str], nproc: int = 1
+) -> ExitCode:
+    """Be the worker of `run`: take over this process's signals, do it, and say in the log why it could not."""
     stop = StopSignal()
     stop.install()
-    run = Run(options.run_folder.absolute())
     _name_process(run)
     try:
-        return work_on(run, until=options.until, only=options.only, force=options.force, stop=stop)
+        return work_on(run, until=until, only=only, force=force, stop=stop, nproc=nproc)
     except WorkbenchError as error:
         _log(str(error))
         return error.exit_code

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from tests.cli.conftest import Workbench
 from workbench.cli import prechecks
 from workbench.cli.prechecks import precheck, require_inputs
 from workbench.errors import BadInput
@@ -103,3 +105,37 @@ def test_a_start_is_looked_into(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"is a pickle, which can run code when opened") as caught:
         check(tmp_path, recipe, GOOD)
     assert (caught.value.file, caught.value.line) == (str(tmp_path / "x.toml"), 3)
+
+
+LAYOUTS = RECIPE.replace('tokens = "1M"', 'tokens = "1M"\nbatch_tokens = 512\ncontext_length = 256')
+
+
+@pytest.mark.parametrize(
+    ("nproc", "extra", "line", "says"),
+    [
+        (3, "", 9, "3 processes share a batch of 2 rows: some would have none"),
+        (2, "replicate = 3", 11, "2 processes cannot be dealt out to tensor_parallel = 1 x replicate = 3"),
+        (6, "tensor_parallel = 3", 11, "tensor_parallel = 3 does not divide num_attention_heads = 2"),
+        (2, 'weights_dtype = "bfloat16"', 11, "works on one device only"),
+        (2, 'optimizer = "adafactor"', 11, "works on one device only"),
+    ],
+)
+def test_what_several_devices_cannot_share_fails_before_anything_is_made(
+    tmp_path: Path, nproc: int, extra: str, line: int, says: str
+) -> None:
+    (tmp_path / "chats.jsonl").write_text(GOOD)
+    recipe = LAYOUTS.replace("context_length = 256", f"context_length = 256\n{extra}")
+    (tmp_path / "x.toml").write_text(recipe)
+    loaded = load_recipe(tmp_path / "x.toml")
+    plan = make_plan(loaded, home=tmp_path / "home")
+    precheck(plan, loaded)  # by one it can
+    with pytest.raises(BadInput, match=re.escape(says)) as caught:
+        precheck(plan, loaded, nproc=nproc)
+    assert caught.value.line == line
+
+
+def test_no_number_of_processes(workbench: Workbench, recipe: Path, home: Path) -> None:
+    told = workbench("run", recipe, "--nproc", "0")
+    assert (told.code, told.err.count("\n")) == (2, 1)
+    assert "--nproc 0 is no number of processes" in told.err
+    assert not (home / "runs").exists()

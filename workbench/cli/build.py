@@ -27,6 +27,12 @@ Set = Annotated[
     typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Replace one value of the recipe. Repeatable."),
 ]
 Name = Annotated[str | None, typer.Option("--name", help="Name the run yourself.")]
+Nproc = Annotated[
+    int,
+    typer.Option(
+        "--nproc", metavar="N", help="Train on N devices, with a process each (no GPU: on N processes)."
+    ),
+]
 From = Annotated[
     str | None,
     typer.Option(
@@ -259,6 +265,7 @@ def run(
         list[str] | None, typer.Option(help="Make this stage again even if it is there. Repeatable.")
     ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Start it and return at once.")] = False,
+    nproc: Nproc = 1,
     home: Home = None,
     json: Json = False,
 ) -> None:
@@ -269,16 +276,28 @@ def run(
     finished. Ctrl-C asks whether to stop or detach; closing the terminal never stops a run. In a script,
     SIGTERM or SIGINT sent to a watching `run` stops the run with everything saved.
 
+    With --nproc, or under torchrun on several machines, the same recipe is the same run: it can go on with
+    another number of devices.
+
     Example: workbench run quickstart --set pretrain.tokens=4M
+
+    Example: torchrun --nproc-per-node 8 -m workbench run quickstart
 
     Example: workbench run quickstart --from quickstart/pretrain@600 --set pretrain.learning_rate=0.01
     """
     from workbench.cli.foreground import watch_run
     from workbench.cli.prechecks import precheck, require_inputs
-    from workbench.launcher import launch
+    from workbench.launcher import launch, prepare
+    from workbench.layout import Seat, lay_out
     from workbench.plan import make_plan
     from workbench.runs import Run
 
+    seat = Seat.here()
+    if seat.rank > 0:  # torchrun's: the first one reads the recipe and says what to do
+        from workbench.follower import main as follow
+
+        raise typer.Exit(follow())
+    lay_out(nproc)
     loaded = _load(recipe, assignments, start, home=home)
     planned = make_plan(loaded, home=home, name=name)
     if until is not None and only is not None:
@@ -286,8 +305,14 @@ def run(
     if not Run(planned.home / "runs" / planned.name).is_alive():  # a live run is only followed
         if only is not None:
             require_inputs(planned, only, again=only in (force or ()))
-        precheck(planned, loaded)
-    started = launch(planned, until=until, only=only, force=force or [])
+        precheck(planned, loaded, nproc=max(nproc, seat.ranks))
+    if seat.ranks > 1:
+        from workbench.worker import work_here
+
+        prepared = prepare(planned, until=until, only=only, force=force or [])
+        result(prepared.name)
+        raise typer.Exit(work_here(prepared, until=until, only=only, force=force or []))
+    started = launch(planned, until=until, only=only, force=force or [], nproc=nproc)
     if detach:
         say(f"started; `workbench follow {started.name}` shows it, `workbench stop {started.name}` ends it")
         code = 0

@@ -9,8 +9,9 @@ from importlib.util import find_spec
 
 from workbench.budget import require_fit
 from workbench.errors import BadInput, NotFound
-from workbench.plan import Plan
-from workbench.recipe import Dpo, Eval, Sft, Training
+from workbench.layout import ON_SEVERAL_DEVICES, check_devices, check_rows, check_slices, check_value, lay_out
+from workbench.plan import Plan, StagePlan
+from workbench.recipe import Dpo, Eval, Pretrain, Sft, Training
 from workbench.recipe_fields import Table
 from workbench.recipe_file import LoadedRecipe
 from workbench.source_files import EXAMPLE_SUFFIXES, files_of, is_file_source
@@ -21,16 +22,18 @@ NEEDS_TORCHAO = {"optimizer": "adamw8bit", "dtype": "float8"}
 HOW_TO_GET_TORCHAO = "pip install 'torchao>=0.18,<0.19'"
 
 
-def precheck(plan: Plan, loaded: LoadedRecipe) -> None:
+def precheck(plan: Plan, loaded: LoadedRecipe, *, nproc: int = 1) -> None:
     """Raise BadInput, pointing at the recipe's line, for what would fail only after the work before it.
 
     That is: a model or a corpus that will not fit this machine, an example file of unknown shape or with too
     many bad records, an unknown task, a bad file of questions, a missing package. Finished stages are not looked at.
     """
+    check_devices(nproc)
     require_fit(plan, loaded)
     for stage in plan.stages:
         if not plan.store.exists(stage.makes):
             _check_stage(stage.table(), stage.name, loaded)
+            _check_layout(stage, loaded, nproc)
         if stage.name == "start" and not plan.store.exists(stage.makes):
             _check_start(plan, loaded)
 
@@ -83,6 +86,29 @@ def _check_start(plan: Plan, loaded: LoadedRecipe) -> None:
         adopt_tokenizer(folder)
     except (BadInput, NotFound) as error:
         raise loaded.blame("start", "model", error) from None
+
+
+def _check_layout(stage: StagePlan, loaded: LoadedRecipe, nproc: int) -> None:
+    """Raise BadInput when `nproc` processes cannot share the training of `stage`."""
+    table = stage.table()
+    if not isinstance(table, Pretrain | Sft | Dpo):
+        return
+    key = "replicate" if table.tensor_parallel == 1 else "tensor_parallel"
+    try:
+        layout = lay_out(nproc, tensor_parallel=table.tensor_parallel, replicate=table.replicate)
+        model = stage.model_table()
+        if model is not None:
+            check_slices(model.shape(vocab_size=256), layout)
+        for key in ON_SEVERAL_DEVICES:
+            check_value(key, getattr(table, key, None), layout)
+        if isinstance(table, Pretrain):
+            key, first = "batch_tokens", table.sizes().at(0)
+            check_rows(first.batch_tokens // first.context_length, layout, what="rows")
+        elif isinstance(table, Dpo):
+            key = "batch_pairs"
+            check_rows(table.batch_pairs, layout, what="pairs")
+    except BadInput as error:
+        raise loaded.blame(stage.name, key, error) from None
 
 
 def _check_examples(table: Sft | Dpo, loaded: LoadedRecipe) -> None:

@@ -67,7 +67,14 @@ def save(name: RunName, home: Home = None) -> None:
     _ask(name, "save", home)
 
 
-def resume(name: RunName, home: Home = None) -> None:
+def resume(
+    name: RunName,
+    nproc: Annotated[
+        int | None,
+        typer.Option("--nproc", metavar="N", help="Train on N devices from here; else as many as before."),
+    ] = None,
+    home: Home = None,
+) -> None:
     """Go on with a run.
 
     Wakes a paused run, and puts a worker on a stopped, failed or crashed one.
@@ -75,6 +82,7 @@ def resume(name: RunName, home: Home = None) -> None:
     Example: workbench resume quickstart
     """
     from workbench.launcher import relaunch
+    from workbench.layout import check_devices, lay_out
     from workbench.runs import find_home, open_run
 
     run = open_run(find_home(home), name)
@@ -86,7 +94,10 @@ def resume(name: RunName, home: Home = None) -> None:
     elif state in ("running", "pending"):
         say(f"{run.name} is {state} already")
     else:
-        relaunch(run)
+        if nproc is not None:
+            lay_out(nproc)
+            check_devices(nproc)
+        relaunch(run, nproc=nproc)
         say(f"going on; `workbench follow {run.name}` shows it")
     result(run.name)
 

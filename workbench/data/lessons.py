@@ -191,6 +191,18 @@ class PairBatch:
     rows: Batch
     places: NDArray[np.int64]
 
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, pairs: slice) -> PairBatch:
+        """Some of the pairs, both sides of each."""
+        chosen, rejected = self.rows[: len(self)][pairs], self.rows[len(self) :][pairs]
+        rows = Batch(
+            torch.cat((chosen.inputs_BT, rejected.inputs_BT)),
+            torch.cat((chosen.targets_BT, rejected.targets_BT)),
+        )
+        return PairBatch(rows, self.places[pairs])
+
 
 def conversation_batches(
     lessons: Sequence[Lesson], steps: Iterable[NDArray[np.int64]], *, max_tokens: int, pad_id: int

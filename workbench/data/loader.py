@@ -37,6 +37,14 @@ class Batch:
     targets_BT: torch.Tensor
     documents_BT: torch.Tensor | None = None
 
+    def __len__(self) -> int:
+        return len(self.inputs_BT)
+
+    def __getitem__(self, rows: slice) -> Batch:
+        """Some of the rows."""
+        documents_BT = None if self.documents_BT is None else self.documents_BT[rows]
+        return Batch(self.inputs_BT[rows], self.targets_BT[rows], documents_BT)
+
 
 def batches(
     shards: TokenShards,

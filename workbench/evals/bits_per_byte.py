@@ -18,6 +18,7 @@ from workbench.evals import passages
 from workbench.evals.likelihood import token_log_likelihoods
 from workbench.model.transformer import Decoder
 from workbench.tokenizer import Tokenizer
+from workbench.train.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,13 @@ def bits_per_byte(
     batch_tokens: int | None = None,
     batch_size: int | None = None,
     dtype: torch.dtype | None = None,
+    ranks: Ranks = ALONE,
 ) -> BitsPerByte:
     """Bits per UTF-8 byte, loss (nats) and perplexity per token of `texts`, each read on its own.
 
     Documents longer than `context_length` are read in windows that overlap by half. The figures do not depend
-    on `batch_tokens` and `batch_size`, which only bound memory; `dtype` is that of the matrix products.
+    on `batch_tokens` and `batch_size`, which only bound memory; `dtype` is that of the matrix products. `ranks`
+    share the rows.
     """
     scores = token_log_likelihoods(
         model,
@@ -55,6 +58,7 @@ def bits_per_byte(
         batch_tokens=batch_tokens,
         batch_size=batch_size,
         dtype=dtype,
+        ranks=ranks,
     )
     return summarise(texts, scores)
 

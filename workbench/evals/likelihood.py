@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from workbench.model.transformer import Decoder
+from workbench.train.ranks import ALONE, Ranks
 
 # Logits held at once, in numbers: 2**22 float32 are 16 MB, whatever the vocabulary.
 MAX_LOGITS = 1 << 22
@@ -61,13 +62,14 @@ def token_log_likelihoods(
     batch_tokens: int | None = None,
     batch_size: int | None = None,
     dtype: torch.dtype | None = None,
+    ranks: Ranks = ALONE,
 ) -> list[NDArray[np.float64]]:
     """For each passage, ln p of its scored tokens: an array of `len(ids) - scored_from` figures.
 
     A passage longer than `context_length` inputs is read in overlapping windows (see `windows`). A batch
     holds at most `batch_tokens` tokens, padding included (None: what suits the device), and at most
     `batch_size` rows, but always one row. `dtype` is that of the matrix products (autocast); None leaves the
-    weights' own.
+    weights' own. The `ranks` that share a model share the rows, and all know all figures.
     """
     scores = [np.zeros(max(0, len(p.ids) - p.scored_from)) for p in passages]
     plan = [w for number, p in enumerate(passages) for w in windows(p, number, context_length=context_length)]
@@ -75,11 +77,14 @@ def token_log_likelihoods(
     batch_tokens = batch_tokens or BATCH_TOKENS.get(device.type, BATCH_TOKENS_ELSEWHERE)
     with torch.no_grad(), _arithmetic(device, dtype):
         for batch in _batches(plan, batch_tokens=batch_tokens, batch_size=batch_size):
-            figures = _score(model, batch, passages, device=device)
-            for window, part in zip(batch, figures, strict=True):
+            share = ranks.share(batch)
+            figures = _score(model, share.rows, passages, device=device)
+            for window, part in zip(share.rows if share.counts else (), figures, strict=share.counts):
                 first = passages[window.passage].scored_from
                 scores[window.passage][window.scored_from - first : window.stop - first] = part
-    return scores
+    if not scores:
+        return []
+    return np.split(ranks.add_up(np.concatenate(scores)), np.cumsum([len(part) for part in scores])[:-1])
 
 
 def windows(passage: Passage, number: int, *, context_length: int) -> Iterator[Window]:

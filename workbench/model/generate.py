@@ -185,6 +185,7 @@ class Decoding:
             self.model.config,
             rows=len(lengths),
             capacity=max(lengths) + self.max_new_tokens,
+            heads=self.model.num_key_value_heads,
             device=weight.device,
             dtype=weight.dtype,
         )

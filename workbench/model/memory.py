@@ -50,10 +50,13 @@ class KVCache:
         *,
         rows: int,
         capacity: int,
+        heads: int | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        shape = (config.num_hidden_layers, rows, capacity, config.num_key_value_heads, config.head_dim)
+        """heads: the key/value heads that this process holds; None: all of them."""
+        heads = config.num_key_value_heads if heads is None else heads
+        shape = (config.num_hidden_layers, rows, capacity, heads, config.head_dim)
         self.keys_LBSGE = torch.zeros(shape, device=device, dtype=dtype)
         self.values_LBSGE = torch.zeros(shape, device=device, dtype=dtype)
         self.lengths_B = torch.zeros(rows, dtype=torch.int64, device=device)

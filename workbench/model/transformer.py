@@ -41,6 +41,7 @@ class Decoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.num_key_value_heads = config.num_key_value_heads  # fewer where several processes slice the model
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         # A vector for every place, added to the token's: GPT-2's way. It cannot look past the last place it learned.
         learned = config.positions == "learned"

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import torch
 
 from workbench.data.examples import gather_preferences, sample
 from workbench.data.lessons import PairBatch, encode_preferences, order_pairs, pair_batches
@@ -29,9 +28,9 @@ from workbench.stages.fine_tuning import (
     source_figures,
 )
 from workbench.stages.starting_point import check_context, open_starting_point
-from workbench.stages.training import open_course
+from workbench.stages.training import open_course, open_machine
 from workbench.train.checkpoint import SaveClock
-from workbench.train.device import prepare_machine
+from workbench.train.device import Machine
 from workbench.train.heldout import HeldoutLoss, heldout_loss
 from workbench.train.preference_loss import (
     Reference,
@@ -52,7 +51,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     used, Stopped with everything saved, TrainingDiverged, NoSpace, Damaged when no checkpoint of an earlier
     attempt is whole.
     """
-    machine = prepare_machine(settings.dtype, float32_matmul_precision=settings.float32_matmul_precision)
+    machine = open_machine(settings)
     start = open_starting_point(inputs)
     check_context(settings.context_length, start.shape)
 
@@ -82,20 +81,19 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         raise BadInput(f"no pair fits into context_length = {settings.context_length}", fix="raise it")
     order = order_pairs(pairs, batch_pairs=settings.batch_pairs, seed=settings.seed)
     max_tokens = settings.micro_batch_tokens or 2 * settings.batch_pairs * settings.context_length
-    batches = functools.partial(pair_batches, max_tokens=max_tokens, pad_id=start.tokenizer.pad_id)
+    at_once = max_tokens * machine.ranks.data_ranks  # each takes its rows of them
+    batches = functools.partial(pair_batches, max_tokens=at_once, pad_id=start.tokenizer.pad_id)
     (heldout_batches,) = batches(heldout.pairs, [np.arange(len(heldout.pairs))])
     prompts = sample_prompts(heldout_sample, start.tokenizer, context_length=settings.context_length)
 
     # What the frozen reference thinks of every pair, asked once. In the batches of the first epoch, so that
     # policy and reference agree at step 0; a resumed training asks in the same batches, for the same bits.
-    model = start.load_model(machine)
+    model = machine.ranks.place(start.load_model(machine), machine.device)
     first_epoch = batches(pairs, itertools.islice(order.from_step(0), order.steps_per_epoch))
     first_batches = itertools.chain.from_iterable(first_epoch)
-    reference = ask_reference(
-        run, model, first_batches, kept="pairs", num_pairs=len(pairs), autocast=machine.autocast
-    )
+    reference = ask_reference(run, model, first_batches, kept="pairs", num_pairs=len(pairs), machine=machine)
     heldout_reference = ask_reference(
-        run, model, heldout_batches, kept="heldout", num_pairs=len(heldout.pairs), autocast=machine.autocast
+        run, model, heldout_batches, kept="heldout", num_pairs=len(heldout.pairs), machine=machine
     )
     loss_fn = functools.partial(
         preference_loss, beta=settings.beta, chosen_nll_weight=settings.chosen_nll_weight
@@ -116,6 +114,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         micro_batches=heldout_batches,
         loss_fn=functools.partial(loss_fn, reference=heldout_reference),
         autocast=machine.autocast,
+        ranks=machine.ranks,
     )
 
     last: HeldoutLoss | None = None  # after the last step
@@ -138,8 +137,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     if heldout_batches and last is None:  # the last step was an earlier attempt's
         with course.published() as policy:
             last = measure(policy)
-    for file in run.folder.glob("reference-*.safetensors"):  # nobody asks again
-        file.unlink()
+    machine.ranks.first_does(lambda: forget_reference(run))  # nobody asks again
     return {
         **course.finish(),
         **source_figures(examples),
@@ -156,21 +154,25 @@ def ask_reference(
     *,
     kept: str,
     num_pairs: int,
-    autocast: torch.dtype | None,
+    machine: Machine,
 ) -> Reference:
     """What `frozen` thinks of every pair in `batches`; stops when a stop is asked for.
 
     Answers are written down under the name `kept` as they come: whoever is interrupted asks for the rest only.
     """
     file = run.folder / f"reference-{kept}.safetensors"
-    reference = load_reference(file, num_pairs, device=frozen.embed_tokens.weight.device)
+    # The first rank writes behind the last answer of a batch and before the first of the next: all read the same.
+    reference = load_reference(file, num_pairs, device=machine.device)
     clock = SaveClock(REFERENCE_SECONDS)
 
     def keep() -> None:
-        with clock.saving():
-            run.when_there_is_room(lambda: save_reference(reference, file))
+        if machine.ranks.is_first:
+            with clock.saving():
+                run.when_there_is_room(lambda: save_reference(reference, file))
 
-    for done in reference_likelihoods(frozen, batches, into=reference, autocast=autocast):
+    for done in reference_likelihoods(
+        frozen, batches, into=reference, autocast=machine.autocast, ranks=machine.ranks
+    ):
         run.progress(done, num_pairs, "reference pairs")
         if clock.is_due() or done == num_pairs:
             keep()
@@ -180,6 +182,12 @@ def ask_reference(
             keep()
             raise
     return reference
+
+
+def forget_reference(run: StageRun) -> None:
+    """Delete what `ask_reference` wrote down."""
+    for file in run.folder.glob("reference-*.safetensors"):
+        file.unlink()
 
 
 def heldout_figures(measured: HeldoutLoss) -> dict[str, float]:

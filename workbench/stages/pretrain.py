@@ -27,9 +27,8 @@ from workbench.stages.micro_batch import (
     raises_when_full,
 )
 from workbench.stages.starting_point import beginning_of, check_context, open_starting_point
-from workbench.stages.training import open_course
+from workbench.stages.training import open_course, open_machine
 from workbench.tokenizer import Tokenizer
-from workbench.train.device import prepare_machine
 from workbench.train.losses import next_token_loss
 
 SAMPLE_TOKENS = 48
@@ -42,7 +41,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     Leaves checkpoints and summary.json there; returns the figures. Raises Stopped with everything saved,
     TrainingDiverged, NoSpace, Damaged when no checkpoint of an earlier attempt is whole.
     """
-    machine = prepare_machine(settings.dtype, float32_matmul_precision=settings.float32_matmul_precision)
+    machine = open_machine(settings)
     tokenizer = Tokenizer.load(inputs.tokenizer)
     shards = TokenShards.open(inputs.tokens)
     start = open_starting_point(inputs) if inputs.has("checkpoint") else None
@@ -51,7 +50,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     heldout = heldout_texts(inputs, settings.eval_documents)
     prompts = settings.sample_prompts or tuple(first_words(text) for text in heldout[:2])
     beginning = beginning_of(inputs, start)
-    micro_batch_tokens = choose_micro_batch(
+    chosen = choose_micro_batch(
         run,
         settings,
         config,
@@ -59,6 +58,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         begin=None if beginning is None else beginning.folder,
         free_bytes=free_memory_bytes(machine),
     )
+    micro_batch_tokens = machine.ranks.agree(chosen)
     sizes = settings.sizes()
 
     def fresh_model() -> Decoder:
@@ -94,7 +94,9 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
             phases=settings.phases(),
             sizes=sizes,
         )
-        return (micro_batches(batch, micro_batch_tokens) for batch in order)
+        # Every rank of a training on several devices takes its rows of each: as many tokens on each device.
+        at_once = micro_batch_tokens * machine.ranks.data_ranks
+        return (micro_batches(batch, at_once) for batch in order)
 
     def flops_per_token(step: int) -> float:
         return config.flops_per_token(sizes.at(step).context_length)
@@ -107,7 +109,10 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         micro_batch_tokens = tokens
         course.try_gradient(next(batches_from(sizes.num_steps - 1))[0], loss_fn)
 
-    if settings.micro_batch_tokens is None and raises_when_full(machine) and course.state.step == 0:
+    is_open = (
+        settings.micro_batch_tokens is None and machine.ranks.count == 1
+    )  # one that is full stops all the others
+    if is_open and raises_when_full(machine) and course.state.step == 0:
         fits = halve_until_it_fits(
             run, micro_batch_tokens, context_length=settings.context_length, try_out=try_out
         )
@@ -117,7 +122,12 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         if heldout and course.is_due(settings.eval_every_steps):
             with course.published() as model:
                 measured = bits_per_byte(
-                    model, tokenizer, heldout, context_length=settings.context_length, dtype=machine.dtype
+                    model,
+                    tokenizer,
+                    heldout,
+                    context_length=settings.context_length,
+                    dtype=machine.dtype,
+                    ranks=machine.ranks,
                 )
             course.note_heldout(measured.bits_per_byte)
             measures = {"val_loss": measured.loss_per_token, "val_bpb": measured.bits_per_byte}

@@ -28,8 +28,7 @@ from workbench.stages.fine_tuning import (
     source_figures,
 )
 from workbench.stages.starting_point import check_context, open_starting_point
-from workbench.stages.training import open_course
-from workbench.train.device import prepare_machine
+from workbench.stages.training import open_course, open_machine
 from workbench.train.heldout import heldout_loss
 from workbench.train.losses import next_token_loss
 
@@ -41,7 +40,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     used, Stopped with everything saved, TrainingDiverged, NoSpace, Damaged when no checkpoint of an earlier
     attempt is whole.
     """
-    machine = prepare_machine(settings.dtype, float32_matmul_precision=settings.float32_matmul_precision)
+    machine = open_machine(settings)
     start = open_starting_point(inputs)
     check_context(settings.context_length, start.shape)
 
@@ -86,9 +85,14 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         num_steps=order.num_steps(settings.epochs),
         micro_batch_tokens=max_tokens,
     )
-    batches = functools.partial(conversation_batches, lessons, max_tokens=max_tokens, pad_id=pad_id)
+    at_once = max_tokens * machine.ranks.data_ranks  # each takes its rows of them
+    batches = functools.partial(conversation_batches, lessons, max_tokens=at_once, pad_id=pad_id)
     measure = functools.partial(
-        heldout_loss, micro_batches=heldout_batches, loss_fn=next_token_loss, autocast=machine.autocast
+        heldout_loss,
+        micro_batches=heldout_batches,
+        loss_fn=next_token_loss,
+        autocast=machine.autocast,
+        ranks=machine.ranks,
     )
 
     last_loss: float | None = None  # of the held-out side, after the last step

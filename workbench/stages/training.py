@@ -15,6 +15,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
 import torch
@@ -22,6 +23,7 @@ import torch
 from workbench.data.prefetch import prefetched
 from workbench.errors import BadInput, Damaged, Stopped, TrainingDiverged
 from workbench.files import sweep
+from workbench.layout import ON_SEVERAL_DEVICES, Seat, check_value, lay_out
 from workbench.model.folder import load_model
 from workbench.model.parametrization import rate_factors
 from workbench.model.transformer import Decoder
@@ -32,14 +34,15 @@ from workbench.stages.starting_point import Beginning
 from workbench.tokenizer import Tokenizer
 from workbench.train.averaging import WeightAverage
 from workbench.train.checkpoint import SaveClock, Saved, TrainingState, restore, save_checkpoint
-from workbench.train.checkpoint_folder import Found, damage, latest_good, steps_in, write_summary
+from workbench.train.checkpoint_folder import Found, damage, latest_good, step_folder, steps_in, write_summary
 from workbench.train.compile_choice import CompileMemory, choose_compiling, require_compiler
-from workbench.train.device import Machine, compare, environment, matmul_peak
+from workbench.train.device import Machine, compare, environment, matmul_peak, prepare_machine
 from workbench.train.loop import StepReport, accumulate_gradient, train
 from workbench.train.losses import LossSum
 from workbench.train.milestones import milestone_steps
 from workbench.train.optimizers import Optimizers
 from workbench.train.parameter_groups import OptimizerSettings
+from workbench.train.ranks import Ranks
 from workbench.train.schedule import make_schedule, steps_without_end
 from workbench.train.steering import steered
 from workbench.train.working_model import WorkingModel
@@ -55,6 +58,28 @@ WORTH_SAYING = (0.1, 10.0)
 """Share of the time, and seconds, spent waiting for data from which on it is a warning."""
 SAVE_FIRST = ("save", "stop", "pause")
 """The requests that are answered by a checkpoint before anything else."""
+
+
+def open_machine(settings: Pretrain | Sft | Dpo) -> Machine:
+    """This process's device and arithmetic, and the others it shares the training with, if there are any.
+
+    Raises BadInput when there are not as many devices as processes, or they cannot be laid out as asked.
+    """
+    seat = Seat.here()
+    machine = prepare_machine(
+        settings.dtype,
+        float32_matmul_precision=settings.float32_matmul_precision,
+        local_rank=seat.local_rank,
+        local_ranks=seat.local_ranks,
+    )
+    layout = lay_out(seat.ranks, tensor_parallel=settings.tensor_parallel, replicate=settings.replicate)
+    if layout.ranks == 1:
+        return machine
+    for key in ON_SEVERAL_DEVICES:
+        check_value(key, getattr(settings, key, None), layout)
+    from workbench.train.parallel import open_ranks  # the engine for several: a second that one need not wait
+
+    return dataclasses.replace(machine, ranks=open_ranks(layout))
 
 
 def open_course(
@@ -80,13 +105,13 @@ def open_course(
     Says at which step it goes on, and whether the result will be bit for bit that of a training that nobody
     interrupted, or why not. Raises Damaged when no checkpoint of an earlier attempt is whole.
     """
-    found = latest_good(run.folder)
-    if found is None and begin is not None and begin.same and (problem := damage(begin.folder)):
+    ranks = machine.ranks
+    found = newest_checkpoint(run, ranks)
+    if found is None and begin is not None and begin.same and (problem := ranks.agree(damage(begin.folder))):
         run.warning(f"starting over: {begin.folder.name} of the shorter training is damaged ({problem})")
         begin = None
     at = found or begin
-    model = fresh_model() if at is None else load_model(at.folder)
-    model.to(machine.device)
+    model = ranks.place(fresh_model() if at is None else load_model(at.folder), machine.device)
     optimizer = make_optimizer(model, settings, machine)
     working = make_working_model(model, settings, machine)
     here = environment(
@@ -162,6 +187,7 @@ class Course:
         self._working = working
         self._autocast = machine.autocast if settings.weights_dtype == "float32" else None
         self._average = average
+        self._ranks = machine.ranks
         self._optimizer = optimizer
         self._checkpoints = Checkpoints(run, settings, tokenizer=tokenizer)
         self._pace = Pace(run, num_steps=num_steps)
@@ -169,7 +195,7 @@ class Course:
         self._lay_out()
         self._take_tuned()
         if state.steering:  # before a kill, perhaps between the decision and its consequences
-            run.steered(state.steering)
+            self._tell_steering()
 
     def _lay_out(self) -> None:
         """Work out the rate of every step, which is the last, and what is kept: of settings and decisions alone."""
@@ -277,8 +303,12 @@ class Course:
         kept = steps_in(self._run.folder)
         # The best so far may be a step of the shorter training that this one went on from.
         best = state.best_step if state.best_step in kept else state.step
-        write_summary(self._run.folder, last=state.step, best=best)
-        sweep(self._run.folder)
+
+        def tidy() -> None:
+            write_summary(self._run.folder, last=state.step, best=best)
+            sweep(self._run.folder)
+
+        self._ranks.first_does(tidy)
         self._pace.tell_cost()
         return {
             "steps": state.step,
@@ -312,6 +342,7 @@ class Course:
             autocast=self._autocast,
             guard=self.state.guard,
             working=self._working,
+            ranks=self._ranks,
         )
 
     def _settle_compiling(
@@ -354,17 +385,15 @@ class Course:
 
         Gives whether a person has steered: what is left of the course is another then.
         """
-        request = self._run.request()
+        request, is_due = self._ranks.agree((self._run.request(), self._checkpoints.is_due()))
         must_be_kept = self.state.step in {*self._milestones, self.num_steps}
-        if must_be_kept or self._is_best or self._checkpoints.is_due() or request in SAVE_FIRST:
+        if must_be_kept or self._is_best or is_due or request in SAVE_FIRST:
             with self._pace.saving():
-                self._checkpoints.save(
-                    self.model, self._optimizer, self.state, keep=self._milestones, average=self._average
-                )
+                self._save()
         self._is_best = False
         if request == "pause":
-            self._run.wait_while_paused()
-            request = self._run.request()
+            self._ranks.first_does(self._run.wait_while_paused)
+            request = self._ranks.agree(self._run.request())
         if request == "stop":
             raise Stopped(
                 f"stopped in {self._run.stage} with everything saved", fix="`workbench resume` goes on"
@@ -387,10 +416,8 @@ class Course:
             return False
         self.state.steering.append({"step": step, tuning.key: tuning.value})
         self._lay_out()
-        self._checkpoints.save(
-            self.model, self._optimizer, self.state, keep=self._milestones, average=self._average
-        )
-        self._run.steered(self.state.steering)
+        self._save()
+        self._tell_steering()
         end = (
             f"; ends at step {self.num_steps:,} instead of {steps_before:,}" if tuning.key == "decay" else ""
         )
@@ -398,6 +425,11 @@ class Course:
             f"steered at step {step:,}: {tuning.key} = {tuning.value}{end}; what comes of it is this run's alone"
         )
         return True
+
+    def _tell_steering(self) -> None:
+        """Let what is made have a name of its own; it may be built in another folder from here."""
+        self._run.steered(self.state.steering)
+        self._run.folder = Path(self._ranks.agree(str(self._run.folder)))
 
     def _require_in_time(self, tuning: Tuning) -> None:
         """Raise BadInput for a decision that comes too late, or too early."""
@@ -414,6 +446,14 @@ class Course:
     def _take_tuned(self) -> None:
         self._checkpoints.every_seconds = self.setting("save_every_seconds")
 
+    def _save(self) -> None:
+        model, optimizer = self._ranks.gather(self.model, self._optimizer)
+        self._ranks.first_does(
+            lambda: self._checkpoints.save(
+                model, optimizer, self.state, keep=self._milestones, average=self._average
+            )
+        )
+
     def _roll_back(self, diverged: TrainingDiverged, first_batch: int) -> None:
         """Put everything back to the last good checkpoint, with the batches since then behind us.
 
@@ -421,13 +461,13 @@ class Course:
         when this was tried often enough.
         """
         state = self.state
-        found = latest_good(self._run.folder)
+        found = newest_checkpoint(self._run, self._ranks)
         if found is None or state.rollbacks == MOST_ROLLBACKS:
             tries = f" after {state.rollbacks} rollbacks" if state.rollbacks else ""
             batches = f"batches {first_batch:,} to {state.batch - 1:,}"
             raise TrainingDiverged(f"{diverged.message}{tries}; {batches}", fix=diverged.fix) from None
         step, next_batch = state.step, state.batch
-        self.model.load_state_dict(load_model(found.folder).state_dict())
+        self._ranks.load(self.model, load_model(found.folder))
         state.roll_back_to(restore(found.folder, self._optimizer, model=self.model, average=self._average))
         self._is_best = False
         self._run.warning(
@@ -458,7 +498,7 @@ def schedule_of(settings: Training) -> dict[str, Any]:
 
 def make_optimizer(model: Decoder, settings: Pretrain | Sft | Dpo, machine: Machine) -> Optimizers:
     """The optimizer that a stage's table asks for."""
-    return Optimizers(
+    return machine.ranks.optimizer(
         model,
         OptimizerSettings(
             optimizer=settings.optimizer,
@@ -499,6 +539,7 @@ def make_working_model(model: Decoder, settings: Training, machine: Machine) -> 
         weights_dtype=getattr(torch, settings.weights_dtype),
         float8=machine.float8,
         checkpoint_layers=settings.activation_checkpointing == "layer",
+        in_place=machine.ranks.count > 1,
     )
 
 
@@ -515,6 +556,18 @@ class Weights(TypedDict):
 
     model: Decoder
     average: WeightAverage | None
+
+
+def newest_checkpoint(run: StageRun, ranks: Ranks) -> Found | None:
+    """The newest whole checkpoint in the run's folder, the same on every rank; only the first looks for it.
+
+    Raises Damaged when there are checkpoints and not one is whole.
+    """
+    found = ranks.first_does(lambda: latest_good(run.folder))
+    step = ranks.agree(None if found is None else found.step)
+    if found is None and step is not None:
+        found = Found(step_folder(run.folder, step), step)
+    return found
 
 
 def _resume(

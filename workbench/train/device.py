@@ -18,6 +18,7 @@ import torch
 
 from workbench.hardware import has_fast_bfloat16, usable_cores
 from workbench.train.float8 import require_float8
+from workbench.train.ranks import ALONE, Ranks
 
 # oneDNN generates code for every shape of matrix product it meets and keeps 1,024 of them, near a megabyte each.
 # Fine-tuning meets more shapes than that; pretraining needs about 40. Read once, at the first product.
@@ -33,7 +34,7 @@ Float32MatmulPrecision = Literal["highest", "high", "medium"]
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Where and in what arithmetic to train.
+    """Where, in what arithmetic and with whom to train.
 
     dtype: of matrix products; weights are float32. float8: of the layers' products, where `dtype` is bfloat16.
     float32_matmul_precision: what torch may do inside of products that are float32; see `prepare_machine`.
@@ -44,6 +45,7 @@ class Machine:
     threads: int
     float8: bool = False
     float32_matmul_precision: Float32MatmulPrecision = "highest"
+    ranks: Ranks = ALONE
 
     @property
     def autocast(self) -> torch.dtype | None:
@@ -52,19 +54,25 @@ class Machine:
 
 
 def prepare_machine(
-    dtype: Dtype = "auto", *, float32_matmul_precision: Float32MatmulPrecision = "highest"
+    dtype: Dtype = "auto",
+    *,
+    float32_matmul_precision: Float32MatmulPrecision = "highest",
+    local_rank: int = 0,
+    local_ranks: int = 1,
 ) -> Machine:
     """Pick the device and its arithmetic, and set torch's threads and precision for this process.
 
     float32_matmul_precision: `high` lets a GPU multiply in TF32 (10 bits of mantissa), `medium` in bfloat16; on a CPU
     `medium` means oneDNN's kernels, which may round too.
+    local_rank: which of the `local_ranks` processes that share this machine; each takes a device of its own, or
+    its part of the cores.
     Raises BadInput when float8 is asked for where there is none.
     """
     keep_freed_memory()
     for cache in _KERNEL_CACHES:
         os.environ.setdefault(cache, str(KERNELS_KEPT))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    threads = usable_cores()
+    device = torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
+    threads = max(1, usable_cores() // local_ranks)
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision(float32_matmul_precision)
     if dtype == "float8":
@@ -137,6 +145,7 @@ def environment(
         "working_model": working_model,
         "compiled": compiled,
         "micro_batch_tokens": micro_batch_tokens,
+        "ranks": str(machine.ranks),
         # eager CPU kernels always add in one order; CUDA ones only when told to
         "deterministic": not on_gpu or torch.are_deterministic_algorithms_enabled(),
     }
@@ -154,7 +163,7 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 def matmul_peak(machine: Machine, *, seconds: float = 0.2, size: int = 1024) -> float | None:
     """FLOP/s of one large matrix product in `machine.dtype`, the best of as many as fit in `seconds`.
 
-    It is what 100 % utilisation means on this machine. None when it cannot be measured.
+    It is what 100 % utilisation means on this machine, of all ranks together. None when it cannot be measured.
     """
     try:
         own = torch.Generator(machine.device).manual_seed(0)  # the global one belongs to the training
@@ -167,4 +176,4 @@ def matmul_peak(machine: Machine, *, seconds: float = 0.2, size: int = 1024) -> 
         if machine.device.type == "cuda":
             torch.cuda.synchronize()
         best = min(best, time.perf_counter() - started)
-    return 2 * size**3 / best
+    return machine.ranks.count * 2 * size**3 / best

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +23,7 @@ from workbench.errors import TrainingDiverged
 from workbench.train.guard import SpikeGuard
 from workbench.train.losses import LossSum
 from workbench.train.optimizers import Optimizers
+from workbench.train.ranks import ALONE, Ranks
 from workbench.train.working_model import WorkingModel
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -74,6 +76,7 @@ def train(
     autocast: torch.dtype | None = None,
     guard: SpikeGuard | None = None,
     working: WorkingModel[Model] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[StepReport]:
     """Take the optimizer steps `start_step` .. `num_steps - 1` and yield a report after each.
 
@@ -83,6 +86,7 @@ def train(
     autocast: the type of matrix products, or None for the type of the weights.
     guard: what tells a spike from a step, with its memory of earlier steps; None: a new one.
     working: what computes the loss in the place of `model`, whose weights it follows; None: `model` itself.
+    ranks: the processes that share every step; all of them see the same reports.
 
     Loss and gradient are those of the whole batch at once, however it is cut: both are sums until all
     micro-batches are in, then divided by the number of items of the whole batch.
@@ -90,6 +94,7 @@ def train(
     A loss or gradient that is not finite, or that `guard` refuses, never reaches the weights: the step is skipped
     and says so. Raises TrainingDiverged at the third skip in a row.
     """
+    ranks.settle(model)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     guard = guard or SpikeGuard()
     working = working or WorkingModel(model)
@@ -101,10 +106,12 @@ def train(
         working.model.train()  # whoever had the last report may have measured in eval mode
         optimizer.set_learning_rate(learning_rate_at(step))
 
-        batch = accumulate_gradient(working.model, micro_batches, loss_fn=loss_fn, autocast=autocast)
-        grad_norm = average_and_clip(parameters, count=batch.count, max_norm=max_grad_norm)
+        batch = accumulate_gradient(
+            working.model, micro_batches, loss_fn=loss_fn, autocast=autocast, ranks=ranks
+        )
+        grad_norm = average_and_clip(parameters, count=batch.count, max_norm=max_grad_norm, ranks=ranks)
 
-        skip_reason = reason_to_skip(model, batch, grad_norm, guard)
+        skip_reason = reason_to_skip(model, batch, grad_norm, guard, ranks=ranks)
         guard.skips_in_a_row = guard.skips_in_a_row + 1 if skip_reason else 0
         if not skip_reason:
             optimizer.step()
@@ -148,58 +155,65 @@ def accumulate_gradient(
     *,
     loss_fn: Callable[[Model, MicroBatch], LossSum],
     autocast: torch.dtype | None,
+    ranks: Ranks = ALONE,
 ) -> BatchLoss:
-    """Add the gradient of the *summed* loss to every parameter; gives the mean loss."""
+    """Add the gradient of the *summed* loss to every parameter; gives the mean loss, over all ranks."""
     device = next(model.parameters()).device
     parts = []
     for micro_batch in micro_batches:
+        share = ranks.share(micro_batch)
         with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-            part = loss_fn(model, micro_batch)
+            part = loss_fn(model, share.rows)
+        part = part if share.counts else part.of_nobody()
         part.total.backward()
         parts.append(dataclasses.replace(part, total=part.total.detach()))
 
-    count = sum(part.count for part in parts)
+    sums: dict[str, Tensor | int] = {
+        "count": sum(part.count for part in parts),
+        "tokens": sum(part.count if part.tokens is None else part.tokens for part in parts),
+        "loss": sum(part.total for part in parts),
+    } | {name: sum(part.extras[name] for part in parts) for name in parts[0].extras}
+    added = ranks.add_up(np.array([float(each) for each in sums.values()])).tolist()
+    figures = dict(zip(sums, added, strict=True))
 
-    def mean(sums: Iterable[Tensor]) -> float:
-        return float(sum(sums)) / count if count else math.nan
-
-    return BatchLoss(
-        loss=mean(part.total for part in parts),
-        count=count,
-        tokens=sum(part.count if part.tokens is None else part.tokens for part in parts),
-        extras={name: mean(part.extras[name] for part in parts) for name in parts[0].extras},
-    )
+    count, tokens = int(figures.pop("count")), int(figures.pop("tokens"))
+    means = {name: each / count if count else math.nan for name, each in figures.items()}
+    return BatchLoss(loss=means.pop("loss"), count=count, tokens=tokens, extras=means)
 
 
-def average_and_clip(parameters: Sequence[nn.Parameter], *, count: int, max_norm: float) -> float:
+def average_and_clip(
+    parameters: Sequence[nn.Parameter], *, count: int, max_norm: float, ranks: Ranks = ALONE
+) -> float:
     """Turn the summed gradients into the mean over `count` items, clip it, and give its norm before clipping.
 
     One pass does both: a gradient divided by the count and then scaled down is one multiplication.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norm = float(nn.utils.get_total_norm(gradients)) / count if count else math.nan
+    norm = ranks.norm(gradients) / count if count else math.nan
     if math.isfinite(norm):
         clip = max_norm / norm if 0 < max_norm < norm else 1.0
-        torch._foreach_mul_(gradients, clip / count)
+        torch._foreach_mul_(ranks.held(gradients), clip / count)
     return norm
 
 
-def reason_to_skip(model: nn.Module, batch: BatchLoss, grad_norm: float, guard: SpikeGuard) -> str:
+def reason_to_skip(
+    model: nn.Module, batch: BatchLoss, grad_norm: float, guard: SpikeGuard, *, ranks: Ranks = ALONE
+) -> str:
     """Why these gradients must not reach the weights; empty when they may."""
     if batch.count == 0:
         return "the batch has nothing to learn from"
     reason = guard.reason_to_skip(batch.loss, grad_norm)
     if reason and not math.isfinite(grad_norm):
-        reason += _poisoned(model)
+        reason += _poisoned(model, ranks)
     return reason
 
 
-def _poisoned(model: nn.Module) -> str:
+def _poisoned(model: nn.Module, ranks: Ranks) -> str:
     """The parameters whose gradients are not finite, as " in a, b and 7 more"."""
     names = [
         name
         for name, parameter in model.named_parameters()
-        if parameter.grad is not None and not bool(parameter.grad.isfinite().all())
+        if parameter.grad is not None and not bool(ranks.whole(parameter.grad).isfinite().all())
     ]
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return f" in {', '.join(names[:NAMED])}{more}" if names else ""

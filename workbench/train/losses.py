@@ -39,6 +39,11 @@ class LossSum:
     tokens: int | None = None
     extras: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
 
+    def of_nobody(self) -> LossSum:
+        """The same graph with a gradient of zeros: for rows that are counted elsewhere."""
+        extras = {name: torch.zeros_like(figure) for name, figure in self.extras.items()}
+        return LossSum(total=self.total * 0, count=0, tokens=0, extras=extras)
+
 
 def next_token_loss(model: Decoder, batch: Batch, *, z_loss_weight: float = 0.0) -> LossSum:
     """Cross-entropy of the next token, in nats, summed over the learned tokens of `batch`.

@@ -10,7 +10,7 @@ is what a checkpoint stores. Who gets which decay and rate: parameter_groups.py.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -82,10 +82,15 @@ class Optimizers:
             groups = [group for group in groups if group.kind != "matrices"]
             factors = {name: group.rate_factor for group in matrices for name in group.parameters}
             by_name = {name: parameter for name, parameter in self._parameters.items() if name in factors}
-            self._parts.append(Muon(by_name, settings, factors))
+            self._parts.append(self._make_muon(by_name, settings, factors))
         if groups:
             self._parts.append(EVERYTHING.get(settings.optimizer, adamw)(groups, settings))
         self.set_learning_rate(1.0)
+
+    def _make_muon(
+        self, matrices: Mapping[str, nn.Parameter], settings: OptimizerSettings, factors: Mapping[str, float]
+    ) -> Part:
+        return Muon(matrices, settings, factors)
 
     @property
     def implementation(self) -> str:
@@ -164,9 +169,11 @@ class Muon:
         self.learning_rate = settings.matrix_learning_rate
         self._settings = settings
         factors = dict.fromkeys(matrices, 1.0) | dict(rate_factors or {})
-        by_kind: dict[tuple[torch.Size, float], list[str]] = defaultdict(list)
+        by_kind: dict[tuple[Hashable, float], list[str]] = defaultdict(list)
         for name, matrix in matrices.items():
-            by_kind[matrix.shape, factors[name]].append(name)
+            by_kind[self._kind(name, matrix), factors[name]].append(name)
+        self._names = list(by_kind.values())
+        self._shapes = {name: matrix.shape for name, matrix in matrices.items()}
         self._rate_factors = [factor for _, factor in by_kind]
         self._stacks: list[list[Tensor]] = [[matrices[name] for name in names] for names in by_kind.values()]
         # NRC: N matrices of R rows and C columns
@@ -189,19 +196,31 @@ class Muon:
     def step(self) -> None:
         """Move every matrix. All must have gradients."""
         momentum, decay = self._settings.momentum, 1 - self.learning_rate * self._settings.weight_decay
-        for matrices, momenta_NRC, factor in zip(
-            self._stacks, self._momenta_NRC, self._rate_factors, strict=True
+        for names, matrices, momenta_NRC, factor in zip(
+            self._names, self._stacks, self._momenta_NRC, self._rate_factors, strict=True
         ):
             gradients_NRC = torch.stack([matrix.grad for matrix in matrices if matrix.grad is not None])
             momenta_NRC.lerp_(gradients_NRC, 1 - momentum)
-            updates_NRC = orthogonalise(
-                gradients_NRC.lerp_(momenta_NRC, momentum), dtype=self._settings.matmul_dtype
-            )
-            rows, columns = momenta_NRC.shape[1:]
+            updates_NRC = self._orthogonalised(gradients_NRC.lerp_(momenta_NRC, momentum), names)
+            rows, columns = self._whole_shape(names)
             distance = self.learning_rate * factor * max(1.0, rows / columns) ** 0.5
             if decay != 1:
                 torch._foreach_mul_(matrices, decay)
             torch._foreach_add_(matrices, list(updates_NRC.float().unbind()), alpha=-distance)
+
+    # What is different where a process holds parts of matrices: sharded_optimizers.py.
+
+    def _kind(self, name: str, matrix: Tensor) -> Hashable:
+        """What the matrices of one stack have in common."""
+        return matrix.shape
+
+    def _whole_shape(self, names: Sequence[str]) -> torch.Size:
+        """Rows and columns of each of these matrices."""
+        return self._shapes[names[0]]
+
+    def _orthogonalised(self, updates_NRC: Tensor, names: Sequence[str]) -> Tensor:
+        """`orthogonalise` of the stack of these matrices."""
+        return orthogonalise(updates_NRC, dtype=self._settings.matmul_dtype)
 
 
 def orthogonalise(x_NRC: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:

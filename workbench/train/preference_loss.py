@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
@@ -28,6 +29,7 @@ from workbench.data.loader import NOT_LEARNED, Batch
 from workbench.files import write_atomic
 from workbench.model.transformer import Decoder
 from workbench.train.losses import LossSum
+from workbench.train.ranks import ALONE, Ranks
 
 
 class ReplyLikelihoods(NamedTuple):
@@ -69,11 +71,17 @@ class Reference:
 
 
 def reference_likelihoods(
-    model: Decoder, batches: Iterable[PairBatch], *, into: Reference, autocast: torch.dtype | None = None
+    model: Decoder,
+    batches: Iterable[PairBatch],
+    *,
+    into: Reference,
+    autocast: torch.dtype | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[int]:
     """Ask the frozen model about every pair of `batches`, but not again; yields after each how many are done.
 
-    In the batches and the arithmetic of training policy and reference agree at step 0.
+    In the batches and the arithmetic of training policy and reference agree at step 0. `ranks` share the pairs of
+    each batch; `into` must be the same on all of them, and stays so.
     """
     device = model.embed_tokens.weight.device
     model.eval()
@@ -81,10 +89,14 @@ def reference_likelihoods(
     for batch in batches:
         places_P = torch.from_numpy(batch.places).to(device)
         if not into.knows(places_P):
+            share = ranks.share(batch)
             with torch.no_grad(), torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-                chosen_P, rejected_P = reply_likelihoods(model, batch.rows).log_p_B.chunk(2)
-            into.chosen[places_P] = chosen_P
-            into.rejected[places_P] = rejected_P
+                log_p_B = reply_likelihoods(model, share.rows.rows).log_p_B
+            answers_2P = np.zeros((2, len(batch)))
+            if share.counts:
+                answers_2P[:, share.start : share.start + len(share.rows)] = log_p_B.view(2, -1).cpu()
+            told_2P = torch.tensor(ranks.add_up(answers_2P.ravel()), device=device).float().view(2, -1)
+            into.chosen[places_P], into.rejected[places_P] = told_2P
         done += len(batch.places)
         yield done
 

@@ -51,7 +51,10 @@ class WorkingModel(Generic[Model]):
         weights_dtype: torch.dtype = torch.float32,
         float8: bool = False,
         checkpoint_layers: bool = False,
+        in_place: bool = False,
     ) -> None:
+        """in_place: the layers of the kept model itself are checkpointed; one in shards cannot be copied."""
+        assert not in_place or weights_dtype == torch.float32, "the weights of a copy"
         self.implementation = "plain"
         self.model = self.kept = kept
         own: dict[int, nn.Parameter] = {}
@@ -59,7 +62,7 @@ class WorkingModel(Generic[Model]):
             for name, parameter in kept.named_parameters():
                 if kind_of(name, parameter) != "embeddings":
                     own[id(parameter)] = nn.Parameter(parameter.detach().to(weights_dtype))
-        if own or float8 or checkpoint_layers:
+        if own or float8 or (checkpoint_layers and not in_place):
             self.model = copy_with(kept, own)
         pairs = [(parameter, own[id(parameter)]) for parameter in kept.parameters() if id(parameter) in own]
         self._kept: list[Tensor] = [kept for kept, _ in pairs]

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from workbench import layout
+from workbench.errors import BadInput
+from workbench.layout import Layout, Seat, check_devices, check_rows, lay_out, part_of
+
+
+@given(some.integers(0, 1000), some.integers(1, 64))
+def test_parts_are_all_of_it_in_order_and_about_equal(count: int, parts: int) -> None:
+    dealt = [part_of(count, part, parts) for part in range(parts)]
+    assert [number for part in dealt for number in part] == list(range(count))
+    sizes = {len(part) for part in dealt}
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_what_slices_and_copies_leave_is_sharded() -> None:
+    assert lay_out(8, tensor_parallel=2, replicate=2) == Layout(replicate=2, shard=2, tensor=2)
+    assert lay_out(4) == Layout(shard=4)
+    assert lay_out(1, tensor_parallel=2, replicate=3) == Layout()
+    assert str(lay_out(1)) == "1" and str(lay_out(4, replicate=2)) == "4 (2 x 2 x 1)"
+
+
+@pytest.mark.parametrize(
+    ("ranks", "keys"), [(0, {}), (-1, {}), (3, {"replicate": 2}), (2, {"tensor_parallel": 4})]
+)
+def test_what_cannot_be_laid_out(ranks: int, keys: dict[str, int]) -> None:
+    with pytest.raises(BadInput):
+        lay_out(ranks, **keys)
+
+
+def test_a_batch_has_rows_for_all() -> None:
+    check_rows(2, lay_out(4, tensor_parallel=2), what="rows")
+    with pytest.raises(BadInput, match="4 processes share a batch of 3 rows"):
+        check_rows(3, lay_out(4), what="rows")
+
+
+def test_more_processes_than_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "NVIDIA", tmp_path / "gpus")
+    check_devices(9)  # no GPU: processes share the cores
+    for name in ("0000:01:00.0", "0000:02:00.0"):
+        (tmp_path / "gpus" / name).mkdir(parents=True)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    check_devices(2)
+    with pytest.raises(BadInput, match=r"--nproc 3 is more than the 2 GPUs of this machine"):
+        check_devices(3)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    with pytest.raises(BadInput, match="the 1 GPU of"):
+        check_devices(2)
+
+
+def test_a_seat_is_what_torchrun_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Seat.here() == Seat()
+    for name, value in {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}.items():
+        monkeypatch.setenv(name, value)
+    assert Seat.here() == Seat(rank=5, ranks=8, local_rank=1, local_ranks=4)

@@ -1,0 +1,114 @@
+"""The processes that share one training, each a rank. Here: one alone, for which every question answers itself.
+
+The loop, the evaluations and the stages ask the same few questions of one process and of many: which rows are
+mine, what does it come to over all of us, what did the first decide. Several processes: parallel.py, which is
+imported for them only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Generic, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from workbench.model.transformer import Decoder
+from workbench.train.optimizers import Optimizers
+from workbench.train.parameter_groups import OptimizerSettings
+
+T = TypeVar("T")
+Rows = TypeVar("Rows")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Share(Generic[Rows]):
+    """The rows of a batch that this rank works on, from number `start` on.
+
+    Without `counts` they are somebody else's: there were fewer rows than ranks, and all must work in step.
+    """
+
+    rows: Rows
+    start: int = 0
+    counts: bool = True
+
+
+class Ranks:
+    """One process alone: all rows are its own, all tensors whole, and what it decides holds."""
+
+    count = 1
+    is_first = True
+    data_ranks = 1
+    """Into how many parts a batch is cut."""
+
+    def __str__(self) -> str:
+        return "1"
+
+    # -- what the first one decides -------------------------------------------------------------------
+
+    def agree(self, value: T) -> T:
+        """The value that the first rank gives, on every rank. Plain data, as JSON has it."""
+        return value
+
+    def first_does(self, action: Callable[[], T]) -> T | None:
+        """What `action` gives on the first rank, while the others wait; None on those.
+
+        TrainingDiverged is raised on every rank; whatever else stops the first ends them all.
+        """
+        return action()
+
+    # -- batches --------------------------------------------------------------------------------------
+
+    def share(self, rows: Rows) -> Share[Rows]:
+        """This rank's part of these rows: about equally many for each, in order."""
+        return Share(rows)
+
+    def add_up(self, figures: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Each figure summed over the parts of the batch, the same bits on every rank."""
+        return figures
+
+    # -- weights, gradients, moments ------------------------------------------------------------------
+
+    def place(self, model: Decoder, device: torch.device) -> Decoder:
+        """The same model on this rank's device, or what this rank holds of it. All its weights must be equal."""
+        return model.to(device)
+
+    def settle(self, model: nn.Module) -> None:
+        """Let go of what a forward pass without a backward one still holds of the others' weights."""
+
+    def optimizer(
+        self,
+        model: nn.Module,
+        settings: OptimizerSettings,
+        *,
+        rate_factors: Mapping[str, float] | None = None,
+    ) -> Optimizers:
+        """The optimizer of what this rank holds."""
+        return Optimizers(model, settings, rate_factors=rate_factors)
+
+    def held(self, tensors: Iterable[Tensor]) -> list[Tensor]:
+        """The parts of these tensors that this rank holds; writing into them writes the tensors."""
+        return list(tensors)
+
+    def norm(self, gradients: Iterable[Tensor]) -> float:
+        """The norm of all these gradients together, over all ranks."""
+        return float(nn.utils.get_total_norm(self.held(gradients)))
+
+    def whole(self, tensor: Tensor) -> Tensor:
+        """The tensor that this is, or that this is a part of."""
+        return tensor
+
+    def gather(self, model: Decoder, optimizer: Optimizers) -> tuple[Decoder, Optimizers]:
+        """Both with whole tensors, for a checkpoint; on ranks other than the first nobody may look at them."""
+        return model, optimizer
+
+    def load(self, model: Decoder, weights: Decoder) -> None:
+        """Put the weights of a whole model into a placed one."""
+        model.load_state_dict(weights.state_dict())
+
+
+ALONE = Ranks()
+"""The one process that most trainings are."""

@@ -15,6 +15,7 @@ from workbench.model_config import ModelConfig
 from workbench.step_memory import (
     StepShape,
     activation_bytes_per_token,
+    checkpoint_bytes,
     narrow_copies_bytes,
     optimizer_bytes,
     training_memory,
@@ -132,3 +133,12 @@ def test_small_batches_peak_in_the_update_and_large_ones_in_the_backward_pass() 
     assert large.activations > large.weights and not large.gradients
     several = training_memory(dataclasses.replace(step, rows=4096, micro_batches=2))
     assert several.total - large.total == several.gradients == small.gradients
+
+
+def test_an_average_is_a_model_more() -> None:
+    step = StepShape(config=shape(hidden_size=256), rows=1, context_length=8)
+    more = training_memory(dataclasses.replace(step, averaged=True)).total - training_memory(step).total
+    assert more == 4 * step.config.num_parameters
+    assert (
+        checkpoint_bytes(step.config, "muon", averaged=True) - checkpoint_bytes(step.config, "muon") == more
+    )

@@ -36,7 +36,8 @@ class StepShape:
 
     rows x context_length tokens pass through the model at once, `micro_batches` times a step.
     masked: attention stays inside documents, by a mask. narrow_weights: a bfloat16 copy of the model computes.
-    checkpointed: of a layer only its input is kept, and the rest computed again.
+    checkpointed: of a layer only its input is kept, and the rest computed again. averaged: an average of the weights
+    is kept beside them.
     """
 
     config: ModelConfig
@@ -49,6 +50,7 @@ class StepShape:
     masked: bool = False
     narrow_weights: bool = False
     checkpointed: bool = False
+    averaged: bool = False
 
     @property
     def tokens(self) -> int:
@@ -85,7 +87,8 @@ def training_memory(step: StepShape) -> MemoryParts:
     """The parts at the peak of a training step; the process around them comes on top."""
     config = step.config
     weights = gradients = FLOAT32 * config.num_parameters
-    state = optimizer_bytes(config, step.optimizer)
+    average = FLOAT32 * config.num_parameters if step.averaged else 0
+    state = optimizer_bytes(config, step.optimizer) + average
     slack = ALLOCATOR_SLACK["cpu, scores written" if step.writes_scores else step.device]
     backward = MemoryParts(
         weights=weights + narrow_copies_bytes(step),
@@ -106,9 +109,9 @@ def optimizer_bytes(config: ModelConfig, optimizer: str) -> int:
     return round(STATE_BYTES.get(optimizer, STATE_BYTES["adamw"]) * config.num_parameters)
 
 
-def checkpoint_bytes(config: ModelConfig, optimizer: str) -> int:
-    """A checkpoint on disk: weights and what the optimizer remembers."""
-    return FLOAT32 * config.num_parameters + optimizer_bytes(config, optimizer)
+def checkpoint_bytes(config: ModelConfig, optimizer: str, *, averaged: bool = False) -> int:
+    """A checkpoint on disk: weights, their average if one is kept, and what the optimizer remembers."""
+    return FLOAT32 * config.num_parameters * (2 if averaged else 1) + optimizer_bytes(config, optimizer)
 
 
 # -- what the forward pass keeps for the backward pass -----------------------------------------------------

@@ -16,7 +16,7 @@ from workbench.recipe import Dpo, Pretrain, Sft, Tokenizer
 from workbench.recipe_model import Model
 from workbench.source_sizes import count_examples
 from workbench.step_memory import MemoryParts, StepShape, checkpoint_bytes, training_memory
-from workbench.training_step import dtype_of, largest_micro_batch, peak_bytes, pretrain_step
+from workbench.training_step import dtype_of, is_averaged, largest_micro_batch, peak_bytes, pretrain_step
 
 EXAMPLE_TOKENS = 70
 """Of a conversation, where nothing tells."""
@@ -92,6 +92,7 @@ def _fine_tuning_cost(plan: Plan, stage: StagePlan, table: Sft | Dpo, shape: Mod
         masked=isinstance(table, Sft),
         narrow_weights=table.weights_dtype == "bfloat16",
         checkpointed=table.activation_checkpointing == "layer",
+        averaged=is_averaged(table),
     )
     return TrainingCost(
         step,
@@ -105,7 +106,7 @@ def _fine_tuning_cost(plan: Plan, stage: StagePlan, table: Sft | Dpo, shape: Mod
 
 def _disk_bytes(table: Pretrain | Sft | Dpo, shape: ModelConfig) -> int:
     """The newest checkpoints, the best besides, and the one that is being written."""
-    return (table.keep_last + 2) * checkpoint_bytes(shape, table.optimizer)
+    return (table.keep_last + 2) * checkpoint_bytes(shape, table.optimizer, averaged=is_averaged(table))
 
 
 def fitting_advice(plan: Plan, stage: StagePlan, room_bytes: int) -> str:

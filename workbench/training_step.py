@@ -10,7 +10,7 @@ from typing import Literal
 from workbench.accelerators import accelerators
 from workbench.hardware import available_bytes, has_fast_bfloat16, has_gpu
 from workbench.model_config import ModelConfig
-from workbench.recipe import Pretrain
+from workbench.recipe import Pretrain, Training
 from workbench.step_memory import StepShape, training_memory
 
 PROCESS_BYTES = 360_000_000
@@ -39,7 +39,13 @@ def pretrain_step(table: Pretrain, shape: ModelConfig) -> StepShape:
         masked=table.isolate_documents,
         narrow_weights=table.weights_dtype == "bfloat16",
         checkpointed=table.activation_checkpointing == "layer",
+        averaged=is_averaged(table),
     )
+
+
+def is_averaged(table: Training) -> bool:
+    """Whether an average of the weights is kept beside them."""
+    return table.ema_decay is not None or table.average_last is not None
 
 
 def largest_micro_batch(table: Pretrain, shape: ModelConfig, room_bytes: int) -> int | None:

@@ -24,7 +24,8 @@ from workbench.errors import ExitCode
 from workbench.plan import Plan, make_plan
 from workbench.recipe_file import load_recipe
 from workbench.runs import Run, create_run
-from workbench.stages import training
+from workbench.stages import meter
+from workbench.stages.meter import Meter
 from workbench.train.checkpoint_folder import finished_checkpoint
 
 # 5 rows a step, in micro-batches of 2 a process: with two processes one of 4 rows and one of a single row, of
@@ -107,7 +108,7 @@ def new_run(plan: Plan) -> Run:
 
 @pytest.fixture(autouse=True)
 def every_step_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "METRIC_SECONDS", 0.0)
+    monkeypatch.setattr(meter, "METRIC_SECONDS", 0.0)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
 
@@ -133,7 +134,7 @@ def train(project: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
 
 def trainer(project: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
     """Trains in a home by name, with `nproc` processes; after pretraining step `at` something is done to the run."""
-    show = training.Meter.show
+    show = Meter.show
 
     def train(
         home: str,
@@ -153,7 +154,7 @@ def trainer(project: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
             if report.step == at:
                 do(run)
 
-        monkeypatch.setattr(training.Meter, "show", then_do)
+        monkeypatch.setattr(Meter, "show", then_do)
         worker.work_on(run, until=until, nproc=nproc)
         assert list(problems_of_run(run)) == []
         return run
@@ -165,7 +166,7 @@ def trainer(project: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
 def alone(project: Path) -> Run:
     """What one process makes of it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "METRIC_SECONDS", 0.0)
+        patch.setattr(meter, "METRIC_SECONDS", 0.0)
         patch.setenv("OMP_NUM_THREADS", "1")
         run = trainer(project, patch)("alone", nproc=1, until=None)
     assert run.state() == "finished"
@@ -215,7 +216,7 @@ def last_digests(run: Run) -> dict[str, bytes]:
 def together(project: Path) -> Run:
     """What two make of it: weights, gradients and moments in two shards (FSDP)."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "METRIC_SECONDS", 0.0)
+        patch.setattr(meter, "METRIC_SECONDS", 0.0)
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
         run = trainer(project, patch)("together", nproc=2, until=None)

@@ -135,13 +135,12 @@ def narrow_copies_bytes(step: StepShape) -> int:
 
 def _layer_bytes(step: StepShape) -> int:
     config, element = step.config, ELEMENT_BYTES[step.dtype]
-    queries, keys = _head_widths(config)
-    # Autocast narrows the normed stream anew for each product that reads it: q, k, v, up, gate.
+    # What the products read: an RMSNorm gives it in their type; torch's LayerNorm in float32, which autocast narrows
+    # anew for each of q, k, v, up, gate.
     readers = 3 + _up_matrices(config)
-    casts = step.dtype != "float32" and not step.narrow_weights
+    casts = step.dtype != "float32" and not step.narrow_weights and config.norm == "layer"
     inputs = readers * element if casts else 2 * element
-    # QK-norm: what is normed, in float32, and the result.
-    head_norms = (queries + keys) * (FLOAT32 + element) if config.qk_norm else 0
+    head_norms = _head_norm_bytes(step) if config.qk_norm else 0
     up_active_down = (4 if config.feed_forward == "swiglu" else 2) * config.intermediate_size * element
     return (
         2 * _norm_bytes(step)
@@ -160,14 +159,24 @@ def _attention_bytes(step: StepShape) -> int:
         return element * (4 * queries + heads * step.context_length)
     # The kernel's: q, k, v, its result, the logarithm of every softmax's sum, and the mask as numbers.
     mask = step.context_length if step.masked else 0
-    return element * (2 * queries + 2 * keys + mask) + FLOAT32 * heads
+    # Queries that a CPU normed and turned lie head by head, and so does the result: o_proj reads a copy of it.
+    copied = queries if step.device == "cpu" and config.qk_norm and config.positions == "rotary" else 0
+    return element * (2 * queries + 2 * keys + mask + copied) + FLOAT32 * heads
 
 
 def _norm_bytes(step: StepShape) -> int:
-    """The stream in float32, and for RMSNorm what it was divided to; torch's LayerNorm computes that again."""
+    """The stream and by what it was divided; elsewhere than on a CPU also, for RMSNorm, what it was divided to."""
     if step.config.norm == "layer":
         return _stream_bytes(step)
-    return FLOAT32 * step.config.hidden_size + _stream_bytes(step)
+    return _stream_bytes(step) + FLOAT32 * (1 if step.device == "cpu" else step.config.hidden_size)
+
+
+def _head_norm_bytes(step: StepShape) -> int:
+    """Queries and keys as they were, and by what each head was divided; elsewhere what they were divided to."""
+    queries, keys = _head_widths(step.config)
+    heads = step.config.num_attention_heads + step.config.num_key_value_heads
+    as_they_were = (queries + keys) * ELEMENT_BYTES[step.dtype]
+    return as_they_were + FLOAT32 * (heads if step.device == "cpu" else queries + keys)
 
 
 def _stream_bytes(step: StepShape) -> int:

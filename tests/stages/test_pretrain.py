@@ -25,7 +25,8 @@ from workbench.recipe import Pretrain
 from workbench.recipe_model import Model
 from workbench.runs import Run
 from workbench.stage_run import StageInputs, StageRun
-from workbench.stages import micro_batch, pretrain, training
+from workbench.stages import checkpoints, meter, micro_batch, pretrain
+from workbench.stages.course import Course
 from workbench.tokenizer import Tokenizer, train_tokenizer
 from workbench.train import working_model
 from workbench.train.checkpoint_folder import finished_checkpoint, steps_in
@@ -50,7 +51,7 @@ SETTINGS = {
 
 @pytest.fixture(autouse=True)
 def every_step_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "METRIC_SECONDS", 0.0)
+    monkeypatch.setattr(meter, "METRIC_SECONDS", 0.0)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
@@ -160,7 +161,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, artifacts: dict[str, Path]) 
     """A training that nobody interrupted."""
     whole = Worker(tmp_path_factory.mktemp("whole"), artifacts)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "METRIC_SECONDS", 0.0)
+        patch.setattr(meter, "METRIC_SECONDS", 0.0)
         patch.setenv("OMP_NUM_THREADS", "1")
         whole.summary = whole.work()  # type: ignore[attr-defined]
     return whole
@@ -483,7 +484,7 @@ def test_what_diverges_again_and_again_ends_with_its_batches_named(
 def test_a_moment_that_is_not_finite_is_found_when_saving_and_rolled_back(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true_save, tried = training.save_checkpoint, []
+    true_save, tried = checkpoints.save_checkpoint, []
 
     def save(folder: Path, model: Any, optimizer: Any, state: Any, **more: Any) -> Any:
         tried.append(state.step)
@@ -491,7 +492,7 @@ def test_a_moment_that_is_not_finite_is_found_when_saving_and_rolled_back(
             next(iter(optimizer.state_tensors().values())).view(-1)[0] = math.inf
         return true_save(folder, model, optimizer, state, **more)
 
-    monkeypatch.setattr(training, "save_checkpoint", save)
+    monkeypatch.setattr(checkpoints, "save_checkpoint", save)
     assert worker.work()["rollbacks"] == 1
     assert tried == [8, 16, 16, 24]
 
@@ -545,13 +546,13 @@ def test_trying_a_micro_batch_out_leaves_no_trace(
 ) -> None:
     monkeypatch.setattr(pretrain, "raises_when_full", lambda machine: True)
     tried = []
-    true_try = training.Course.try_gradient
+    true_try = Course.try_gradient
 
     def try_gradient(self: Any, batch: Any, loss_fn: Any) -> None:
         tried.append(batch.inputs_BT.numel())
         true_try(self, batch, loss_fn)
 
-    monkeypatch.setattr(training.Course, "try_gradient", try_gradient)
+    monkeypatch.setattr(Course, "try_gradient", try_gradient)
     worker.work()
     assert tried == [64]
     assert worker.digests() == whole.digests()

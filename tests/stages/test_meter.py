@@ -1,4 +1,4 @@
-"""What the stages that train share."""
+"""What the steps of a training are told as."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from workbench.stage_run import StageRun
-from workbench.stages.training import Meter
+from workbench.stages.meter import Meter
 from workbench.train.checkpoint import TrainingState
 from workbench.train.loop import StepReport
 

@@ -1,0 +1,389 @@
+"""One training from where it stands to its last step: report, save, obey, be steered, roll back.
+
+What it is made of, and where it begins, is settled before (training.py); what is measured and shown between two
+steps is the stage's decision.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from workbench.data.prefetch import prefetched
+from workbench.errors import BadInput, Stopped, TrainingDiverged
+from workbench.files import sweep
+from workbench.model.folder import load_model
+from workbench.model.transformer import Decoder
+from workbench.recipe import Dpo, Pretrain, Sft, Training
+from workbench.stage_run import StageRun
+from workbench.stages.checkpoints import Checkpoints, newest_checkpoint
+from workbench.stages.meter import Meter
+from workbench.stages.pace import Pace
+from workbench.tokenizer import Tokenizer
+from workbench.train.averaging import WeightAverage
+from workbench.train.checkpoint import TrainingState, restore
+from workbench.train.checkpoint_folder import steps_in, write_summary
+from workbench.train.compile_choice import CompileMemory, choose_compiling
+from workbench.train.device import Machine, matmul_peak
+from workbench.train.loop import StepReport, accumulate_gradient, train
+from workbench.train.losses import LossSum
+from workbench.train.milestones import milestone_steps
+from workbench.train.optimizers import Optimizers
+from workbench.train.schedule import make_schedule, steps_without_end
+from workbench.train.steering import steered
+from workbench.train.working_model import WorkingModel
+from workbench.tuning import Tuning, parse_tuning
+
+MicroBatch = TypeVar("MicroBatch")
+
+MOST_ROLLBACKS = 3
+"""Bad data is left behind by the first; what still diverges after three has another cause."""
+SAVE_FIRST = ("save", "stop", "pause")
+"""The requests that are answered by a checkpoint before anything else."""
+
+
+class Course:
+    """One training from first step to last: the weights, what moves them, and where they stand.
+
+        for report in course.steps(batches_from, loss_fn, flops_per_token=...):
+            ...                       # measure, sample; tell a held-out loss to `note_heldout`
+
+    A step is reported to the stage before anything else happens, then saved when it is time, and then requests are
+    answered. Diverging training goes back to its last checkpoint and on from there.
+    """
+
+    def __init__(
+        self,
+        run: StageRun,
+        settings: Pretrain | Sft | Dpo,
+        machine: Machine,
+        tokenizer: Tokenizer,
+        model: Decoder,
+        working: WorkingModel[Decoder],
+        average: WeightAverage | None,
+        optimizer: Optimizers,
+        state: TrainingState,
+        *,
+        num_steps: int,
+        full_batches_before: Callable[[int], float],
+        data_knows_end: bool,
+    ) -> None:
+        self.model = model
+        self.state = state
+        self.num_steps = num_steps  # fewer once a person has let it decay earlier
+        self._planned_steps = num_steps
+        self._data_knows_end = data_knows_end
+        self._parameters = sum(parameter.numel() for parameter in model.parameters())
+        self._full_batches_before = full_batches_before
+        self._run = run
+        self._settings = settings
+        self._machine = machine
+        self._working = working
+        self._autocast = machine.autocast if settings.weights_dtype == "float32" else None
+        self._average = average
+        self._ranks = machine.ranks
+        self._optimizer = optimizer
+        self._checkpoints = Checkpoints(run, settings, tokenizer=tokenizer)
+        self._pace = Pace(run, num_steps=num_steps)
+        self._is_best = False
+        self._lay_out()
+        self._take_tuned()
+        if state.steering:  # before a kill, perhaps between the decision and its consequences
+            self._tell_steering()
+
+    def _lay_out(self) -> None:
+        """Work out the rate of every step, which is the last, and what is kept: of settings and decisions alone."""
+        settings, decisions = self._settings, self.state.steering
+        self._factor_after = make_schedule(
+            num_steps=self._full_batches_before(self._planned_steps), **schedule_of(settings)
+        )
+        self._trajectory = steered(
+            self._own_factor,
+            decisions,
+            num_steps=self._planned_steps,
+            learning_rate=settings.learning_rate,
+            decay_ratio=settings.decay_ratio,
+            floor=settings.final_learning_rate_ratio,
+        )
+        self.num_steps = self._trajectory.num_steps
+        # So many steps a longer training would take the same way: it may go on from there.
+        own_way = self._data_knows_end or decisions
+        self._shared_steps = (
+            0 if own_way else steps_without_end(num_steps=self.num_steps, **schedule_of(settings))
+        )
+        if settings.average_last is not None and self._average is not None:
+            first = first_averaged(settings.average_last, self.num_steps)
+            self._average.first_step = max(first, self._trajectory.decay_from or 0)
+            self._shared_steps = min(self._shared_steps, first)
+        self._milestones = milestone_steps(
+            settings.milestones, keep_every_steps=settings.keep_every_steps, num_steps=self._planned_steps
+        ) | {int(each["step"]) for each in decisions}
+        if settings.schedule == "wsd":
+            self._milestones |= {self._shared_steps}
+
+    def steps(
+        self,
+        batches_from: Callable[[int], Iterable[Sequence[MicroBatch]]],
+        loss_fn: Callable[[Decoder, MicroBatch], LossSum],
+        *,
+        flops_per_token: float | Callable[[int], float],
+    ) -> Iterator[StepReport]:
+        """Take the steps that are left, and yield a report after each.
+
+        batches_from: the batches from one of that number on, each as its micro-batches; where in the data a
+        training stands is the number of its next batch and nothing else.
+        flops_per_token: of the model, forward and backward, to tell how well the machine is used; a function of
+        the step where rows grow.
+
+        Raises Stopped once a stop was asked for and everything is saved; NoSpace when the disk refuses;
+        TrainingDiverged, naming the batches, when there is no checkpoint to go back to or for the fourth time.
+        """
+        meter = Meter(
+            self._run,
+            num_steps=self.num_steps,
+            flops_per_token=flops_per_token,
+            peak=matmul_peak(self._machine),
+        )
+        self._settle_compiling(batches_from, loss_fn)
+        while self.state.step < self.num_steps:
+            meter.num_steps = self.num_steps
+            first_batch = self.state.batch
+            try:
+                with contextlib.closing(prefetched(batches_from(first_batch))) as batches:
+                    for report in self._train(batches, loss_fn):
+                        self.state.count(report)
+                        if self._average is not None:
+                            self._average.update(report.step)
+                        meter.show(report, self.state)
+                        self._pace.step(report)
+                        with self._pace.measuring(is_due=self.is_due(self._settings.eval_every_steps)):
+                            yield report
+                        if self._save_and_obey():
+                            break  # by other rules from here
+            except TrainingDiverged as diverged:
+                self._roll_back(diverged, first_batch)
+        meter.warn_of_waiting()
+
+    @contextlib.contextmanager
+    def published(self) -> Iterator[Decoder]:
+        """The model with the weights that are published, to be measured: for the block, an average if one is kept."""
+        if self._average is None or not self._average.holds(self.state.step):
+            yield self.model
+        else:
+            with self._average.in_place():
+                yield self.model
+
+    def try_gradient(
+        self, micro_batch: MicroBatch, loss_fn: Callable[[Decoder, MicroBatch], LossSum]
+    ) -> None:
+        """Compute the gradient of a micro-batch and forget it: weights and moments stay what they were."""
+        autocast = self._machine.autocast if self._settings.weights_dtype == "float32" else None
+        try:
+            accumulate_gradient(self._working.model, [micro_batch], loss_fn=loss_fn, autocast=autocast)
+        finally:
+            self._optimizer.zero_grad()
+
+    def note_heldout(self, loss: float) -> None:
+        """Take note of a held-out loss measured after this step; the lowest so far is worth a checkpoint."""
+        self._is_best = self.state.note_metric(loss)
+
+    def is_due(self, every: int) -> bool:
+        """Whether something done every so many steps, and at the end, is to be done after this one."""
+        return self.state.step % every == 0 or self.state.step == self.num_steps
+
+    def finish(self) -> dict[str, Any]:
+        """Make the folder ready to be published; gives the figures every training stage ends with."""
+        state = self.state
+        kept = steps_in(self._run.folder)
+        # The best so far may be a step of the shorter training that this one went on from.
+        best = state.best_step if state.best_step in kept else state.step
+
+        def tidy() -> None:
+            write_summary(self._run.folder, last=state.step, best=best)
+            sweep(self._run.folder)
+
+        self._ranks.first_does(tidy)
+        self._pace.tell_cost()
+        return {
+            "steps": state.step,
+            "tokens": state.tokens,
+            "skipped_steps": state.skipped,
+            "rollbacks": state.rollbacks,
+            "seconds": round(state.elapsed_seconds, 1),
+            "best_step": best,
+            "dtype": state.environment["dtype"],
+            "extendable_at": max((step for step in kept if step <= self._shared_steps), default=None),
+            **({"steering": state.steering} if state.steering else {}),
+            "optimizer": self._optimizer.implementation,
+            "optimizer_bytes_per_parameter": round(self._optimizer.state_bytes / self._parameters, 3),
+        }
+
+    def _train(
+        self,
+        batches: Iterable[Sequence[MicroBatch]],
+        loss_fn: Callable[[Decoder, MicroBatch], LossSum],
+    ) -> Iterator[StepReport]:
+        settings = self._settings
+        return train(
+            self.model,
+            batches,
+            self._optimizer,
+            loss_fn=loss_fn,
+            learning_rate_at=self._trajectory.factor_at,
+            num_steps=self.num_steps,
+            start_step=self.state.step,
+            max_grad_norm=settings.max_grad_norm,
+            autocast=self._autocast,
+            guard=self.state.guard,
+            working=self._working,
+            ranks=self._ranks,
+        )
+
+    def _settle_compiling(
+        self,
+        batches_from: Callable[[int], Iterable[Sequence[MicroBatch]]],
+        loss_fn: Callable[[Decoder, MicroBatch], LossSum],
+    ) -> None:
+        """Compile the layers if so it was decided; if that is still open, decide it by the next batch."""
+        environment = self.state.environment
+        if environment["compiled"] is None:
+            batch = next(iter(batches_from(self.state.batch)))
+            choice = choose_compiling(
+                self._working,
+                batch[0],
+                loss_fn=loss_fn,
+                autocast=self._autocast,
+                passes_left=(self.num_steps - self.state.step) * len(batch),
+                memory=CompileMemory(self._run.compile_times_path, self._kind_of_pass()),
+            )
+            environment["compiled"] = choice.compiled
+            self._run.note(choice.reason)
+        elif environment["compiled"]:
+            self._working.compile_layers()
+
+    def _kind_of_pass(self) -> str:
+        """What the time of a pass depends on, in one line."""
+        machine = {**self.state.environment, "compiled": None, "optimizer": None}
+        return json.dumps([dataclasses.asdict(self.model.config), machine], sort_keys=True)
+
+    def _own_factor(self, step: int) -> float:
+        """The share of the peak rate that the recipe has for a step."""
+        return self._factor_after(self._full_batches_before(step))
+
+    def setting(self, key: str) -> int:
+        """The value of a key that may be tuned and changes no result."""
+        return int(self.state.tuned.get(key, getattr(self._settings, key)))
+
+    def _save_and_obey(self) -> bool:
+        """Write a checkpoint when it is time; then answer a request: wait on `pause`, raise Stopped on `stop`.
+
+        Gives whether a person has steered: what is left of the course is another then.
+        """
+        request, is_due = self._ranks.agree((self._run.request(), self._checkpoints.is_due()))
+        must_be_kept = self.state.step in {*self._milestones, self.num_steps}
+        if must_be_kept or self._is_best or is_due or request in SAVE_FIRST:
+            with self._pace.saving():
+                self._save()
+        self._is_best = False
+        if request == "pause":
+            self._ranks.first_does(self._run.wait_while_paused)
+            request = self._ranks.agree(self._run.request())
+        if request == "stop":
+            raise Stopped(
+                f"stopped in {self._run.stage} with everything saved", fix="`workbench resume` goes on"
+            )
+        return request is not None and request.startswith("tune ") and self._tune(request[5:])
+
+    def _tune(self, assignment: str) -> bool:
+        """Do what a person asked for, from the next step on, or say why not; gives whether it steers the course."""
+        step, steps_before = self.state.step, self.num_steps
+        try:
+            tuning = parse_tuning(assignment, self._settings)
+            self._require_in_time(tuning)
+        except BadInput as error:
+            self._run.warning(f"not tuned: {error}")
+            return False
+        if not tuning.steers:
+            self.state.tuned[tuning.key] = int(tuning.value)
+            self._take_tuned()
+            self._run.note(f"from step {step:,} on {tuning.key} = {tuning.value}")
+            return False
+        self.state.steering.append({"step": step, tuning.key: tuning.value})
+        self._lay_out()
+        self._save()
+        self._tell_steering()
+        end = (
+            f"; ends at step {self.num_steps:,} instead of {steps_before:,}" if tuning.key == "decay" else ""
+        )
+        self._run.note(
+            f"steered at step {step:,}: {tuning.key} = {tuning.value}{end}; what comes of it is this run's alone"
+        )
+        return True
+
+    def _tell_steering(self) -> None:
+        """Let what is made have a name of its own; it may be built in another folder from here."""
+        self._run.steered(self.state.steering)
+        self._run.folder = Path(self._ranks.agree(str(self._run.folder)))
+
+    def _require_in_time(self, tuning: Tuning) -> None:
+        """Raise BadInput for a decision that comes too late, or too early."""
+        step = self.state.step
+        if tuning.steers and step >= self.num_steps:
+            raise BadInput(f"{tuning.key} comes too late: step {step:,} was the last")
+        if tuning.key == "decay" and self._trajectory.decay_from is not None:
+            raise BadInput(f"the rate falls already, since step {self._trajectory.decay_from:,}")
+        if tuning.key == "decay" and self._own_factor(step) < 1:
+            raise BadInput(
+                f"the rate rises or falls by itself at step {step:,}", fix="decay=now is for between"
+            )
+
+    def _take_tuned(self) -> None:
+        self._checkpoints.every_seconds = self.setting("save_every_seconds")
+
+    def _save(self) -> None:
+        model, optimizer = self._ranks.gather(self.model, self._optimizer)
+        self._ranks.first_does(
+            lambda: self._checkpoints.save(
+                model, optimizer, self.state, keep=self._milestones, average=self._average
+            )
+        )
+
+    def _roll_back(self, diverged: TrainingDiverged, first_batch: int) -> None:
+        """Put everything back to the last good checkpoint, with the batches since then behind us.
+
+        One of them may be what did it. Raises TrainingDiverged, naming them, when there is no checkpoint or
+        when this was tried often enough.
+        """
+        state = self.state
+        found = newest_checkpoint(self._run, self._ranks)
+        if found is None or state.rollbacks == MOST_ROLLBACKS:
+            tries = f" after {state.rollbacks} rollbacks" if state.rollbacks else ""
+            batches = f"batches {first_batch:,} to {state.batch - 1:,}"
+            raise TrainingDiverged(f"{diverged.message}{tries}; {batches}", fix=diverged.fix) from None
+        step, next_batch = state.step, state.batch
+        self._ranks.load(self.model, load_model(found.folder))
+        state.roll_back_to(restore(found.folder, self._optimizer, model=self.model, average=self._average))
+        self._is_best = False
+        self._run.warning(
+            f"{diverged.message}: went back from step {step:,} to the checkpoint of step {state.step:,}; "
+            f"batches {next_batch - (step - state.step):,} to {next_batch - 1:,} are passed over"
+        )
+
+
+def schedule_of(settings: Training) -> dict[str, Any]:
+    """What a table says of its schedule, but for the number of steps."""
+    return {
+        "shape": settings.schedule,
+        "warmup_steps": settings.warmup_steps,
+        "floor": settings.final_learning_rate_ratio,
+        "decay_ratio": settings.decay_ratio,
+    }
+
+
+def first_averaged(share: float, num_steps: int) -> int:
+    """The step after which the last `share` of all steps begins; one step at the least is in it."""
+    return num_steps - max(1, round(share * num_steps))

@@ -63,7 +63,11 @@ def test_ours_learns_in_a_race(workload: Workload, token_folder: Path) -> None:
     row = run_job(job, told.append)
     first, last = row["curve"][0], row["curve"][-1]
     assert last["bits_per_byte"] < first["bits_per_byte"] / 2
-    assert row["seconds"] >= 0.3 and row["tokens"] == row["steps"] * workload.batch_tokens
+    assert row["seconds"] >= 0.3
+    # (the last token of an epoch has no successor to learn)
+    assert row["steps"] <= row["tokens"] / (workload.batch_tokens - 1) and row["tokens"] <= (
+        row["steps"] * workload.batch_tokens
+    )
     assert told == row["curve"] and row["mfu"] > 0 and row["peak_mb"] > 10
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch import Tensor
 
 from workbench.model import operations
+from workbench.model.initialise import initialise
 from workbench.model.norms import RMSNorm
 from workbench.model.operations import may_be_pieced, rms_norm, turned_rms_norm
 from workbench.model.rotation import Rotation
+from workbench.model.transformer import Decoder
 from workbench.model_config import ModelConfig, RopeScaling
 
 EPS = 1e-3
@@ -88,11 +92,14 @@ def test_turned_norm_and_its_gradients_are_those_of_norm_and_rotation(
     assert_same([y, *mine], [plain, *wanted], tolerance)
 
 
-def test_a_norm_gives_what_it_gives_when_nothing_is_learned() -> None:
-    norm, x = RMSNorm(8, eps=EPS), heads(torch.float32)
-    learning = norm(x)
-    with torch.no_grad():
-        torch.testing.assert_close(norm(x), learning, rtol=2e-6, atol=0)
+@pytest.mark.parametrize("qk_norm", [True, False])
+def test_what_measures_a_model_gives_the_bits_of_what_trains_it(qk_norm: bool) -> None:
+    model = initialise(Decoder(dataclasses.replace(HEADS_OF_8, qk_norm=qk_norm, initializer_range=0.5)), 0)
+    ids_BT = torch.arange(12).reshape(3, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        learning = model(ids_BT)
+        with torch.no_grad():
+            assert torch.equal(model(ids_BT), learning)
 
 
 def test_under_autocast_a_norm_gives_the_type_its_readers_want() -> None:
@@ -102,13 +109,13 @@ def test_under_autocast_a_norm_gives_the_type_its_readers_want() -> None:
             assert norm(x).dtype == torch.bfloat16
 
 
-def test_only_plain_tensors_in_training_are_pieced() -> None:
+def test_only_plain_rows_of_several_positions_are_pieced() -> None:
     class Sharded(Tensor):
         pass
 
-    plain = torch.ones(2)
+    plain = torch.ones(2, 3, 4)
     assert may_be_pieced(plain, torch.nn.Parameter(plain))
     assert not may_be_pieced(plain.as_subclass(Sharded))
-    assert not may_be_pieced(torch.ones(2, device="meta"))
-    with torch.no_grad():
-        assert not may_be_pieced(plain)
+    assert not may_be_pieced(plain, plain.as_subclass(Sharded))
+    assert not may_be_pieced(torch.ones(2, 3, 4, device="meta"))
+    assert not may_be_pieced(plain[:, :1])

@@ -5,7 +5,7 @@ of the size of the batch a dozen times, forward and backward, and each goes out 
 piece of the batch that fits the cache takes all operations before the next piece is touched. Sums and products are
 in float32 whatever goes in; what comes out is rounded once.
 
-On a GPU, under torch.compile and for sharded tensors the plain operations are used: `may_be_pieced`.
+On a GPU, under torch.compile, for sharded tensors and for one new token the plain operations are used: `may_be_pieced`.
 
 Shapes: B rows, T positions, N heads, E width of one head, P = E / 2; R rows of any leading dimensions, D width.
 """
@@ -22,12 +22,16 @@ PIECE = 1 << 18
 """Numbers in a piece: 1 MB in float32, of which a handful is alive at a time in a core's cache of a few MB."""
 
 
-def may_be_pieced(*tensors: Tensor) -> bool:
-    """Whether these are plain tensors of a CPU, in training: nothing else gains."""
+def may_be_pieced(x_BT: Tensor, *weights: Tensor) -> bool:
+    """Whether these are plain tensors of a CPU, and x has more than one position a row: nothing else gains.
+
+    Whether anything is learned makes no difference: what measures a model has to give the bits of what trains it.
+    """
     return (
-        torch.is_grad_enabled()
+        x_BT.ndim > 2
+        and x_BT.shape[1] > 1
         and not torch.compiler.is_compiling()
-        and all(tensor.is_cpu and type(tensor) in (Tensor, nn.Parameter) for tensor in tensors)
+        and all(tensor.is_cpu and type(tensor) in (Tensor, nn.Parameter) for tensor in (x_BT, *weights))
     )
 
 

@@ -104,6 +104,21 @@ def test_inspect_a_model_folder(workbench: Workbench, model: Path) -> None:
     assert "1 layers of 16" in workbench("inspect", model).out
 
 
+def test_inspect_a_scorecard_tells_every_score_in_a_line(workbench: Workbench, tmp_path: Path) -> None:
+    score = {"value": 0.75, "stderr": 0.0125, "n": 40}
+    card = {
+        "models": {"sft": {"model": "sft", "tasks": {"quiz\x1b[2J": {"acc": score}}}},
+        "baselines": {"heldout": {"gzip": {"value": 2.5, "stderr": None, "n": 3}}},
+    }
+    (tmp_path / "scorecard.json").write_text(json.dumps(card), encoding="utf-8")
+    told = workbench("inspect", tmp_path).out
+    lines = [line.split() for line in told.splitlines()]
+    assert ["without", "a", "model", "heldout", "gzip", "2.5"] in lines
+    assert any(line[0] == "sft" and line[-4:] == ["acc", "0.75", "±", "0.013"] for line in lines)
+    assert "\x1b" not in told
+    assert json.loads(workbench("inspect", tmp_path, "--json").out)["scorecard"] == card
+
+
 def test_inspect_examples_marks_what_is_learned(workbench: Workbench, model: Path, tmp_path: Path) -> None:
     path = tmp_path / "chat.jsonl"
     messages = [{"role": "user", "content": "Hi\x1b[2J"}, {"role": "assistant", "content": "Yes."}]

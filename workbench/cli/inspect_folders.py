@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.cli.inspected import Inspected, fact_lines, shown
-from workbench.cli.output import figure
+from workbench.cli.output import error_of, figure
 from workbench.errors import BadInput
 from workbench.files import human_bytes, human_count
 
@@ -185,12 +185,22 @@ def _training(state: Mapping[str, Any]) -> dict[str, str]:
 
 
 def scorecard(folder: Path) -> Inspected:
-    """The scorecard as it is."""
+    """Every score of every model, and those of what is no model."""
     card = _read(folder / "scorecard.json")
-    text = json.dumps(card, indent=2, ensure_ascii=True)
+    cards = {who: each["tasks"] for who, each in card.get("models", {}).items()}
+    rows = [
+        (shown(who, 24), shown(task, 32), metric, figure(facts["value"]), error_of(facts["stderr"]))
+        for who, tasks in {**cards, "without a model": card.get("baselines", {})}.items()
+        for task, metrics in tasks.items()
+        for metric, facts in metrics.items()
+    ]
+    who, task, metric, value = (max((len(row[column]) for row in rows), default=0) for column in range(4))
+    lines = [
+        f"  {row[0]:{who}}  {row[1]:{task}}  {row[2]:{metric}}  {row[3]:>{value}} {row[4]}".rstrip()
+        for row in rows
+    ]
     return Inspected(
-        {"kind": "scorecard", "folder": str(folder), "scorecard": card},
-        [f"scorecard  {folder}", *text.splitlines()],
+        {"kind": "scorecard", "folder": str(folder), "scorecard": card}, [f"scorecard  {folder}", *lines]
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.output import Home, Json, Reference, figure, print_json, print_table, result, say
+from workbench.cli.output import Home, Json, Reference, error_of, figure, print_json, print_table, result, say
 from workbench.errors import BadInput
 
 
@@ -71,16 +71,12 @@ def evaluate(
         print_json(scorecard)
         return
     rows = [
-        (task, metric, figure(facts["value"]), _error(facts["stderr"]), figure(facts["n"] or ""), who)
+        (task, metric, figure(facts["value"]), error_of(facts["stderr"]), figure(facts["n"] or ""), who)
         for who, card in (("", scorecard["tasks"]), ("without a model", scorecard["baselines"]))
         for task, metrics in card.items()
         for metric, facts in metrics.items()
     ]
     print_table(("task", "metric", "value", "", "n", ""), rows, right=(2, 4))
-
-
-def _error(stderr: float | None) -> str:
-    return "" if stderr is None else f"± {stderr:.2g}"
 
 
 def inspect(

@@ -69,6 +69,11 @@ def print_json(value: Any) -> None:
     print(json.dumps(_json_safe(value), ensure_ascii=True), flush=True)
 
 
+def error_of(stderr: float | None) -> str:
+    """A standard error as it stands behind its figure; nothing where it is unknown."""
+    return "" if stderr is None else f"± {stderr:.2g}"
+
+
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> None:
     """Aligned columns on stdout; columns in `right` are right-aligned. On a terminal no line is wider than it."""
     cells = [[one_line(cell, 200) for cell in row] for row in [header, *rows]]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ def checkpoint(llama: Decoder, tmp_path: Path) -> Path:
     folder = tmp_path / "step-000010"
     (folder / "training").mkdir(parents=True)
     save_model(llama, folder, stop_ids=[2])
+    (folder / "tokenizer_config.json").write_text('{"eos_token": "x"}')
     for name in ("tokenizer.json", "chat_template.jinja", "manifest.json", "training/state.safetensors"):
         (folder / name).write_text(name)
     return folder
@@ -33,12 +35,24 @@ def test_what_a_model_needs_goes_out_and_nothing_else(checkpoint: Path, tmp_path
         "generation_config.json",
         "model.safetensors",
         "tokenizer.json",
+        "tokenizer_config.json",
     ]
+    told = json.loads((exported.folder / "tokenizer_config.json").read_bytes())
+    assert told == {"eos_token": "x", "model_max_length": 64}
     assert sorted(exported.files) == sorted(path.name for path in exported.folder.iterdir())
     assert exported.checked_with == ("workbench",) and exported.max_difference == 0
     assert exported.num_bytes == sum(path.stat().st_size for path in exported.folder.iterdir())
     assert list((tmp_path / "out").iterdir()) == [exported.folder]
     torch.testing.assert_close(load_model(exported.folder).norm.weight, load_model(checkpoint).norm.weight)
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{"])
+def test_a_tokenizer_config_that_is_none_is_refused(checkpoint: Path, tmp_path: Path, content: str) -> None:
+    (checkpoint / "tokenizer_config.json").write_text(content)
+    with pytest.raises(BadInput, match=r"not a JSON object") as caught:
+        export_hf(checkpoint, tmp_path / "mine", check_with_transformers=False)
+    assert "tokenizer_config.json" in caught.value.one_line()
+    assert not (tmp_path / "mine").exists()
 
 
 def test_transformers_is_asked_too(checkpoint: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ them multiplied into its weights.
 from __future__ import annotations
 
 import importlib.util
+import json
 import secrets
 import shutil
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ def export_hf(
             files = [name for name in (*REQUIRED, *TOKENIZER_FILES) if (source / name).is_file()]
             for name in files:
                 shutil.copyfile(source / name, building / name)
+            _say_longest(building, original.config.max_position_embeddings)
             if original.config.known_as is None:
                 said = read_config(source)
                 folded = fold_multipliers(original)
@@ -104,6 +106,18 @@ def _make_folder(building: Path, output: Path) -> None:
             raise
         fix = "name a new folder where you may write"
         raise BadInput(f"cannot be made: {error.strerror}", file=output, fix=fix) from None
+
+
+def _say_longest(folder: Path, tokens: int) -> None:
+    """Tell a reader of the tokenizer alone how much the model reads; ours does not ask."""
+    path = folder / "tokenizer_config.json"
+    if not path.is_file():
+        return
+    try:
+        told = {**json.loads(path.read_bytes()), "model_max_length": tokens}
+    except (ValueError, TypeError, RecursionError):
+        raise BadInput("is not a JSON object", file=path.name, fix="copy the tokenizer again") from None
+    path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
 def _random_ids(model: Decoder) -> Tensor:

@@ -14,6 +14,7 @@ from workbench.hardware import (
     available_bytes,
     fingerprint,
     forget_peak_memory,
+    give_back_freed_memory,
     memory_bytes,
     peak_memory_bytes,
     usable_cores,
@@ -81,6 +82,21 @@ def test_a_peak_is_seen_and_forgotten() -> None:
     assert peak_memory_bytes() >= before + 0.9 * 64 * MB
     forget_peak_memory()
     assert peak_memory_bytes() < before + 32 * MB
+
+
+def test_freed_memory_goes_back_where_the_c_library_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    class Glibc:
+        def malloc_trim(self, pad: int) -> int:
+            asked.append(pad)
+            return 1
+
+    monkeypatch.setattr("ctypes.CDLL", lambda name: Glibc())
+    give_back_freed_memory()
+    assert asked == [0]
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())  # another C library
+    give_back_freed_memory()
 
 
 def test_another_processor_is_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ from workbench.budget import predictions
 from workbench.errors import BadInput, ExitCode, NoSpace, Stopped, WorkbenchError
 from workbench.events import EventWriter
 from workbench.files import disk_error, remove_folder, sweep
-from workbench.hardware import forget_peak_memory, peak_memory_bytes
+from workbench.hardware import forget_peak_memory, give_back_freed_memory, peak_memory_bytes
 from workbench.heartbeat import Heartbeat, write_status
 from workbench.launcher import frozen_plan
 from workbench.measured_cost import keep_cost
@@ -221,6 +221,7 @@ def _do_stage(work: _Work, name: str, *, again: bool) -> None:
             handle.check_stop()
             if stage.planned is not None:  # a kill may have come between a new plan and the new name
                 plan.store.rename_building(stage.planned, stage.makes)
+            give_back_freed_memory()
             forget_peak_memory()
             handle.when_there_is_room(lambda: _make(work, name, handle))
             handle.tell_cost(peak_bytes=peak_memory_bytes())

@@ -262,7 +262,10 @@ def run(
     until: Annotated[str | None, typer.Option(help="Stop after this stage.")] = None,
     only: Annotated[str | None, typer.Option(help="Run this stage alone.")] = None,
     force: Annotated[
-        list[str] | None, typer.Option(help="Make this stage again even if it is there. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="Make this stage again, even if it is there; not what follows from it. Repeatable."
+        ),
     ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Start it and return at once.")] = False,
     nproc: Nproc = 1,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.small_wsd import RECIPE, write_text
 from workbench.artifacts import Store
 from workbench.audit import digest_of_run
 from workbench.extension import find_shorter
@@ -14,35 +15,10 @@ from workbench.plan import Plan, make_plan
 from workbench.recipe_file import load_recipe
 from workbench.worker import work
 
-RECIPE = """name = "x"
-[corpus]
-sources = ["text.txt"]
-text_split = "lines"
-min_characters = 5
-[tokenizer]
-vocab_size = 300
-[pack]
-[model]
-hidden_size = 32
-num_hidden_layers = 1
-num_attention_heads = 2
-[pretrain]
-tokens = 1280
-batch_tokens = 64
-context_length = 32
-schedule = "wsd"
-warmup_steps = 2
-dtype = "float32"
-eval_every_steps = 100
-eval_documents = 1
-"""
-WORDS = "the old red river and a new stone bird sings by night under the house of day then it falls"
-
 
 @pytest.fixture
 def planned(write_recipe: Callable[[str], Path], tmp_path: Path, home: Path) -> Callable[..., Plan]:
-    lines = [" ".join(WORDS.split()[(i * k) % 19] for i in range(30)) for k in range(1, 60)]
-    (tmp_path / "text.txt").write_text("\n".join(lines))
+    write_text(tmp_path)
 
     def plan(**overrides: object) -> Plan:
         settings = {key.replace("__", "."): value for key, value in overrides.items()}

@@ -121,3 +121,13 @@ def test_human_sizes_are_short_and_near(value: int) -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert files.human_duration(seconds) == text
+
+
+def test_the_umask_is_read_and_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = os.umask(0o027)
+    try:
+        assert files._umask() == 0o027
+        monkeypatch.setattr(files, "_SELF", Path("/nowhere"))  # where the kernel does not tell
+        assert files._umask() == 0o027
+    finally:
+        assert os.umask(before) == 0o027

@@ -10,6 +10,7 @@ import pytest
 HEAVY = ("torch", "numpy", "tokenizers", "datasets", "pandas", "textual", "plotext", "transformers")
 PAPER = (
     "recipe",
+    "recipe_corpus",
     "depth",
     "recipe_derived",
     "recipe_fields",
@@ -28,12 +29,20 @@ PAPER = (
     "plan",
     "events",
     "runs",
+    "leftovers",
     "stage_run",
     "launcher",
     "heartbeat",
     "references",
     "audit",
     "chat_client",
+    "text_client",
+    "choices",
+    "corpus_report",
+    "stored_documents",
+    "scorecard_report",
+    "failure_report",
+    "recipe_draft",
 )
 
 
@@ -87,6 +96,8 @@ with contextlib.suppress(SystemExit):
 
 
 def test_the_screen_never_loads_tensors() -> None:
+    # Recipes are read when one is looked at, not before the first paint.
+    assert "pydantic" not in modules_after("import tui.app")
     assert not modules_after("import tui.app, tui.screens, tui.widgets") & {
         "torch",
         "tokenizers",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as some
 
 from workbench import layout
 from workbench.errors import BadInput
-from workbench.layout import Layout, Seat, check_devices, check_rows, lay_out, part_of
+from workbench.layout import Layout, Seat, check_devices, check_engine, check_rows, lay_out, part_of
 
 
 @given(some.integers(0, 1000), some.integers(1, 64))
@@ -59,3 +60,16 @@ def test_a_seat_is_what_torchrun_says(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}.items():
         monkeypatch.setenv(name, value)
     assert Seat.here() == Seat(rank=5, ranks=8, local_rank=1, local_ranks=4)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "fix"), [("optimizer", "muon", "choose 'adamw'"), ("ema_decay", 0.9, "leave it out")]
+)
+def test_what_deepspeed_does_not_do(key: str, value: object, fix: str) -> None:
+    settings = SimpleNamespace(**{"engine": "deepspeed", "optimizer": "adamw", key: value})
+    check_engine(settings, lay_out(1))
+    with pytest.raises(
+        BadInput, match=f'engine = "deepspeed" has no {key} = .*; {fix}, or take engine = "fsdp"'
+    ):
+        check_engine(settings, lay_out(2))
+    check_engine(SimpleNamespace(**vars(settings) | {"engine": "fsdp"}), lay_out(2))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from workbench import source_identity
+from workbench.accelerators import Accelerator
 from workbench.budget import estimate, require_fit
 from workbench.errors import BadInput
 from workbench.plan import Plan, difference, make_plan
@@ -67,6 +68,22 @@ def test_cosmetic_keys_make_another_run_of_the_same_artifacts(planned: Callable[
     before, after = planned(), planned(pretrain__keep_last=5)
     assert changed(before, after) == set()
     assert before.name != after.name
+    assert changed(before, planned(corpus__workers=1, corpus__cache_bytes="1GB")) == set()
+
+
+def test_values_inside_a_table_have_origins_and_differences(planned: Callable[..., Plan]) -> None:
+    settings: dict[str, object] = {"corpus.filters": ["fineweb"], "corpus.fineweb.max_short_line_share": 0.5}
+    plan = planned(**settings)
+    fineweb = plan.stage("corpus").settings["fineweb"]
+    assert fineweb.inside is not None and fineweb.value["max_short_line_share"] == 0.5
+    assert fineweb.inside["max_short_line_share"] == "--set"
+    assert fineweb.inside["max_newline_word_ratio"] == "default"
+    assert plan.stage("corpus").settings["c4"].inside is None
+    assert Plan.from_dict(json.loads(json.dumps(plan.to_dict())), home=plan.home).stages == plan.stages
+    assert difference(plan, planned(**settings, **{"corpus.fineweb.max_unspaced_share": 0.4})) == [
+        "corpus.fineweb.max_unspaced_share: 0.3 -> 0.4"
+    ]
+    assert changed(plan, planned(**settings, **{"corpus.fineweb.max_unspaced_share": 0.4})) >= {"corpus"}
 
 
 def test_a_changed_source_file_is_noticed(planned: Callable[..., Plan], tmp_path: Path) -> None:
@@ -181,6 +198,82 @@ def test_left_open_the_batch_is_cut_as_the_free_memory_asks(
     assert pretrain.tokens_at_once is not None and 500 <= pretrain.tokens_at_once < 1_000_000
     assert pretrain.peak_bytes <= 0.9 * (2 << 30) and budget.problems == ()
     assert estimate(planned()).stages["pretrain"].tokens_at_once == 2048
+
+
+def test_the_copy_of_a_checkpoint_is_counted_where_there_is_room_for_it(
+    planned: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = planned(model__size="20m")
+    roomy = estimate(plan).stages["pretrain"]
+    assert roomy.memory is not None and roomy.memory.snapshot > 4 * 20_000_000
+    monkeypatch.setattr("workbench.budget.memory_bytes", lambda: round(roomy.peak_bytes / 0.95) - 100)
+    budget = estimate(plan)
+    tight = budget.stages["pretrain"]
+    assert budget.problems == ()  # training will wait while checkpoints are written
+    assert tight.peak_bytes == roomy.peak_bytes - roomy.memory.snapshot
+
+
+GIGABYTE = 1 << 30
+
+
+@pytest.fixture
+def gpus_of_40_gb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with a GPU, and a terabyte of its own."""
+    for place in ("budget", "training_cost", "training_step"):
+        monkeypatch.setattr(f"workbench.{place}.has_gpu", lambda: True)
+    for place in ("budget", "training_step", "accelerators"):
+        monkeypatch.setattr(
+            f"workbench.{place}.accelerators", lambda: [Accelerator("A100", 40 * GIGABYTE, 700.0)]
+        )
+    monkeypatch.setattr("workbench.budget.memory_bytes", lambda: 1024 * GIGABYTE)
+    monkeypatch.setattr("workbench.budget.free_bytes", lambda folder: 9999 * GIGABYTE)
+
+
+LARGE = {"model__size": "7b", "pretrain__batch_tokens": 65_536, "pretrain__context_length": 256}
+LARGE |= {
+    "pretrain__weights_dtype": "bfloat16",
+    "pretrain__dtype": "bfloat16",
+    "pretrain__optimizer": "adamw",
+}
+
+
+def test_what_one_gpu_cannot_hold_the_number_that_can_is_named(
+    planned: Callable[..., Plan], gpus_of_40_gb: None
+) -> None:
+    plan = planned(**LARGE)
+    (problem,) = [p for p in estimate(plan).problems if "of memory" in p]
+    found = re.search(r"--nproc (\d+) is the fewest such GPUs that hold it; \[model\] size", problem)
+    assert found, problem
+    enough = int(found[1])
+    budget = estimate(plan, nproc=enough)
+    assert budget.problems == () and budget.stages["pretrain"].peak_bytes < 40 * GIGABYTE
+    (problem,) = estimate(plan, nproc=enough - 1).problems
+    assert f"on each of {enough - 1} devices and a GPU has" in problem and f"--nproc {enough} " in problem
+
+
+def test_devices_share_time_and_state_and_the_first_keeps_a_copy(
+    planned: Callable[..., Plan], gpus_of_40_gb: None
+) -> None:
+    one, eight = (estimate(planned(**LARGE), nproc=nproc) for nproc in (1, 8))
+    a, b = one.stages["pretrain"], eight.stages["pretrain"]
+    assert a.memory is not None and b.memory is not None
+    assert b.memory.optimizer == pytest.approx(a.memory.optimizer / 8, rel=0.01)
+    assert b.memory.gathered > 0
+    assert b.seconds - 2 == pytest.approx((a.seconds - 2) / 8), "two seconds to start"
+    assert eight.power_watts > 5 * one.power_watts
+    assert b.devices == "8 (1 x 8 x 1)"
+    assert b.copy_bytes > 4 * eight.parameters and b.machine_bytes > 8 * 4 * eight.parameters
+
+
+def test_a_machine_too_small_for_all_processes_is_refused(
+    planned: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.budget.memory_bytes", lambda: 3 * GIGABYTE)
+    plan = planned(model__size="20m")
+    assert estimate(plan, nproc=2).problems == ()
+    (problem,) = estimate(plan, nproc=8).problems
+    found = re.search(r"of this machine's memory in all.*--nproc (\d+) fits", problem)
+    assert found and estimate(plan, nproc=int(found[1])).problems == ()
 
 
 def test_a_gpu_of_unknown_memory_refuses_nothing(

@@ -8,10 +8,12 @@ import pytest
 
 import workbench
 from workbench.errors import BadInput, NotFound, RecipeError
+from workbench.filter_rules import FILTERS
 from workbench.recipe import Recipe
-from workbench.recipe_fields import Table, is_cosmetic
+from workbench.recipe_fields import Table, is_cosmetic, tables_inside
 from workbench.recipe_file import (
     NAME,
+    all_tables,
     describe_key,
     load_recipe,
     parse_assignments,
@@ -156,15 +158,26 @@ def test_shipped_recipes_are_good() -> None:
         assert load_recipe(name).recipe.name == name
 
 
+def test_the_ladder_of_widths_has_one_rate() -> None:
+    """What recipes/mup.toml says to set gives, at every width, a model of the same heads that others know."""
+    for width, heads in ((64, 2), (128, 4), (256, 8), (512, 16)):
+        overrides = {"model.hidden_size": str(width), "model.num_attention_heads": str(heads)}
+        recipe = load_recipe("mup", overrides=overrides).recipe
+        assert recipe.model is not None and recipe.pretrain is not None
+        shape = recipe.model.shape(vocab_size=512)
+        assert (shape.head_dim, shape.width_multiplier, shape.exported_as) == (32, width / 64, "qwen3")
+        assert recipe.pretrain.optimizer == "adamw" and recipe.pretrain.learning_rate == 0.008
+
+
 def test_assignments() -> None:
-    assert parse_assignments(["a.b=1", "name=x=y"]) == {"a.b": "1", "name": "x=y"}
-    for bad in ("a.b", "=1", "a.b.c=1", "a b=1"):
+    assert parse_assignments(["a.b=1", "name=x=y", "a.b.c=2"]) == {"a.b": "1", "name": "x=y", "a.b.c": "2"}
+    for bad in ("a.b", "=1", "a.b.c.d=1", "a..c=1", "a b=1"):
         with pytest.raises(BadInput, match=r"TABLE\.KEY=VALUE"):
             parse_assignments([bad])
 
 
 def test_every_key_is_documented() -> None:
-    for name, table in tables().items():
+    for name, table in all_tables().items():
         for key in table.model_fields:
             assert len(describe_key(table, key)) > 5, f"[{name}] {key} has no docstring"
 
@@ -172,8 +185,8 @@ def test_every_key_is_documented() -> None:
 def test_the_vocabulary_is_frozen() -> None:
     """A new key is a decision: add it to tests/golden/vocabulary.txt in the same commit."""
     lines = []
-    for name, table in tables().items():
-        for key in table.model_fields:
+    for name, table in all_tables().items():
+        for key in table.model_fields.keys() - tables_inside(table).keys():
             lines.append(f"{name}.{key}{' cosmetic' if is_cosmetic(_instance(table), key) else ''}")
     golden = Path(__file__).parent / "golden" / "vocabulary.txt"
     assert golden.read_text().splitlines() == sorted(lines)
@@ -192,10 +205,12 @@ def test_recipe_tables_are_the_stage_table() -> None:
 
 def test_every_key_is_read_by_somebody() -> None:
     """A key that is accepted, documented and then ignored is a lie that no other test sees."""
-    files = [file for file in Path(workbench.__file__).parent.rglob("*.py") if file.name != "recipe.py"]
+    written = ("recipe.py", "recipe_corpus.py", "recipe_dedup.py", "recipe_filters.py")
+    files = [file for file in Path(workbench.__file__).parent.rglob("*.py") if file.name not in written]
     source = "\n".join(file.read_text() for file in files)
     vocabulary = (Path(__file__).parent / "golden" / "vocabulary.txt").read_text()
-    keys = {line.split()[0].partition(".")[2] for line in vocabulary.splitlines()} - {""}
+    keys = {line.split()[0].rpartition(".")[2] for line in vocabulary.splitlines()} - {""}
+    keys -= {check.key for checks in FILTERS.values() for check in checks}  # these are read by that table
     assert [key for key in sorted(keys) if not re.search(rf"""[."']{re.escape(key)}\b""", source)] == []
 
 
@@ -246,12 +261,12 @@ TWO_SOURCES = GOOD.replace("[corpus]", '[corpus]\nsources = ["web/*.txt", "book.
         ),
         (
             "batch_ramp = { start = 512, untill = 0.3 }",
-            "10: [pretrain] batch_ramp until is missing; add it: The share of the tokens over which it grows, each "
-            "size for an equal part.\n10: [pretrain] batch_ramp untill is not a key; did you mean until?",
+            "10: [pretrain.batch_ramp] until is missing; add it: The share of the tokens over which it grows, each "
+            "size for an equal part.\n10: [pretrain.batch_ramp] untill is not a key; did you mean until?",
         ),
         (
             "[pretrain.context_ramp]\nstart = 64\nuntil = 2",
-            "12: [pretrain] context_ramp until = 2: input should be less than or equal to 1",
+            "12: [pretrain.context_ramp] until = 2: input should be less than or equal to 1",
         ),
         (
             "context_ramp = 64",
@@ -304,3 +319,94 @@ def test_mixtures_and_ramps_are_read_from_toml(write_recipe: Write) -> None:
     assert phases[0].weights == {"book.md": 0} and phases[1].weights == {"book.md": 3, "web/*.txt": 0.5}
     first = settings.sizes().stretches[0]
     assert (first.batch_tokens, first.context_length) == (512, 64)
+
+
+WITH_FILTERS = GOOD.replace(
+    "[corpus]\n", '[corpus]\nfilters = ["gopher_quality", "c4"]\n[corpus.gopher_quality]\nmin_words = 40\n'
+)
+
+
+def test_tables_inside_tables(write_recipe: Write) -> None:
+    loaded = load_recipe(write_recipe(WITH_FILTERS), {"corpus.gopher_quality.max_words": "2k"})
+    corpus = loaded.recipe.corpus
+    assert corpus is not None and corpus.gopher_quality is not None and corpus.c4 is not None
+    assert (corpus.gopher_quality.min_words, corpus.gopher_quality.max_words) == (40, 2000)
+    assert corpus.thresholds()["c4"]["min_sentences"] == 5  # named without a table: its defaults
+    assert loaded.origin("corpus", "gopher_quality") == "recipe"
+    origins = loaded.origins_inside("corpus", "gopher_quality")
+    assert (origins["min_words"], origins["max_words"], origins["min_stop_words"]) == (
+        "recipe",
+        "--set",
+        "default",
+    )
+    assert set(loaded.origins_inside("corpus", "c4").values()) == {"default"}
+    inline = WITH_FILTERS.replace(
+        "[corpus.gopher_quality]\nmin_words = 40", "gopher_quality = { min_words = 40 }"
+    )
+    loaded = load_recipe(write_recipe(inline))
+    assert loaded.origins_inside("corpus", "gopher_quality")["min_words"] == "recipe"
+    assert loaded.origins_inside("corpus", "gopher_quality")["max_words"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "min_words",
+            "min_word",
+            "5: [corpus.gopher_quality] min_word is not a key; did you mean min_words?",
+        ),
+        (
+            "= 40",
+            "= -1",
+            "5: [corpus.gopher_quality] min_words = -1: input should be greater than or equal to 0",
+        ),
+        (
+            "[corpus.gopher_quality]",
+            "[corpus.gopher_qualty]",
+            "4: [corpus] gopher_qualty is not a key; did you mean gopher_quality?",
+        ),
+        (
+            '["gopher_quality", "c4"]',
+            '["c4"]',
+            "4: [corpus]: gopher_quality has thresholds but filters does not name it; add it to filters",
+        ),
+        (
+            '"c4"]',
+            '"c5"]',
+            "3: [corpus] filters = 'c5': input should be 'language', ",
+        ),
+    ],
+)
+def test_what_is_wrong_inside_is_shown_in_place(
+    write_recipe: Write, old: str, new: str, expected: str
+) -> None:
+    (told,) = problems(write_recipe(WITH_FILTERS.replace(old, new)))
+    assert told.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        (
+            "corpus.gopher_quality.min_words",
+            "-1",
+            "--set: [corpus.gopher_quality] min_words = -1: input should be greater than or equal to 0",
+        ),
+        (
+            "corpus.gopher_quality.min_word",
+            "1",
+            "--set: [corpus.gopher_quality] min_word is not a key; did you mean min_words?",
+        ),
+        (
+            "corpus.gopher_qualty.min_words",
+            "1",
+            "--set corpus.gopher_qualty.min_words: [corpus.gopher_qualty] is not a table; "
+            "did you mean corpus.gopher_quality?",
+        ),
+        ("sft.x.y", "1", "--set sft.x.y: [sft.x] is not a table; "),
+    ],
+)
+def test_what_is_set_wrong_inside_is_named(write_recipe: Write, name: str, value: str, expected: str) -> None:
+    (told,) = problems(write_recipe(WITH_FILTERS), **{name: value})
+    assert told.startswith(expected)

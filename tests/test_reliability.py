@@ -236,9 +236,59 @@ def test_a_read_only_disk_fails_in_one_line(plan: Plan, stages: dict[str, Stage]
 
     stages["tokenizer"] = refuse
     run = worker.work(plan)
-    assert (run.state(), run.status()["exit_code"]) == ("failed", 1)
+    assert (run.state(), run.status()["exit_code"]) == ("failed", 74)
     assert "Read-only file system" in run.status()["error"]
     assert "\n" not in run.status()["error"]
+
+
+def test_a_disk_that_breaks_between_stages_fails_in_one_line(
+    plan: Plan, stages: dict[str, Stage], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    run = new_run(plan)
+    monkeypatch.setattr(artifacts.Store, "sweep", broken)
+    assert worker.work_on(run) == 74
+    assert run.status()["error"].startswith(f"{run.path}: cannot write: Input/output error; see to the disk")
+    assert capfd.readouterr().err == run.status()["error"] + "\n"
+
+
+def test_a_worker_that_can_write_nothing_ends_with_a_code_that_says_so(
+    plan: Plan, stages: dict[str, Stage], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = new_run(plan)
+
+    def broken(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def break_disk(*_: object) -> dict[str, Any]:
+        monkeypatch.setattr(os, "write", broken)  # events
+        monkeypatch.setattr(os, "fsync", broken)
+        monkeypatch.setattr(os, "rename", broken)
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(run.path))
+
+    stages["corpus"] = break_disk
+    monkeypatch.setattr(worker.StopSignal, "install", lambda self: None)
+    assert worker.work_here(run, until=None, only=None, force=()) == 74
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "cannot write: Input/output error; see to the disk" in line
+    assert run.status()["state"] == "running"
+
+
+def test_a_lock_that_the_disk_refuses_is_one_line(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = new_run(plan)
+
+    def broken(_: Run) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Run, "take_lock", broken)
+    monkeypatch.setattr(worker.StopSignal, "install", lambda self: None)
+    assert worker.work_here(run, until=None, only=None, force=()) == 74
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"{run.path}: cannot write: Read-only file system")
 
 
 def test_a_run_that_cannot_be_made_leaves_nothing(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from workbench.data.loader import Batch
+from workbench.layout import lay_out
 from workbench.model.initialise import initialise
 from workbench.model.transformer import Decoder
 from workbench.model_config import ModelConfig
@@ -16,10 +17,14 @@ from workbench.step_memory import (
     StepShape,
     activation_bytes_per_token,
     checkpoint_bytes,
+    gathered_bytes,
+    held_parameters,
     narrow_copies_bytes,
     optimizer_bytes,
     training_memory,
 )
+from workbench.train.averaging import WeightAverage
+from workbench.train.checkpoint import TrainingState, take_snapshot
 from workbench.train.losses import next_token_loss
 from workbench.train.optimizers import Optimizers
 from workbench.train.parameter_groups import OptimizerSettings
@@ -78,6 +83,7 @@ def kept_by_autograd(step: StepShape) -> int:
         (GPT2, 4, 64, False),
         ({"num_key_value_heads": 2}, 2, 640, False),
         ({}, 2, 640, True),
+        ({}, 1, 1100, True),
     ],
 )
 def test_activations_are_what_autograd_keeps(
@@ -117,6 +123,17 @@ def test_optimizers_remember_what_is_counted(optimizer: Any) -> None:
     assert optimizer_bytes(config, optimizer) == pytest.approx(held, abs=0.02 * 4 * config.num_parameters)
 
 
+def test_a_checkpoint_holds_what_is_counted() -> None:
+    config = shape(hidden_size=256, head_dim=64, intermediate_size=512, vocab_size=2000)
+    model = Decoder(config)
+    settings = OptimizerSettings(optimizer="muon", learning_rate=1e-3, matrix_learning_rate=1e-3)
+    state = TrainingState(seed=0, environment={}, step=1)
+    for average in (None, WeightAverage(model, decay=0.9)):
+        held = take_snapshot(model, Optimizers(model, settings), state, average=average).nbytes
+        counted = checkpoint_bytes(config, "muon", averaged=average is not None)
+        assert counted == pytest.approx(held, rel=0.01)
+
+
 def test_a_byte_a_moment() -> None:
     config = shape(hidden_size=512)
     assert optimizer_bytes(config, "adamw") / optimizer_bytes(config, "adamw8bit") == pytest.approx(
@@ -135,10 +152,48 @@ def test_small_batches_peak_in_the_update_and_large_ones_in_the_backward_pass() 
     assert several.total - large.total == several.gradients == small.gradients
 
 
+def test_narrow_copies_are_there_at_the_update_too() -> None:
+    wide = StepShape(config=shape(hidden_size=2048, intermediate_size=8192), rows=1, context_length=1)
+    narrow = dataclasses.replace(wide, dtype="bfloat16")
+    more = training_memory(narrow).weights - training_memory(wide).weights
+    assert more == narrow_copies_bytes(narrow) == 2 * 3 * wide.config.block_matrices
+    on_gpu = dataclasses.replace(narrow, device="cuda")
+    assert training_memory(on_gpu).weights == training_memory(wide).weights
+    narrow_model = training_memory(dataclasses.replace(on_gpu, narrow_weights=True))
+    assert narrow_model.weights == training_memory(narrow).weights
+
+
 def test_an_average_is_a_model_more() -> None:
     step = StepShape(config=shape(hidden_size=256), rows=1, context_length=8)
-    more = training_memory(dataclasses.replace(step, averaged=True)).total - training_memory(step).total
-    assert more == 4 * step.config.num_parameters
+    averaged, plain = training_memory(dataclasses.replace(step, averaged=True)), training_memory(step)
+    more = averaged.optimizer - plain.optimizer
+    assert more == averaged.snapshot - plain.snapshot == 4 * step.config.num_parameters
     assert (
         checkpoint_bytes(step.config, "muon", averaged=True) - checkpoint_bytes(step.config, "muon") == more
     )
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "adafactor"])
+def test_shards_and_slices_hold_their_part(optimizer: str) -> None:
+    config = shape(hidden_size=256, head_dim=64, num_hidden_layers=20)
+    step = StepShape(config=config, rows=64, context_length=64, micro_batches=2, optimizer=optimizer)
+    alone = training_memory(step)
+    shared = training_memory(dataclasses.replace(step, layout=lay_out(4)))
+    assert shared.weights == pytest.approx(alone.weights / 4, rel=0.01)
+    assert shared.gradients == shared.weights
+    assert shared.optimizer == pytest.approx(alone.optimizer / 4, rel=0.01)
+    assert shared.activations == alone.activations and shared.gathered > 0 == alone.gathered
+    matrices = config.num_hidden_layers * config.block_matrices
+    sliced = held_parameters(config, lay_out(4, tensor_parallel=4))
+    assert sliced == pytest.approx(matrices / 4 + config.num_parameters - matrices, abs=4)
+    copies = held_parameters(config, lay_out(4, replicate=4))
+    assert copies == config.num_parameters
+
+
+def test_layers_come_together_whole_whatever_number_of_devices() -> None:
+    step = StepShape(config=shape(), rows=1, context_length=8, dtype="bfloat16", layout=lay_out(8))
+    assert gathered_bytes(step) == gathered_bytes(dataclasses.replace(step, layout=lay_out(2)))
+    narrow = dataclasses.replace(step, narrow_weights=True)
+    assert gathered_bytes(narrow) < gathered_bytes(step)
+    # autocast's copies of all matrices live until the backward pass; narrow weights come together anew
+    assert narrow_copies_bytes(step) > 0 == narrow_copies_bytes(narrow)

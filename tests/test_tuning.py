@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.small_wsd import RECIPE, write_text
 from workbench.errors import BadInput
 from workbench.plan import Plan, difference, make_plan
 from workbench.recipe import Pretrain, Sft
@@ -18,38 +19,10 @@ from workbench.stage_run import StageRun
 from workbench.tuning import Tuning, parse_tuning
 from workbench.worker import work, work_on
 
-RECIPE = """name = "x"
-[corpus]
-sources = ["text.txt"]
-text_split = "lines"
-min_characters = 5
-[tokenizer]
-vocab_size = 300
-[pack]
-[model]
-hidden_size = 32
-num_hidden_layers = 1
-num_attention_heads = 2
-[pretrain]
-tokens = 1280
-batch_tokens = 64
-context_length = 32
-schedule = "wsd"
-warmup_steps = 2
-dtype = "float32"
-eval_every_steps = 100
-eval_documents = 1
-[eval]
-tasks = ["heldout"]
-baselines = false
-"""
-WORDS = "the old red river and a new stone bird sings by night under the house of day then it falls"
-
 
 @pytest.fixture
 def plan(write_recipe: Callable[[str], Path], tmp_path: Path, home: Path) -> Plan:
-    lines = [" ".join(WORDS.split()[(i * k) % 19] for i in range(30)) for k in range(1, 60)]
-    (tmp_path / "text.txt").write_text("\n".join(lines))
+    write_text(tmp_path)
     return make_plan(load_recipe(write_recipe(RECIPE)))
 
 

@@ -180,6 +180,24 @@ def test_pause_waits_for_resume(plan: Plan, stages: dict[str, Stage]) -> None:
     assert seen == ["paused"]
 
 
+def test_every_request_is_answered_by_its_name(plan: Plan, stages: dict[str, Stage]) -> None:
+    run = Run(plan.home / "runs" / plan.name)
+    asked: dict[str, str] = {}
+
+    def steered(settings: Any, inputs: StageInputs, handle: StageRun) -> dict[str, Any]:
+        for request in ("tune decay=now", "save"):
+            asked[request] = run.request(request)
+            handle.check_stop()
+        return {}
+
+    stages["corpus"] = steered
+    worker.work(plan)
+    taken = [event["request"] for event in run.events() if "request" in event]
+    answered = {event["answers"]: bool(event.get("refused")) for event in run.events() if "answers" in event}
+    assert taken == list(asked.values())
+    assert answered == {asked["tune decay=now"]: True, asked["save"]: False}
+
+
 def test_a_damaged_input_is_refused_before_use(plan: Plan, stages: dict[str, Stage]) -> None:
     run = worker.create_run(plan.home, plan.name, recipe_text="", plan=plan.to_dict())
     worker.work_on(run, until="corpus")

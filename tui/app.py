@@ -5,52 +5,77 @@ It holds no truth: close it, open it, nothing is lost. It never stops a run by l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from textual import on
-from textual.app import App
-from textual.binding import Binding, BindingType
+from rich.console import RenderableType
+from rich.text import Text
+from textual import events, on
+from textual.actions import ActionParseResult
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.filter import LineFilter
+from textual.screen import Screen
 from textual.types import CSSPathType
 
-from tui.compat import SafeFilter, leave_on_signals
+from tui import gauges
+from tui.clipboard import copy
+from tui.compat import SafeFilter, leave_on_signals, use_mouse
+from tui.keys import bind, meaning
 from tui.messages import ActionFailed
-from tui.screens.help import HelpScreen
+from tui.screens.enlarge import EnlargeScreen, is_too_small
+from tui.screens.help import ActiveKey, HelpScreen
 from tui.screens.home import HomeScreen
 from tui.screens.run import RunScreen
-from tui.theme import DARK, LIGHT, theme_of_terminal
+from tui.state import FILE_NAME, State
+from tui.theme import DARK, THEMES, plain_name, theme_of_terminal
 from workbench.safe_text import one_line
 
+ACTS = frozenset({"ask", "pause", "stop", "resume", "steer", "tune", "decay", "branch", "start"})
+"""Actions that change something outside of this window: dim when it was opened to look only."""
+LOOKS_ONLY = "this window only looks (--read-only)"
 
-class WorkbenchApp(App[None]):
-    """The terminal app over one home. `run_name` opens that run at once."""
+
+class WorkbenchApp(App[None], inherit_bindings=False):
+    """The terminal app over one home. `run_name` opens that run at once; `read_only` steers and starts nothing."""
 
     TITLE = "workbench"
     CSS_PATH: ClassVar[CSSPathType | None] = "tui.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (40, "-slim"), (70, "-narrow")]  # noqa: RUF012 - Textual's type
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (10, "-short"), (20, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark", "keys", "help", key_display="?", tooltip="This list"),
-        Binding("f1", "keys", "help", show=False),
-        Binding("q", "detach", "quit", tooltip="Close this window; runs go on"),
-        Binding("ctrl+l", "repaint", "repaint", show=False, priority=True, tooltip="Draw everything again"),
-        Binding("ctrl+z", "suspend_process", "suspend", show=False, tooltip="To the shell; fg comes back"),
+        bind("copy", show=False),
+        bind("palette", show=False, priority=True),
+        bind("repaint", show=False, priority=True),
+        bind("mouse", show=False),
+        bind("suspend", show=False),
+        bind("interrupt", show=False),
+        bind("help"),
+        bind("leave", "detach"),
     ]
 
     def __init__(
-        self, home: Path, run_name: str | None = None, *, driver: type[Driver] | None = None
+        self,
+        home: Path,
+        run_name: str | None = None,
+        *,
+        driver: type[Driver] | None = None,
+        read_only: bool = False,
     ) -> None:
         super().__init__(driver_class=driver)
         self._home = home
         self._run_name = run_name
+        self.read_only = read_only
+        self.state = State(None if read_only else home / FILE_NAME)
         self._safe_filter = SafeFilter()
         self.animation_level = "none"
-        for theme in (DARK, LIGHT):
+        for theme in THEMES.values():
             self.register_theme(theme)
-        self.theme = theme_of_terminal()
+        self.theme = theme_of_terminal(self.state.get("theme", ""))
 
     def on_load(self) -> None:
         """In a real terminal, leave it as it was whatever ends us."""
@@ -70,18 +95,139 @@ class WorkbenchApp(App[None]):
         return HomeScreen(self._home)
 
     def on_mount(self) -> None:
-        """Open the run that was asked for."""
+        """Open the run that was asked for, else the one that was looked at last."""
+        if self.state.problem:
+            self.notify(one_line(self.state.problem, 300), severity="warning", markup=False)
+        last = self.state.get("run", "")
         if self._run_name is not None:
             self.push_screen(RunScreen(self._home, self._run_name))
+        elif last and Path(last).name == last and (self._home / "runs" / last / "plan.json").is_file():
+            self.push_screen(RunScreen(self._home, last))
+        if not self.state.get("mouse", True):
+            use_mouse(self, False)
+
+    def exit(self, result: None = None, return_code: int = 0, message: RenderableType | None = None) -> None:
+        """End, and remember which run was looked at."""
+        shown = [screen for screen in self.screen_stack if isinstance(screen, HomeScreen | RunScreen)]
+        last = shown[-1].run_name if shown and isinstance(shown[-1], RunScreen) else ""
+        if last != self.state.get("run", ""):
+            self.state.put("run", last)
+        super().exit(result, return_code, message)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Where nothing can be shown, say so in one line."""
+        if is_too_small(*event.size) and not isinstance(self.screen, EnlargeScreen):
+            self.push_screen(EnlargeScreen())
 
     @on(ActionFailed)
     def _say_why(self, message: ActionFailed) -> None:
         self.notify(one_line(message.reason, 300), severity="error", markup=False, timeout=8)
 
+    # keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing more of the app is reached from a window that is too small than the way out."""
+        return action in ("detach", "suspend_process") if isinstance(self.screen, EnlargeScreen) else True
+
+    def _check_action_state(self, action: str, default_namespace: DOMNode) -> bool | None:
+        """One guard for every screen: in a window that only looks, what acts on the world is dim."""
+        state = super()._check_action_state(action, default_namespace)
+        return None if self.read_only and state and _verb(action) in ACTS else state
+
+    async def run_action(
+        self,
+        action: str | ActionParseResult,
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """The same guard where an action is run, whatever asked for it."""
+        verb = _verb(action if isinstance(action, str) else action[1])
+        if self.read_only and verb in ACTS:
+            self.notify(LOOKS_ONLY, severity="warning", markup=False, timeout=4)
+            return True
+        return await super().run_action(action, default_namespace, namespaces)
+
+    def on_key(self, event: events.Key) -> None:
+        """A key that does nothing just now says why."""
+        active = self.screen.active_bindings.get(event.key)
+        if active is not None and not active.enabled:
+            reason = self._why_not(active.binding.action)
+            self.notify(
+                f"{active.binding.description}: {reason}", severity="warning", markup=False, timeout=4
+            )
+
+    def _why_not(self, action: str) -> str:
+        verb = _verb(action)
+        if self.read_only and verb in ACTS:
+            return LOOKS_ONLY
+        why_not = getattr(self.screen, "why_not", None)
+        return one_line(why_not(verb), 200) if why_not is not None else "not now"
+
+    def active_keys(self) -> list[ActiveKey]:
+        """Every key that is told of on the screen now; those that do nothing just now with the reason."""
+        found: dict[str, ActiveKey] = {}
+        for key, active in self.screen.active_bindings.items():
+            binding = active.binding
+            if binding.tooltip and binding.tooltip not in found:
+                meant = meaning(key, binding.action)
+                found[binding.tooltip] = ActiveKey(
+                    shown=binding.key_display or self.get_key_display(binding),
+                    does=binding.tooltip,
+                    about=meant[1].about if meant is not None else "",
+                    why_not="" if active.enabled else self._why_not(binding.action),
+                )
+        return list(found.values())
+
     def action_keys(self) -> None:
-        """The keys of this screen."""
-        if not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen(list(active_keys(self))))
+        """Every key and figure of this screen, explained. On what the focused widget calls its `gauge`, if any."""
+        screen = self.screen
+        if isinstance(screen, HelpScreen | EnlargeScreen):
+            return
+        topic = type(screen).__name__.removesuffix("Screen").lower()
+        topics = [("What is shown", gauges.TOPICS.get(topic, ()))]
+        explanations = getattr(screen, "explanations", None)
+        if explanations is not None:
+            topics.insert(0, explanations())
+        first = str(getattr(screen.focused, "gauge", ""))
+        shown = [(heading, told) for heading, told in topics if told]
+        self.push_screen(HelpScreen(self.active_keys(), shown, first=first))
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """What the palette offers: every key of the screen beneath, by its name, and the themes."""
+        found: dict[str, SystemCommand] = {}
+        for key, active in screen.active_bindings.items():
+            binding = active.binding
+            if active.enabled and binding.tooltip and binding.action != "command_palette":
+                meant = meaning(key, binding.action)
+                about = meant[1].about if meant is not None else ""
+                run = partial(self.run_action, binding.action, active.node)
+                found.setdefault(binding.tooltip, SystemCommand(_unmarked(binding.tooltip), about, run))
+        yield from found.values()
+        for name in THEMES:
+            yield SystemCommand(f"Theme: {name}", "Remembered for the next time", partial(self._wear, name))
+
+    def _wear(self, name: str) -> None:
+        self.theme = THEMES[name].name
+        self.state.put("theme", plain_name(self.theme))
+
+    # actions
+
+    def action_copy_command(self) -> None:
+        """Copy the command that does here what the screen shows."""
+        command = getattr(self.screen, "command", None)
+        if command is None:
+            self.notify("nothing here has a command", severity="warning", markup=False)
+        else:
+            copy(self, command())
+
+    def action_mouse(self) -> None:
+        """Give the mouse back to the terminal, or take it; remembered."""
+        on = not self.state.get("mouse", True)
+        self.state.put("mouse", on)
+        use_mouse(self, on)
+        self.notify(
+            "the mouse is ours" if on else "the mouse is the terminal's: it selects text", markup=False
+        )
 
     def action_repaint(self) -> None:
         """Draw everything again, for a terminal that another program wrote to."""
@@ -95,24 +241,20 @@ class WorkbenchApp(App[None]):
             if isinstance(screen, HomeScreen | RunScreen)
             for name in screen.live_runs()
         ]
-        names = list(dict.fromkeys(live))
+        names = [one_line(name, 120) for name in dict.fromkeys(live)]
         if names:
             shown = ", ".join(names[:3]) + ("…" if len(names) > 3 else "")
-            self.exit(
-                message=f"{shown} goes on; `workbench open` comes back to it."
-                if len(names) == 1
-                else f"{shown} go on."
-            )
+            goes_on = "goes on; `workbench open` comes back to it." if len(names) == 1 else "go on."
+            self.exit(message=Text(f"{shown} {goes_on}"))  # Text: a name is no markup
         else:
             self.exit()
 
 
-def active_keys(app: App[None]) -> Sequence[tuple[str, str]]:
-    """Key and meaning of every binding of ours that works on the screen now."""
-    lines: dict[str, tuple[str, str]] = {}
-    for active in app.screen.active_bindings.values():
-        binding = active.binding
-        if active.enabled and binding.tooltip:
-            key = binding.key_display or app.get_key_display(binding)
-            lines.setdefault(binding.tooltip, (key, binding.tooltip))
-    return list(lines.values())
+def _verb(action: str) -> str:
+    """`app.tune('x')` -> `tune`."""
+    return action.partition("(")[0].rpartition(".")[2]
+
+
+def _unmarked(text: str) -> str:
+    """Text for the palette, which reads markup: without the one character that begins it."""
+    return text.replace("[", "(").replace("]", ")")

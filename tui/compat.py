@@ -66,6 +66,16 @@ class TerminalDriver(LinuxDriver):
             leave(self._app, return_code=128 + signal.SIGHUP)
 
 
+def use_mouse(app: App[Any], on: bool) -> None:
+    """Take the mouse, or give it back to the terminal, which then selects text with it. Textual has no public way."""
+    driver = app._driver
+    if isinstance(driver, LinuxDriver):
+        if on:
+            driver._enable_mouse_support()
+        else:
+            driver._disable_mouse_support()
+
+
 def leave(app: App[Any], *, return_code: int) -> None:
     """End `app` from any thread; end the process if the app cannot (it writes to a terminal nobody reads)."""
     _leave_by_force_later(return_code)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tui import words
-from tui.curves import Curve, Point
+from tui import feed_cache, words
+from tui.chart.series import NAN
+from tui.chart.track import StageCurves
 from workbench.events import Event, EventReader
+from workbench.files import free_bytes
 from workbench.runs import LIVE, Run, list_runs
 from workbench.safe_text import one_line, safe_text
 
@@ -24,7 +26,16 @@ READ_SECONDS = 0.1
 _SLICE_BYTES = 1 << 20
 _NOTES_KEPT = 200
 _RATE_WINDOW = 40
-_FIGURES = ("step", "steps", "loss", "val_loss", "val_bpb", "tokens", "tokens_per_second")
+_SAMPLES_KEPT = 200
+KEEP_AFTER_BYTES = 4 << 20
+"""So much that was read since is worth keeping what it came to."""
+_NO_METRIC = frozenset({"time", "kind", "seq", "stage", "step", "tokens", "seconds", "task", "model"})
+_MUST_BE_NUMBERS = frozenset({"loss", "grad_norm", "val_loss"})
+"""Metrics that a run without trouble always has: null is written where all of some steps were not finite."""
+_WRITTEN_AS_WORDS = ("nan", "inf", "-inf")
+_PLAIN = (
+    "stage", "seconds", "told_at", "ended_at", "checkpoint_at", "checkpoint_step", "version", "heard_at",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +62,18 @@ class StageSeen:
     unit: str = ""
     seconds: float | None = None
     seconds_left: float | None = None
+    left_within: float | None = None
+    """Plus and minus so many seconds."""
     summary: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class CurveSeen:
-    """The loss of one stage: every step in points, and what was measured on held-out data as (step, loss)."""
+class Answer:
+    """What the worker said of a request: `state` is taken, done or refused."""
 
-    points: tuple[Point, ...] = ()
-    measured: tuple[tuple[int, float], ...] = ()
-    broken_at: int | None = None
+    at: float
+    state: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +96,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class RunSeen:
-    """A run as it is now. `figures` and `samples` hold the newest of each stage by name.
+    """A run as it is now. `figures` holds the newest of each stage by name, `samples` all of them, oldest first.
 
+    `curves` go on growing in the feed's thread; whoever draws them reads what is there. `version` changes whenever
+    an event was read. `answers` are the worker's, by the id of the request.
     `seconds` is what its workers spent until `told_at`, its newest event: the time it lay stopped is not in it.
     """
 
@@ -94,9 +109,10 @@ class RunSeen:
     stages: tuple[StageSeen, ...] = ()
     stage: str = ""
     figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    curves: Mapping[str, CurveSeen] = field(default_factory=dict)
-    samples: Mapping[str, Sample] = field(default_factory=dict)
+    curves: Mapping[str, StageCurves] = field(default_factory=dict)
+    samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
+    answers: Mapping[str, Answer] = field(default_factory=dict)
     checkpoint_at: float | None = None
     checkpoint_step: int | None = None
     seconds: float = 0.0
@@ -104,6 +120,10 @@ class RunSeen:
     ended_at: float | None = None
     heard_at: float | None = None
     behind: bool = False
+    read_share: float = 1.0
+    resident_bytes: float | None = None
+    free_bytes: float | None = None
+    version: int = 0
 
     @property
     def is_live(self) -> bool:
@@ -120,13 +140,14 @@ def read_rows(home: Path) -> tuple[RunRow, ...]:
     rows = []
     for run in list_runs(home):
         try:
-            rows.append(_row(run))
+            rows.append(row_of(run))
         except OSError:  # removed while we looked
             continue
     return tuple(rows)
 
 
-def _row(run: Run) -> RunRow:
+def row_of(run: Run) -> RunRow:
+    """One run for the list. Reads one small file and asks for its lock."""
     status = run.status()
     progress = status.get("progress")
     done, total = (
@@ -150,23 +171,37 @@ def _share(done: float | None, total: float | None) -> float | None:
 
 
 class RunFeed:
-    """Follows one run. `look()` reads what is new and returns the run as it is now."""
+    """Follows one run. `look()` reads what is new and returns the run as it is now.
 
-    def __init__(self, run: Run) -> None:
+    What a long history came to is kept in the home's cache, so that the next feed goes on from there.
+    """
+
+    def __init__(self, run: Run, *, cached: bool = True) -> None:
         self.run = run
         self._reader = EventReader(run.events_path)
         self._stages: dict[str, StageSeen] = {name: StageSeen(name) for name in _planned_stages(run)}
+        self._flops_per_token = _flops_per_token(run)
         self._figures: dict[str, dict[str, Any]] = {}
-        self._curves: dict[str, Curve] = {}
-        self._measured: dict[str, dict[int, float]] = {}
-        self._seen_curves: dict[str, CurveSeen] = {}
+        self._curves: dict[str, StageCurves] = {}
         self._paces: dict[str, deque[tuple[float, float]]] = {}
-        self._samples: dict[str, Sample] = {}
+        self._samples: dict[str, list[Sample]] = {}
         self._started: dict[str, float] = {}
         self._spent: dict[str, float] = {}
         self._made: set[str] = set()
         self._notes: deque[Note] = deque(maxlen=_NOTES_KEPT)
-        self._seen = RunSeen(name=one_line(run.name, 120), path=run.path)
+        self._answers: dict[str, Answer] = {}
+        self._stage = ""
+        self._seconds = 0.0
+        self._told_at: float | None = None
+        self._ended_at: float | None = None
+        self._checkpoint_at: float | None = None
+        self._checkpoint_step: int | None = None
+        self._version = 0
+        self._heard_at: float | None = None
+        self._kept_at = 0
+        self._cached = cached
+        if cached and (kept := feed_cache.load(run)) is not None:
+            self._restore(kept)
 
     def look(self) -> RunSeen:
         """The run as it is now; `behind` when there was more to read than one look may take."""
@@ -177,39 +212,67 @@ class RunFeed:
         while events := self._reader.read_new(limit_bytes=_SLICE_BYTES):
             for event in events:
                 self._fold(event)
+            self._version += len(events)
             if behind := time.monotonic() > deadline:
                 break
-        heard = _number(status.get("heartbeat")) or self._seen.heard_at
-        stage = self._seen.stage or one_line(str(status.get("stage") or ""), 20)
-        self._seen = replace(self._seen, state=state, stage=stage, heard_at=heard, behind=behind)
-        return replace(
-            self._seen,
-            stages=tuple(self._with_state_of_run(one, state) for one in self._stages.values()),
+        if self._cached and not behind and self._reader.offset - self._kept_at > KEEP_AFTER_BYTES:
+            self._kept_at = self._reader.offset
+            feed_cache.keep(self.run, self._kept_at, self._facts(), self._curves)
+        self._heard_at = _number(status.get("heartbeat")) or self._heard_at
+        return RunSeen(
+            name=one_line(self.run.name, 120),
+            path=self.run.path,
+            state=state,
+            stage=self._stage or one_line(str(status.get("stage") or ""), 20),
+            stages=tuple(_with_state_of_run(one, state) for one in self._stages.values()),
             figures={name: dict(figures) for name, figures in self._figures.items()},
-            curves=self._curves_seen(),
-            samples=dict(self._samples),
+            curves=dict(self._curves),
+            samples={name: tuple(samples) for name, samples in self._samples.items()},
             notes=tuple(self._notes),
+            answers=dict(self._answers),
+            checkpoint_at=self._checkpoint_at,
+            checkpoint_step=self._checkpoint_step,
+            seconds=self._seconds,
+            told_at=self._told_at,
+            ended_at=self._ended_at,
+            heard_at=self._heard_at,
+            behind=behind,
+            read_share=self._reader.share_read() if behind else 1.0,
+            resident_bytes=_number(status.get("resident_bytes")),
+            free_bytes=_free_bytes(self.run),
+            version=self._version,
         )
 
     def _fold(self, event: Event) -> None:
         """Take one event in. Unknown kinds and fields of the wrong type are passed over."""
-        told_at, seconds = self._seen.told_at, self._seen.seconds
-        at, name = _number(event.get("time")) or told_at or 0.0, one_line(str(event.get("stage") or ""), 20)
-        if told_at is not None and event["kind"] != "run_started":
-            seconds += max(at - told_at, 0.0)
+        kind, at = event["kind"], event.get("time")
+        if not isinstance(at, float | int):
+            at = self._told_at or 0.0
+        name = self._stage
+        if event.get("stage") != name:
+            name = one_line(str(event.get("stage") or ""), 20)
+        told_at = self._told_at
+        if told_at is not None and kind != "run_started" and at > told_at:
+            self._seconds += at - told_at
+        self._told_at = self._heard_at = at
+        if name:
+            self._stage = name
+        if kind == "metric":
+            if name:
+                self._fold_metric(name, event)
+            return
         stage = self._stages.setdefault(name, StageSeen(name)) if name else None
-        self._seen = replace(
-            self._seen, told_at=at, seconds=seconds, heard_at=at, stage=name or self._seen.stage
-        )
-        match event["kind"], stage:
+        match kind, stage:
             case "run_started", _:
                 self._leave_stage(told_at)  # what a killed worker was at ends with its last words
-                self._seen = replace(self._seen, ended_at=None)
+                if told_at is not None and self._stage in self._curves:
+                    self._curves[self._stage].mark("resume")
+                self._ended_at = None
             case "run_finished", _:
                 self._leave_stage(at)
-                self._seen = replace(self._seen, ended_at=at)
+                self._ended_at = at
                 state = one_line(str(event.get("state") or "ended"), 20)
-                self._notes.append(Note(at, state, f"after {words.span(seconds)}"))
+                self._notes.append(Note(at, state, f"after {words.span(self._seconds)}"))
             case "stage_started", StageSeen():
                 self._started[name] = at
                 self._stages[name] = replace(stage, state="running", seconds=None, summary={})
@@ -217,18 +280,28 @@ class RunFeed:
                 self._fold_progress(stage, event, at)
             case "stage_finished", StageSeen():
                 self._fold_finished(stage, event, at)
-            case "metric", StageSeen():
-                self._fold_metric(name, event)
             case "sample", StageSeen():
-                self._samples[name] = _sample(event)
+                samples = self._samples.setdefault(name, [])
+                samples.append(_sample(event))
+                del samples[:-_SAMPLES_KEPT]
             case "checkpoint", _:
                 step = event.get("step")
-                self._seen = replace(
-                    self._seen, checkpoint_at=at, checkpoint_step=step if isinstance(step, int) else None
-                )
-            case ("note" | "warning" | "error") as kind, _:
-                text = one_line(str(event.get("text") or event.get("message") or ""), 400)
-                self._notes.append(Note(at, kind, text))
+                self._checkpoint_at, self._checkpoint_step = at, step if isinstance(step, int) else None
+                if name and isinstance(step, int):
+                    self._curves_of(name).mark("checkpoint", step)
+            case (("note" | "warning" | "error"), _):
+                self._fold_note(name, event, at)
+
+    def _fold_note(self, name: str, event: Event, at: float) -> None:
+        text = one_line(str(event.get("text") or event.get("message") or ""), 400)
+        self._notes.append(Note(at, event["kind"], text))
+        asked, answered = event.get("request"), event.get("answers")
+        if isinstance(asked, str):
+            self._answers[asked] = Answer(at, "taken", text)
+        if isinstance(answered, str):
+            self._answers[answered] = Answer(at, "refused" if event.get("refused") else "done", text)
+        if event["kind"] == "warning" and ": went back from step" in text and name in self._curves:
+            self._curves[name].mark("rollback")
 
     def _fold_progress(self, stage: StageSeen, event: Event, at: float) -> None:
         done, total = _number(event.get("done")), _number(event.get("total"))
@@ -245,6 +318,7 @@ class RunFeed:
             total=total,
             unit=one_line(str(event.get("unit") or ""), 20),
             seconds_left=seconds_left(pace, total),
+            left_within=uncertainty(pace, total),
         )
 
     def _fold_finished(self, stage: StageSeen, event: Event, at: float) -> None:
@@ -271,31 +345,76 @@ class RunFeed:
     def _spend(self, name: str, seconds: float) -> None:
         self._spent[name] = self._spent.get(name, 0.0) + max(seconds, 0.0)
 
+    def _curves_of(self, name: str) -> StageCurves:
+        if name not in self._curves:
+            self._curves[name] = StageCurves(flops_per_token=self._flops_per_token)
+        return self._curves[name]
+
     def _fold_metric(self, name: str, event: Event) -> None:
+        if name not in self._stages:
+            self._stages[name] = StageSeen(name)
         figures = self._figures.setdefault(name, {})
-        figures.update({key: event[key] for key in _FIGURES if key in event and event[key] is not None})
+        values: dict[str, float] = {}
+        for key, value in event.items():
+            if key in _NO_METRIC:
+                continue
+            if type(value) is float or type(value) is int:
+                values[key] = figures[key] = value
+            elif key in _MUST_BE_NUMBERS or value in _WRITTEN_AS_WORDS:
+                values[key] = NAN
+                figures[key] = "nan"
         step = event.get("step")
-        if not isinstance(step, int):
+        if type(step) is not int:
             return
-        if "loss" in event:
-            self._curves.setdefault(name, Curve()).add(step, _float(event["loss"]))
-        if (value := _number(event.get("val_loss"))) is not None:
-            self._measured.setdefault(name, {})[step] = value
-        self._seen_curves.pop(name, None)
+        figures["step"] = step
+        curves = self._curves_of(name)
+        if "loss" in event or "tokens_per_second" in event:
+            tokens, seconds = event.get("tokens"), event.get("seconds")
+            if type(tokens) is int:
+                figures["tokens"] = tokens
+            curves.training.add(
+                step,
+                tokens if type(tokens) is int else 0.0,
+                seconds if type(seconds) is float or type(seconds) is int else 0.0,
+                values,
+            )
+        elif values:
+            curves.measured.add(step, *curves.training.at_step(step), values)
 
-    def _curves_seen(self) -> dict[str, CurveSeen]:
-        for name in self._curves.keys() | self._measured.keys():
-            if name not in self._seen_curves:
-                curve = self._curves.get(name) or Curve()
-                measured = tuple(sorted(self._measured.get(name, {}).items()))
-                self._seen_curves[name] = CurveSeen(curve.points(), measured, curve.broken_at)
-        return dict(self._seen_curves)
+    def _facts(self) -> dict[str, Any]:
+        """All but the curves, as plain data."""
+        return {
+            "stages": [asdict(stage) for stage in self._stages.values()],
+            "figures": self._figures,
+            "samples": {name: [asdict(one) for one in samples] for name, samples in self._samples.items()},
+            "started": self._started,
+            "spent": self._spent,
+            "made": sorted(self._made),
+            "notes": [asdict(note) for note in self._notes],
+            "answers": {key: asdict(answer) for key, answer in self._answers.items()},
+            "plain": {key: getattr(self, f"_{key}") for key in _PLAIN},
+        }
 
-    def _with_state_of_run(self, stage: StageSeen, run_state: str) -> StageSeen:
-        """A stage that was running when its run ended shares the run's fate."""
-        if stage.state == "running" and run_state in ("paused", "failed", "stopped", "crashed"):
-            return replace(stage, state=run_state, seconds_left=None)
-        return stage
+    def _restore(self, kept: feed_cache.Kept) -> None:
+        facts = kept.facts
+        self._stages |= {each["name"]: StageSeen(**each) for each in facts["stages"]}
+        self._figures = facts["figures"]
+        self._samples = {name: [Sample(**one) for one in each] for name, each in facts["samples"].items()}
+        self._started, self._spent, self._made = facts["started"], facts["spent"], set(facts["made"])
+        self._notes.extend(Note(**note) for note in facts["notes"])
+        self._answers = {key: Answer(**answer) for key, answer in facts["answers"].items()}
+        for key in _PLAIN:
+            setattr(self, f"_{key}", facts["plain"][key])
+        self._curves = kept.curves
+        self._kept_at = kept.offset
+        self._reader.skip_to(kept.offset)
+
+
+def _with_state_of_run(stage: StageSeen, run_state: str) -> StageSeen:
+    """A stage that was running when its run ended shares the run's fate."""
+    if stage.state == "running" and run_state in ("paused", "failed", "stopped", "crashed"):
+        return replace(stage, state=run_state, seconds_left=None)
+    return stage
 
 
 def read_log_tail(run: Run, *, most_bytes: int = 64_000) -> str:
@@ -308,7 +427,7 @@ def read_log_tail(run: Run, *, most_bytes: int = 64_000) -> str:
     except OSError:
         return ""
     if size > most_bytes:
-        tail = tail.partition(b"\n")[2]
+        tail = tail.partition(b"\n")[2] or tail  # one line longer than all that is shown
     return safe_text(tail.decode(errors="replace"))
 
 
@@ -320,6 +439,42 @@ def seconds_left(pace: deque[tuple[float, float]], total: float | None) -> float
     if t1 - t0 < 1.0 or done1 <= done0:
         return None
     return max(total - done1, 0.0) * (t1 - t0) / (done1 - done0)
+
+
+def uncertainty(pace: deque[tuple[float, float]], total: float | None) -> float | None:
+    """Plus and minus how many seconds the time left is: what its older and its newer half would tell apart.
+
+    None below eight pairs: nobody can tell yet.
+    """
+    if total is None or len(pace) < 8:
+        return None
+    pairs = list(pace)
+    halves = [deque(pairs[: len(pairs) // 2]), deque(pairs[len(pairs) // 2 :])]
+    rates = [
+        (half[-1][1] - half[0][1]) / (half[-1][0] - half[0][0]) for half in halves if half[-1][0] > half[0][0]
+    ]
+    if len(rates) < 2 or min(rates) <= 0:
+        return None
+    left = max(total - pairs[-1][1], 0.0)
+    return abs(left / rates[0] - left / rates[1]) / 2
+
+
+def _free_bytes(run: Run) -> float | None:
+    try:
+        return free_bytes(run.path)
+    except OSError:
+        return None
+
+
+def _flops_per_token(run: Run) -> float:
+    """Six times the parameters that the plan foresaw (Kaplan 2020, section 2.1); zero where it says nothing."""
+    try:
+        predicted = run.plan().get("predicted")
+    except Exception:  # as above
+        return 0.0
+    stages = predicted.values() if isinstance(predicted, dict) else ()
+    found = [_number(each.get("parameters")) or 0.0 for each in stages if isinstance(each, dict)]
+    return 6 * max(found, default=0.0)
 
 
 def _planned_stages(run: Run) -> Iterator[str]:
@@ -343,11 +498,3 @@ def _sample(event: Event) -> Sample:
 
 def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _float(value: Any) -> float:
-    """A metric as a float: NaN and infinity are written as strings by events.py."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return float("nan")

@@ -66,3 +66,33 @@ class ChatHeard(Message):
     """The model's process said something; neighbouring tokens are one."""
 
     events: tuple[ChatEvent, ...]
+
+
+@dataclass
+class Asked(Message):
+    """A request lies in the run folder; `name` is what the worker's answers bear."""
+
+    request: str
+    name: str
+
+
+@dataclass
+class ChoicesRead(Message):
+    """What there is to choose from was read."""
+
+    choices: tuple[str, ...]
+
+
+@dataclass
+class Checked(Message):
+    """What a person typed was looked at: its `result`, or the `problem` in one line."""
+
+    result: str
+    problem: str = ""
+
+
+@dataclass
+class ComparedRead(Message):
+    """The runs that are compared were looked at."""
+
+    seen: tuple[RunSeen, ...]

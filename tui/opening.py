@@ -17,7 +17,7 @@ def why_not() -> str:
     return ""
 
 
-def open_app(home: Path, run: str | None = None) -> int:
+def open_app(home: Path, run: str | None = None, *, read_only: bool = False) -> int:
     """Show the app, on the run of that name if one is given, until the person leaves. Returns the exit status."""
     # Over a slow line every frame costs; nothing here needs to glide.
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
@@ -26,6 +26,14 @@ def open_app(home: Path, run: str | None = None) -> int:
     from tui.app import WorkbenchApp
     from tui.compat import TerminalDriver
 
-    app = WorkbenchApp(home, run, driver=TerminalDriver)
+    app = WorkbenchApp(home, run, driver=TerminalDriver, read_only=read_only)
     app.run()
     return app.return_code or 0
+
+
+def open_inline(home: Path, run: str) -> int:
+    """Show that run in four lines until it is over or the person leaves. Returns the exit status."""
+    from tui.inline import watch_inline
+    from workbench.runs import open_run
+
+    return watch_inline(open_run(home, run))

@@ -1,4 +1,4 @@
-"""Our two themes, dark and light: one background, one accent for what lives, amber to look, red for broken.
+"""Our themes: one background, one accent for what lives, amber to look, red for broken.
 
 Colour never says anything alone: every state has a glyph and a word besides (words.py).
 """
@@ -6,8 +6,9 @@ Colour never says anything alone: every state has a glyph and a word besides (wo
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 DARK = Theme(
     name="workbench-dark",
@@ -52,10 +53,69 @@ LIGHT = Theme(
 )
 
 
-def theme_of_terminal() -> str:
-    """The theme that fits: what $WORKBENCH_THEME says, else light where $COLORFGBG says so."""
+# Blue, orange and vermilion are told apart by all common kinds of colour vision (Okabe and Ito 2008,
+# Color Universal Design); green and red are not.
+COLOR_BLIND = {
+    "dark": {"success": "#56b4e9", "warning": "#f0c040", "error": "#ff7f50"},
+    "light": {"success": "#0072b2", "warning": "#8a6d00", "error": "#c04a00"},
+}
+
+
+def _without_red_and_green(theme: Theme, colors: dict[str, str]) -> Theme:
+    return replace(theme, name=f"{theme.name}-colorblind", **colors)  # type: ignore[arg-type]
+
+
+ANSI = Theme(
+    name="workbench-16",
+    dark=True,
+    ansi=True,
+    background="ansi_default",
+    surface="ansi_default",
+    panel="ansi_default",
+    foreground="ansi_default",
+    primary="ansi_cyan",
+    secondary="ansi_magenta",
+    accent="ansi_cyan",
+    success="ansi_green",
+    warning="ansi_yellow",
+    error="ansi_red",
+    variables={
+        **BUILTIN_THEMES["ansi-dark"].variables,
+        "dim": "ansi_default",
+        "faint": "ansi_bright_black",
+        "block-cursor-foreground": "ansi_default",
+        "block-cursor-background": "ansi_default",
+        "block-cursor-text-style": "reverse",
+        "footer-key-foreground": "ansi_cyan",
+    },
+)
+"""The sixteen colours that a person chose for the terminal, and its own background."""
+
+THEMES = {
+    "dark": DARK,
+    "light": LIGHT,
+    "dark-colorblind": _without_red_and_green(DARK, COLOR_BLIND["dark"]),
+    "light-colorblind": _without_red_and_green(LIGHT, COLOR_BLIND["light"]),
+    "16": ANSI,
+}
+"""By the name that a person writes."""
+
+FEW_COLORS = ("linux", "xterm", "vt100", "vt220", "screen", "tmux", "rxvt", "ansi")
+"""Values of $TERM that promise no more than sixteen."""
+
+
+def theme_of_terminal(remembered: str = "") -> str:
+    """The theme that fits: what $WORKBENCH_THEME says, what was chosen last, else what the terminal tells of itself."""
     wish = os.environ.get("WORKBENCH_THEME", "")
-    if wish in ("dark", "light"):
-        return f"workbench-{wish}"
+    for chosen in (wish, remembered):
+        if chosen in THEMES:
+            return THEMES[chosen].name
+    if os.environ.get("TERM") in FEW_COLORS and not os.environ.get("COLORTERM"):
+        return ANSI.name
     background = os.environ.get("COLORFGBG", "").rpartition(";")[2]
     return LIGHT.name if background in ("7", "15") else DARK.name
+
+
+def plain_name(theme: str) -> str:
+    """The name that a person writes; empty for a theme that is not ours."""
+    return next((name for name, ours in THEMES.items() if ours.name == theme), "")

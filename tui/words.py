@@ -86,3 +86,13 @@ def age(seconds: float | None) -> str:
     if seconds is None:
         return "–"
     return "just now" if seconds < 2 else f"{span(seconds)} ago"
+
+
+def coarse_age(seconds: float) -> str:
+    """How long ago, in whole minutes, hours or days: what stands beside many lines must rarely change."""
+    if seconds < 60:
+        return "just now"
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size:.0f}{unit} ago"
+    raise AssertionError

@@ -46,12 +46,15 @@ def accelerators() -> list[Accelerator]:
     return _asked_of_nvml() or [Accelerator(name) for name in gpu_names()]
 
 
-def power() -> Power:
-    """What this machine draws while it trains."""
-    if gpus := accelerators():
-        known = gpus[0].power_watts
+def power(*, gpus: int = 1) -> Power:
+    """What this machine draws while it trains on so many of its GPUs, if it has any."""
+    if there := accelerators():
+        known = there[0].power_watts
         basis = "the GPU's power limit" if known else f"{GPU_WATTS:.0f} W for a GPU, assumed"
-        return Power((known or GPU_WATTS) + HOST_WATTS, f"{basis}, and {HOST_WATTS:.0f} W for the rest")
+        times = f"{gpus} times " if gpus > 1 else ""
+        return Power(
+            gpus * (known or GPU_WATTS) + HOST_WATTS, f"{times}{basis}, and {HOST_WATTS:.0f} W for the rest"
+        )
     if limit := _package_limit_watts():
         return Power(limit, "the processor's power limit")
     return Power(CORE_WATTS * usable_cores(), f"{CORE_WATTS:.0f} W a core, assumed")

@@ -17,10 +17,12 @@ from workbench.accelerators import accelerators, power
 from workbench.errors import BadInput
 from workbench.files import free_bytes, human_bytes, human_count
 from workbench.hardware import has_fast_bfloat16, has_gpu, memory_bytes, usable_cores
+from workbench.layout import local_processes
 from workbench.measured_cost import MeasuredCost, find_cost
 from workbench.model_config import ModelConfig
 from workbench.plan import Plan, StagePlan
-from workbench.recipe import Corpus, Pretrain, Tokenizer, Training
+from workbench.recipe import Pretrain, Tokenizer, Training
+from workbench.recipe_corpus import Corpus
 from workbench.recipe_file import LoadedRecipe
 from workbench.source_sizes import GZIP_RATIO, text_bytes
 from workbench.step_memory import MemoryParts
@@ -45,7 +47,9 @@ ESTIMATED = "estimated"
 class StageBudget:
     """What one stage costs. The last fields are known of training stages.
 
-    memory: the peak by part, without the process. tokens_at_once: of a forward pass.
+    memory: the peak by part, without the process. tokens_at_once: of a forward pass. On several devices these and
+    peak_bytes are of each of them; machine_bytes are of all their processes together, copy_bytes of the first one's
+    while it saves.
     """
 
     seconds: float
@@ -57,6 +61,10 @@ class StageBudget:
     tokens_at_once: int | None = None
     steps: int | None = None
     tokens_per_second: float | None = None
+    devices: str = "1"
+    """How many, and if several as copies x shards x slices."""
+    copy_bytes: int = 0
+    machine_bytes: int = 0
     process_bytes: int = 0
     """Of the peak: what holds the training besides `memory`."""
     basis: str = ESTIMATED
@@ -78,6 +86,8 @@ class Budget:
     device: str
     memory_bytes: int | None
     """Of this machine, or of its GPU; None where that is not known."""
+    nproc: int
+    """Devices that training is shared by."""
     free_bytes: int
     power_watts: float
     power_basis: str
@@ -127,41 +137,51 @@ class Budget:
         return {**dataclasses.asdict(self), **{name: getattr(self, name) for name in totals}}
 
 
-def estimate(plan: Plan) -> Budget:
-    """The budget of a plan on this machine. `problems` says in words what will not fit."""
+def estimate(plan: Plan, *, nproc: int = 1) -> Budget:
+    """The budget of a plan on this machine. `problems` says in words what will not fit.
+
+    nproc: devices like this machine's, with a process each; on a CPU, processes that share it. Raises BadInput for
+    a number that the recipe's layout cannot deal out.
+    """
     shape = model_shape(plan)
     stages: dict[str, StageBudget] = {}
     for stage in plan.stages:
-        cost = _cost(plan, stage, shape)
-        if plan.store.exists(stage.makes):
+        finished = plan.store.exists(stage.makes)
+        cost = _cost(plan, stage, shape, 1 if finished else nproc)
+        if finished:
             cost = dataclasses.replace(cost, seconds=0.0, flops=0.0, disk_bytes=0)
         else:  # what was cut off lies on the disk already
             held = _bytes_below(plan.store.building(stage.makes))
             cost = dataclasses.replace(cost, disk_bytes=max(0, cost.disk_bytes - held))
         stages[stage.name] = cost
     pretrain = next((stage.table() for stage in plan.stages if stage.name == "pretrain"), None)
-    drawn = power()
+    drawn = power(gpus=nproc)
     budget = Budget(
         parameters=shape.num_parameters if shape else 0,
         architecture=(shape.known_as or "workbench") if shape else "",
         exported_as=(shape.exported_as or "") if shape else "",
         own_parts=shape.own_parts if shape else (),
         tokens=pretrain.tokens if isinstance(pretrain, Pretrain) else 0,
-        device=_device_in_words(),
+        device=_device_in_words(nproc),
         memory_bytes=training_memory_bytes(),
+        nproc=nproc,
         free_bytes=free_bytes(plan.home),
         power_watts=drawn.watts,
         power_basis=drawn.basis,
         stages=stages,
         problems=(),
     )
-    problems = (_memory_problem(budget, plan), _disk_problem(budget, plan.home))
+    problems = (
+        _memory_problem(budget, plan),
+        _machine_problem(budget, plan),
+        _disk_problem(budget, plan.home),
+    )
     return dataclasses.replace(budget, problems=tuple(problem for problem in problems if problem))
 
 
-def predictions(plan: Plan) -> dict[str, Any]:
+def predictions(plan: Plan, *, nproc: int = 1) -> dict[str, Any]:
     """What is predicted of every stage that is still to run, for a run to be compared with later."""
-    budget = estimate(plan)
+    budget = estimate(plan, nproc=nproc)
     kept = ("seconds", "peak_bytes", "steps", "tokens_per_second", "basis")
     return {
         name: {"parameters": budget.parameters or None} | {key: getattr(cost, key) for key in kept}
@@ -175,10 +195,10 @@ def training_memory_bytes() -> int | None:
     return accelerators()[0].memory_bytes if has_gpu() else memory_bytes()
 
 
-def require_fit(plan: Plan, loaded: LoadedRecipe) -> None:
-    """Raise BadInput, pointing at [model] or naming the home, when the plan cannot fit this machine."""
-    budget = estimate(plan)
-    if problem := _memory_problem(budget, plan):
+def require_fit(plan: Plan, loaded: LoadedRecipe, *, nproc: int = 1) -> None:
+    """Raise BadInput, pointing at [model] or naming the home, when the plan cannot fit `nproc` devices or the disk."""
+    budget = estimate(plan, nproc=nproc)
+    if problem := _memory_problem(budget, plan) or _machine_problem(budget, plan):
         raise loaded.blame("model", "", BadInput(f"will not fit: {problem}"))
     if problem := _disk_problem(budget, plan.home):
         raise BadInput(f"will not fit: {problem}")
@@ -196,11 +216,39 @@ def _memory_problem(budget: Budget, plan: Plan) -> str | None:
     )
     if hungriest.peak_bytes <= room:
         return None
+    several = budget.nproc > 1
     holder = "its GPU" if has_gpu() else "this machine"
+    if several:
+        holder = "a GPU" if has_gpu() else "this machine"
+    each = f" on each of {budget.nproc} devices" if several else ""
     return (
-        f"[{name}] needs about {human_bytes(hungriest.peak_bytes)} of memory and {holder} has "
-        f"{human_bytes(budget.memory_bytes)}; {fitting_advice(plan, plan.stage(name), room)}"
+        f"[{name}] needs about {human_bytes(hungriest.peak_bytes)} of memory{each} and {holder} has "
+        f"{human_bytes(budget.memory_bytes)}; "
+        f"{fitting_advice(plan, plan.stage(name), room, nproc=budget.nproc)}"
     )
+
+
+def _machine_problem(budget: Budget, plan: Plan) -> str | None:
+    """Of several processes together, and of the whole tensors that the first of them saves."""
+    if budget.nproc == 1:
+        return None
+    there = memory_bytes()
+    name, hungriest = max(
+        budget.stages.items(), key=lambda item: item[1].machine_bytes, default=("", StageBudget(0.0))
+    )
+    if hungriest.machine_bytes <= LARGEST_SHARE_OF_MEMORY * there:
+        return None
+    what = f"[{name}] needs about {human_bytes(hungriest.machine_bytes)} of this machine's memory in all"
+    copy = f", {human_bytes(hungriest.copy_bytes)} of it while the first process saves"
+    shape = model_shape(plan)
+    assert shape is not None, "only training has several processes"
+    for fewer in range(budget.nproc - 1, 0, -1):
+        with contextlib.suppress(BadInput):
+            cost = training_cost(plan, plan.stage(name), shape, nproc=fewer)
+            assert cost is not None
+            if cost.machine_bytes(fewer) <= LARGEST_SHARE_OF_MEMORY * there and not has_gpu():
+                return f"{what}{copy} and it has {human_bytes(there)}; --nproc {fewer} fits"
+    return f"{what}{copy} and it has {human_bytes(there)}; choose a smaller [model] size"
 
 
 def _disk_problem(budget: Budget, home: Path) -> str | None:
@@ -232,7 +280,7 @@ def _bytes_below(folder: Path) -> int:
 # -- stages ------------------------------------------------------------------------------------------------
 
 
-def _cost(plan: Plan, stage: StagePlan, shape: ModelConfig | None) -> StageBudget:
+def _cost(plan: Plan, stage: StagePlan, shape: ModelConfig | None, nproc: int) -> StageBudget:
     table = stage.table()
     text = text_bytes(plan)
     if stage.shape is not None:
@@ -258,9 +306,9 @@ def _cost(plan: Plan, stage: StagePlan, shape: ModelConfig | None) -> StageBudge
         )
     if shape is None:
         return StageBudget(0.0)
-    if (training := training_cost(plan, stage, shape)) is not None:
+    if (training := training_cost(plan, stage, shape, nproc=nproc)) is not None:
         budget = _training_budget(training)
-        measured = find_cost(plan, stage)
+        measured = find_cost(plan, stage, nproc=nproc)
         return budget if measured is None else _as_measured(budget, measured, stage)
     limit = getattr(table, "limit", None) or 1000
     flops = limit * 6 * 60 * shape.flops_per_token(128)
@@ -274,15 +322,23 @@ def _cost(plan: Plan, stage: StagePlan, shape: ModelConfig | None) -> StageBudge
 
 
 def _training_budget(cost: TrainingCost) -> StageBudget:
-    seconds = cost.flops / _flops_per_second()
+    layout = cost.step.layout
+    seconds = cost.flops / (_flops_per_second() * (layout.ranks if has_gpu() else 1))  # a CPU is shared
+    memory, process = cost.memory, cost.peak_bytes - cost.memory.total
+    room = training_memory_bytes()
+    if room is not None and cost.peak_bytes > LARGEST_SHARE_OF_MEMORY * room:
+        memory = dataclasses.replace(memory, snapshot=0)  # training will wait while checkpoints are written
     return StageBudget(
         seconds=seconds + 2,
         flops=cost.flops,
-        peak_bytes=cost.peak_bytes,
+        peak_bytes=memory.total + process,
         disk_bytes=cost.disk_bytes,
         summary=cost.summary,
-        memory=cost.memory,
-        process_bytes=cost.peak_bytes - cost.memory.total,
+        memory=memory,
+        devices=str(layout),
+        copy_bytes=cost.copy_bytes,
+        machine_bytes=cost.machine_bytes(local_processes(layout.ranks)),
+        process_bytes=process,
         tokens_at_once=cost.step.tokens,
         steps=cost.steps,
         tokens_per_second=round(cost.tokens / seconds, 1) if seconds else None,
@@ -306,12 +362,15 @@ def _as_measured(budget: StageBudget, measured: MeasuredCost, stage: StagePlan) 
     )
 
 
-def _device_in_words() -> str:
+def _device_in_words(nproc: int) -> str:
     """What this machine trains on."""
     if has_gpu():
-        return f"the GPU ({accelerators()[0].name})"
+        name = accelerators()[0].name
+        return f"the GPU ({name})" if nproc == 1 else f"{nproc} GPUs ({name})"
     cores = usable_cores()
-    return f"{cores} CPU core{'s' if cores > 1 else ''} in {'bfloat16' if has_fast_bfloat16() else 'float32'}"
+    shared = f", shared by {nproc} processes" if nproc > 1 else ""
+    dtype = "bfloat16" if has_fast_bfloat16() else "float32"
+    return f"{cores} CPU core{'s' if cores > 1 else ''} in {dtype}{shared}"
 
 
 def _flops_per_second() -> float:

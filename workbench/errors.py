@@ -6,8 +6,8 @@ WorkbenchError                 1  the work failed
 │   └── Damaged                2  a file is not what its manifest says
 ├── NotFound                   3  no run, stage, checkpoint or file of that name
 ├── Busy                       4  somebody else holds the lock; says who
-├── NoSpace                    1  the disk refuses to be written
-│   └── DiskFull               1  it is full: the run pauses until there is room
+├── NoSpace                   74  the disk refuses to be written
+│   └── DiskFull              74  it is full: the run pauses until there is room
 ├── TrainingDiverged           1  the numbers went non-finite; says the step
 └── Stopped                   75  stopped with everything saved; `resume` goes on
 
@@ -30,6 +30,7 @@ class ExitCode(enum.IntEnum):
     NOT_FOUND = 3
     BUSY = 4
     OUR_BUG = 70
+    DISK = 74
     RESUME_ME = 75
     INTERRUPTED = 130
 
@@ -100,6 +101,8 @@ class Busy(WorkbenchError):
 
 class NoSpace(WorkbenchError):
     """The disk is read-only, broken or refuses to be written; nothing published was harmed."""
+
+    exit_code = ExitCode.DISK
 
 
 class DiskFull(NoSpace):

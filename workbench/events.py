@@ -6,6 +6,7 @@ or a torn last one, which it takes as "not yet". Knows no stage and no terminal.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -13,6 +14,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from workbench.errors import DiskFull
 from workbench.files import disk_errors_named
@@ -104,6 +107,23 @@ class EventReader:
         self._offset = 0
         self._inode = -1
 
+    @property
+    def offset(self) -> int:
+        """The byte behind the last whole line that was read."""
+        return self._offset
+
+    def skip_to(self, offset: int) -> None:
+        """Go on behind this byte of the file as it is now: what stands before it is known already."""
+        with contextlib.suppress(FileNotFoundError):
+            self._inode, self._offset = os.stat(self.path).st_ino, offset
+
+    def share_read(self) -> float:
+        """How much of the file was read, from 0 to 1."""
+        try:
+            return min(self._offset / max(os.stat(self.path).st_size, 1), 1.0)
+        except OSError:
+            return 1.0
+
     def read_new(self, *, limit_bytes: int = 1 << 24) -> list[Event]:
         """The whole events that were appended since the last call, at most about `limit_bytes` of them."""
         try:
@@ -134,9 +154,12 @@ def read_events(path: Path) -> Iterator[Event]:
 
 def _parse(line: bytes) -> Event | None:
     try:
-        event = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
+        event = orjson.loads(line)
+    except ValueError:  # stricter: NaN, lone surrogates and very long numbers are for the slower one
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            return None
     if not isinstance(event, dict) or not isinstance(event.get("kind"), str):
         return None
     return event

@@ -23,6 +23,7 @@ from workbench.errors import BadInput, DiskFull, NoSpace
 
 TEMPORARY_PREFIX = ".tmp-"
 TRASH_PREFIX = ".trash-"
+_SELF = Path("/proc/self/status")
 _FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT}
 _DISK_ERRNOS = {*_FULL_ERRNOS, errno.EROFS, errno.EIO, errno.EFBIG}
 # Native code tells of a full disk in words of its own.
@@ -126,11 +127,19 @@ def publish_folder(building: Path, final: Path) -> None:
 
 def honour_umask(folder: Path) -> None:
     """Give every file in `folder` the mode this user's umask asks for (safetensors writes 0600 regardless)."""
-    umask = os.umask(0)
-    os.umask(umask)
+    mode = 0o666 & ~_umask()
     for root, _, names in os.walk(folder):
         for name in names:
-            os.chmod(Path(root) / name, 0o666 & ~umask)
+            os.chmod(Path(root) / name, mode)
+
+
+def _umask() -> int:
+    """What this process takes from the mode of new files; left alone, for another thread may be making one."""
+    with contextlib.suppress(OSError, ValueError, IndexError):  # only Linux tells
+        return int(_SELF.read_text(encoding="ascii").partition("\nUmask:")[2].split()[0], 8)
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
 
 
 def remove_folder(folder: Path) -> None:
@@ -161,7 +170,7 @@ def sweep(folder: Path, *, spare_seconds: float = 0.0) -> None:
                 entry.unlink(missing_ok=True)
 
 
-def digest_bytes(data: bytes) -> str:
+def digest_bytes(data: bytes | memoryview) -> str:
     """The BLAKE2b digest of `data`, 32 hex characters (128 bit)."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 

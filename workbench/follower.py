@@ -33,6 +33,7 @@ class SilentRun(StageRun):
         self.stage = stage
         self.folder = folder
         self.cost = {}
+        self._asked = {}
         self._when_steered = None
 
     def emit(self, kind: str, **fields: Any) -> None:
@@ -66,6 +67,7 @@ def _do_stage(plan: Plan, stage: StagePlan) -> None:
         artifacts={kind: plan.store.folder(name) for kind, name in stage.inputs.items()},
         checkpoints={before: plan.store.folder(name) for before, name in stage.checkpoints.items()},
         model=stage.model_table(),
+        shorter=plan.shorter_checkpoint(stage),
     )
     handle = SilentRun(stage=stage.name, folder=plan.store.building(stage.makes))
     module = importlib.import_module(f"workbench.stages.{stage.name}")

@@ -17,6 +17,7 @@ from typing import IO
 
 from workbench.errors import NoSpace
 from workbench.files import write_atomic
+from workbench.hardware import resident_bytes
 from workbench.runs import Run
 from workbench.stage_run import RunStatus
 
@@ -78,7 +79,7 @@ class Heartbeat:
 
 def write_status(run: Run, status: RunStatus, *, durable: bool) -> None:
     """Put the status into the run folder, whole. Raises NoSpace or OSError when the disk refuses."""
-    facts = {**status.snapshot(), "heartbeat": round(time.time(), 3)}
+    facts = {**status.snapshot(), "heartbeat": round(time.time(), 3), "resident_bytes": resident_bytes()}
     write_atomic(run.path / "status.json", json.dumps(facts), durable=durable)
 
 

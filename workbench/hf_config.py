@@ -116,6 +116,7 @@ def config_json(
             "layer_norm_epsilon": config.rms_norm_eps,
             "initializer_range": config.initializer_range,
             "tie_word_embeddings": config.tie_word_embeddings,
+            "n_ctx": config.max_position_embeddings,  # the older name; llama.cpp's converter asks for it
             "scale_attn_weights": True,
             **dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), 0.0),
         }

@@ -6,6 +6,7 @@ never reaches it. Knows nothing of what the worker does.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def launch(
     NoSpace or BadInput when the home cannot be written, and WorkbenchError with the end of the worker's log when
     the worker does not start.
     """
-    run = prepare(plan, until=until, only=only, force=force)
+    run = prepare(plan, until=until, only=only, force=force, nproc=nproc)
     if run.is_alive():
         return run
     frozen = frozen_plan(run)
@@ -53,13 +54,18 @@ def launch(
 
 
 def prepare(
-    plan: Plan, *, until: str | None = None, only: str | None = None, force: Sequence[str] = ()
+    plan: Plan,
+    *,
+    until: str | None = None,
+    only: str | None = None,
+    force: Sequence[str] = (),
+    nproc: int = 1,
 ) -> Run:
     """The run of `plan`, with a folder but not yet a worker. Raises like `launch`; NotFound for an unknown stage."""
     for stage in (until, only, *force):
         if stage is not None:
             plan.stage(stage)
-    facts = plan.to_dict() | {"predicted": predictions(plan)}
+    facts = plan.to_dict() | {"predicted": predictions(plan, nproc=nproc)}
     run = create_run(plan.home, plan.name, recipe_text=plan.recipe_text, plan=facts)
     changes = difference(frozen_plan(run), plan)
     if changes:
@@ -122,11 +128,11 @@ def start_worker(
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         if run.is_alive():
-            return run
+            return dataclasses.replace(run, worker=worker)
         if worker.poll() is not None:
             # It may have been quick, or another worker may have been quicker.
             if worker.returncode in (0, 4) or run.status().get("pid") == worker.pid:
-                return run
+                return dataclasses.replace(run, worker=worker)
             with open(run.log_path, "rb") as log:
                 log.seek(log_start)
                 said = log.read().decode(errors="replace").strip().splitlines()

@@ -19,15 +19,22 @@ from pathlib import Path
 from workbench.errors import BadInput
 from workbench.model_config import ModelConfig
 
-ON_SEVERAL_DEVICES: dict[str, tuple[str, ...]] = {
-    "optimizer": ("muon", "adamw"),  # their state is numbers of the weights' own shapes: sharded as those are
-    "weights_dtype": ("float32",),  # no copy is made of a model in shards
-    "dtype": ("auto", "bfloat16", "float32"),
-    "compile": ("never",),
-    "average_last": (),
-    "ema_decay": (),
+ON_ONE_DEVICE: dict[str, tuple[str, str]] = {
+    "optimizer": ("adamw8bit", "its moments are quantised in blocks that shards would cut through"),
+    "dtype": ("float8", "its products were never tried on weights in shards"),
 }
-"""Keys of a training that have values for one device alone, and the values for several."""
+"""Keys of a training that have a value for one device alone, that value, and why."""
+BY_DEEPSPEED: dict[str, tuple[object, ...]] = {
+    "optimizer": ("adamw",),
+    "weights_dtype": ("float32",),
+    "compile": ("auto", "never"),  # and auto is never there
+    "activation_checkpointing": ("none",),
+    "average_last": (None,),
+    "ema_decay": (None,),
+    "tensor_parallel": (1,),
+    "replicate": (1,),
+}
+"""What a training by DeepSpeed's engine is: the values that each of these keys has there."""
 NVIDIA = Path("/proc/driver/nvidia/gpus")
 
 
@@ -55,6 +62,9 @@ class Layout:
         return f"{self.ranks} ({self.replicate} x {self.shard} x {self.tensor})"
 
 
+ONE_DEVICE = Layout()
+
+
 @dataclass(frozen=True, slots=True)
 class Seat:
     """Which of how many processes this is: of all, and of those on this machine."""
@@ -76,6 +86,12 @@ class Seat:
         )
 
 
+def local_processes(ranks: int) -> int:
+    """How many of so many processes run on this machine: all, unless torchrun says otherwise."""
+    seat = Seat.here()
+    return min(ranks, seat.local_ranks) if seat.ranks > 1 else ranks
+
+
 def lay_out(ranks: int, *, tensor_parallel: int = 1, replicate: int = 1) -> Layout:
     """The layout of `ranks` processes: what slices and copies leave is sharded. Raises BadInput when it does not fit.
 
@@ -84,7 +100,7 @@ def lay_out(ranks: int, *, tensor_parallel: int = 1, replicate: int = 1) -> Layo
     if ranks < 1:
         raise BadInput(f"--nproc {ranks} is no number of processes", fix="give 1 or more")
     if ranks == 1:
-        return Layout()
+        return ONE_DEVICE
     if ranks % (tensor_parallel * replicate):
         keys = f"tensor_parallel = {tensor_parallel} x replicate = {replicate}"
         raise BadInput(
@@ -118,13 +134,25 @@ def check_rows(rows: int, layout: Layout, *, what: str) -> None:
 
 
 def check_value(key: str, value: object, layout: Layout) -> None:
-    """Raise BadInput when `key`, if it is there, has a value for one device alone and there are several."""
-    allowed = ON_SEVERAL_DEVICES[key]
-    if layout.ranks > 1 and value is not None and value not in allowed:
+    """Raise BadInput when `key` has a value for one device alone and there are several."""
+    on_one, why = ON_ONE_DEVICE[key]
+    if layout.ranks > 1 and value == on_one:
         raise BadInput(
-            f"{key} = {value!r} works on one device only",
-            fix=f"{'choose ' + ' or '.join(allowed) if allowed else 'leave it out'}, or leave --nproc out",
+            f"{key} = {value!r} works on one device only: {why}", fix="choose another, or leave --nproc out"
         )
+
+
+def check_engine(settings: object, layout: Layout) -> None:
+    """Raise BadInput when `settings` ask DeepSpeed's engine, for several devices, for what only PyTorch's does."""
+    if layout.ranks == 1 or getattr(settings, "engine", "fsdp") != "deepspeed":
+        return
+    for key, allowed in BY_DEEPSPEED.items():
+        value = getattr(settings, key, allowed[0])
+        if value not in allowed:
+            instead = "leave it out" if allowed == (None,) else f"choose {allowed[0]!r}"
+            raise BadInput(
+                f'engine = "deepspeed" has no {key} = {value!r}', fix=f'{instead}, or take engine = "fsdp"'
+            )
 
 
 def check_devices(ranks: int) -> None:

@@ -68,8 +68,11 @@ class MeasuredCost:
         return f"measured {when} on this machine by {self.by}"
 
 
-def keep_cost(plan: Plan, stage: StagePlan, cost: Mapping[str, float], *, by: str) -> None:
-    """Remember what `stage` took: `cost` as its training told it, with the `seconds` of all of it."""
+def keep_cost(plan: Plan, stage: StagePlan, cost: Mapping[str, float], *, by: str, nproc: int = 1) -> None:
+    """Remember what `stage` took: `cost` as its training told it, with the `seconds` of all of it.
+
+    nproc: how many processes shared it; the memory is that of the first.
+    """
     if cost.get("steps", 0) < FEWEST_STEPS:
         return
     told = ("training_seconds", "measuring_seconds", "saving_seconds")
@@ -85,16 +88,16 @@ def keep_cost(plan: Plan, stage: StagePlan, cost: Mapping[str, float], *, by: st
         peak_bytes=int(cost.get("device_peak_bytes", cost["peak_bytes"])),
     )
     file = _file(plan.home)
-    known = _read(file) | {cost_key(plan, stage): dataclasses.asdict(measured)}
+    known = _read(file) | {cost_key(plan, stage, nproc=nproc): dataclasses.asdict(measured)}
     newest = sorted(known.items(), key=lambda item: item[1]["at"])[-KEPT:]
     with contextlib.suppress(OSError, NoSpace):
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(file, json.dumps(dict(newest), indent=1) + "\n", durable=False)
 
 
-def find_cost(plan: Plan, stage: StagePlan) -> MeasuredCost | None:
-    """What a stage like this one took on this machine; None when none was measured."""
-    facts = _read(_file(plan.home)).get(cost_key(plan, stage))
+def find_cost(plan: Plan, stage: StagePlan, *, nproc: int = 1) -> MeasuredCost | None:
+    """What a stage like this one took on `nproc` devices of this machine; None when none was measured."""
+    facts = _read(_file(plan.home)).get(cost_key(plan, stage, nproc=nproc))
     if facts is None:
         return None
     try:
@@ -103,7 +106,7 @@ def find_cost(plan: Plan, stage: StagePlan) -> MeasuredCost | None:
         return None
 
 
-def cost_key(plan: Plan, stage: StagePlan) -> str:
+def cost_key(plan: Plan, stage: StagePlan, *, nproc: int = 1) -> str:
     """Equal for stages whose steps take the same time and memory on this machine."""
     settings = {key: setting.value for key, setting in stage.settings.items() if key not in FREE_SETTINGS}
     shape = model_shape(plan)
@@ -112,7 +115,8 @@ def cost_key(plan: Plan, stage: StagePlan) -> str:
     except importlib.metadata.PackageNotFoundError:
         torch = ""
     model = None if shape is None else shape.to_dict()
-    return fingerprint_of([fingerprint(), VERSION, torch, stage.name, settings, model])
+    several = [] if nproc == 1 else [nproc]
+    return fingerprint_of([fingerprint(), VERSION, torch, stage.name, settings, model, *several])
 
 
 def _file(home: Path) -> Path:

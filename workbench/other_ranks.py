@@ -92,12 +92,15 @@ class OtherRanks:
             self._folder = None
 
     def lost(self, *, wait_seconds: float = 5.0) -> WorkbenchError | None:
-        """Why the work in common failed, when a follower that died is the reason; it may have died this instant."""
+        """Why the work in common failed, when a follower that died is the reason; it may have died this instant.
+
+        On a crowded machine an interpreter takes its time to end; what it has to say is there before.
+        """
         deadline = time.monotonic() + wait_seconds * bool(self._followers)
         while True:
             for rank, follower in self._followers.items():
-                if follower.poll() is not None:
-                    return self._epitaph(rank, follower.returncode)
+                if follower.poll() is not None or self._has_spoken(rank):
+                    return self._epitaph(rank, follower.returncode or 0)
             if time.monotonic() >= deadline:
                 return None
             time.sleep(POLL_SECONDS)
@@ -130,6 +133,11 @@ class OtherRanks:
     def _last_words_of(self, rank: int) -> Path:
         assert self._folder is not None
         return self._folder / f"rank-{rank}.txt"
+
+    def _has_spoken(self, rank: int) -> bool:
+        with contextlib.suppress(OSError, AssertionError):
+            return self._last_words_of(rank).stat().st_size > 0
+        return False
 
     def _watch(self, over: threading.Event) -> None:
         """Give up when a follower has died and the main thread, deep in a kernel, does not come back to hear of it."""

@@ -16,7 +16,7 @@ from workbench.artifacts import ArtifactName, Store, fingerprint_of, read_manife
 from workbench.errors import BadInput, NotFound, WorkbenchError
 from workbench.extension import LENGTH, Shorter, family_of, find_shorter, step_folder
 from workbench.model_config import ModelConfig
-from workbench.recipe_fields import Table, is_cosmetic
+from workbench.recipe_fields import Table, identifying_values, tables_inside
 from workbench.recipe_file import NAME, NAME_RULE, LoadedRecipe, tables
 from workbench.recipe_model import Model
 from workbench.recipe_start import Start
@@ -40,7 +40,7 @@ class StageKind:
 
 STAGES = (
     StageKind("start", needs=(), makes="checkpoint", version=1),
-    StageKind("corpus", needs=(), makes="documents", version=1),
+    StageKind("corpus", needs=(), makes="documents", version=2),
     StageKind("tokenizer", needs=("documents",), makes="tokenizer", version=1),
     StageKind("pack", needs=("documents", "tokenizer"), makes="tokens", version=1),
     # Random weights in the model's shape, or those of a start.
@@ -61,10 +61,24 @@ STAGE_NAMES = tuple(kind.name for kind in STAGES)
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """A value and where it came from: `recipe`, `--set` or `default`."""
+    """A value and where it came from: `recipe`, `--set` or `default`; of a table, also where each value inside did."""
 
     value: Any
     origin: str
+    inside: Mapping[str, str] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for plan.json."""
+        facts: dict[str, Any] = {"value": self.value, "origin": self.origin}
+        return facts if self.inside is None else facts | {"inside": dict(self.inside)}
+
+    def flat(self, name: str) -> Iterator[tuple[str, Setting]]:
+        """(`TABLE.KEY`, setting) of it, or of every value inside it."""
+        if self.inside is None:
+            yield name, self
+        else:
+            for key, origin in self.inside.items():
+                yield f"{name}.{key}", Setting(self.value[key], origin)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,14 +124,14 @@ class StagePlan:
         """Plain data for plan.json."""
         facts: dict[str, Any] = {
             "name": self.name,
-            "settings": {key: dataclasses.asdict(setting) for key, setting in self.settings.items()},
+            "settings": {key: setting.to_dict() for key, setting in self.settings.items()},
             "makes": dataclasses.asdict(self.makes),
             "inputs": {kind: dataclasses.asdict(name) for kind, name in self.inputs.items()},
             "checkpoints": {stage: dataclasses.asdict(name) for stage, name in self.checkpoints.items()},
             "sources": self.sources,
         }
         if self.model is not None:
-            facts["model"] = {key: dataclasses.asdict(setting) for key, setting in self.model.items()}
+            facts["model"] = {key: setting.to_dict() for key, setting in self.model.items()}
         if self.shape is not None:
             facts["shape"] = self.shape.to_dict()
         if self.family is not None:
@@ -380,7 +394,8 @@ def difference(old: Plan, new: Plan) -> list[str]:
 def _all_settings(plan: Plan) -> Iterator[tuple[str, Any]]:
     for stage in plan.stages:
         for table, settings in ((stage.name, stage.settings), ("model", stage.model or {})):
-            yield from ((f"{table}.{key}", setting.value) for key, setting in settings.items())
+            for key, setting in settings.items():
+                yield from ((name, each.value) for name, each in setting.flat(f"{table}.{key}"))
 
 
 def _shown(value: Any) -> str:
@@ -409,7 +424,10 @@ def _find_start(loaded: LoadedRecipe, *, home: Path) -> StartingPoint | None:
 
 def _settings(loaded: LoadedRecipe, name: str, table: Table) -> dict[str, Setting]:
     plain = table.model_dump(mode="json")
-    return {key: Setting(value, loaded.origin(name, key)) for key, value in plain.items()}
+    inside = {
+        key: loaded.origins_inside(name, key) for key in tables_inside(type(table)) if plain[key] is not None
+    }
+    return {key: Setting(value, loaded.origin(name, key), inside.get(key)) for key, value in plain.items()}
 
 
 def _values(stage: StagePlan) -> dict[str, Any]:
@@ -425,11 +443,10 @@ def _identifying_parts(
     sources: list[Any],
 ) -> dict[str, Any]:
     """Everything that can change what a stage makes."""
-    plain = table.model_dump(mode="json")
     return {
         "stage": kind.name,
         "version": kind.version,
-        "settings": {key: value for key, value in plain.items() if not is_cosmetic(table, key)},
+        "settings": identifying_values(table),
         "model": None if model is None else model.model_dump(mode="json"),
         "inputs": {need: name.fingerprint for need, name in inputs.items()},
         "checkpoints": {stage: name.fingerprint for stage, name in checkpoints.items()},

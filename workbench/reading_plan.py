@@ -12,7 +12,8 @@ from workbench.document_lengths import num_tokens, read_lengths
 from workbench.packing import Packing
 from workbench.plan import Plan
 from workbench.ramps import Stretch
-from workbench.recipe import Corpus, Pretrain
+from workbench.recipe import Pretrain
+from workbench.recipe_corpus import Corpus
 from workbench.source_sizes import source_bytes, text_bytes
 
 BYTES_PER_TOKEN = 3.5

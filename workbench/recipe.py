@@ -1,6 +1,7 @@
 """The whole vocabulary of a recipe: one typed table per TOML table, every key with its meaning.
 
-[model] is in recipe_model.py, [start] in recipe_start.py, what a field may be in recipe_fields.py.
+[corpus], [model] and [start] are in recipe_corpus.py, recipe_model.py and recipe_start.py, what a field may be in
+recipe_fields.py.
 The docstring under a key is its documentation: forms, `--help` and recipes/README.md show that text.
 `cosmetic` keys cannot change a result (how often to save or show) and stay out of fingerprints.
 This module knows what may be written, not how it is read from a file (recipe_file.py) nor run (plan.py).
@@ -12,6 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from workbench.recipe_corpus import Corpus
 from workbench.recipe_fields import (
     COSMETIC,
     Bytes,
@@ -31,50 +33,6 @@ from workbench.recipe_fields import (
 from workbench.recipe_model import Model
 from workbench.recipe_reading import Reading
 from workbench.recipe_start import Start
-
-
-class Corpus(Table):
-    """Raw sources to clean, deduplicated documents with a held-out part."""
-
-    sources: Sources = ("python-docs",)
-    """Where documents come from: files, folders or globs (.txt .md .jsonl, also with .gz or .zst; .parquet),
-    `python-docs` (the documentation of the Python at hand), or `hf:NAME[:CONFIG]` (a Hugging Face dataset,
-    streamed; needs the network) or `hf:./FOLDER` (the same from disk). Paths are relative to the recipe."""
-    packages: tuple[Text, ...] = ()
-    """Installed packages that `python-docs` reads besides the standard library, by import name."""
-    text_key: Text = "text"
-    """The column or JSON key that holds a document's text."""
-    text_split: Literal["file", "blank-lines", "lines"] = "file"
-    """How a .txt or .md file becomes documents: the `file` is one (beyond 4 MB several, cut at a blank line),
-    two or more `blank-lines` separate them, or each of the `lines` is one. Bytes that are not UTF-8 are read as
-    Windows-1252 and counted; where they are more than a tenth the document is a bad record."""
-    hf_split: Text = "train"
-    """The split of a Hugging Face dataset that is read."""
-    max_documents: Count | None = None
-    """Stop after this many documents per source; leave it out to read all. For quick tries."""
-    repair_unicode: Flag = True
-    """Repair mojibake (text decoded with the wrong encoding) with ftfy where it is found."""
-    normalization: Literal["NFC", "NFKC", "none"] = "NFC"
-    """Unicode normal form. NFC makes equal-looking text equal; NFKC also folds ligatures and widths."""
-    min_characters: NaturalInt = 40
-    """Documents shorter than this are rejected: too little to learn from."""
-    max_characters: Count = 10_000_000
-    """Documents longer than this are rejected: usually a dump, not a text."""
-    deduplicate: Literal["exact", "none"] = "exact"
-    """`exact` keeps the first of documents whose text is equal after case and white space are folded."""
-    heldout_fraction: Annotated[float, Field(gt=0, le=0.5, allow_inf_nan=False, strict=True)] = 0.02
-    """Share of documents kept out of training to measure on. Chosen by a hash of the text, never by position,
-    so adding a source does not move a document across. `python-docs` holds out whole symbols instead, by name.
-    Where that picks no document (a folder of a few novels), passages of up to 16,000 characters are held out
-    by the same rule instead, four of them or one in ten at the least."""
-    heldout_max_bytes: Bytes = 8_000_000
-    """The held-out part is not allowed to grow beyond this; the surplus is trained on."""
-    heldout_overlap: Share = 0.5
-    """A held-out document is rejected when more than this share of its 8-word shingles also stands in training
-    text: measuring on copies would flatter the model."""
-    max_bad_records: Share = 0.01
-    """Bad records (a line that is not JSON, no text, not UTF-8) are rejected and counted; above this share of a
-    source the stage fails, because then the file is not what the recipe thinks."""
 
 
 class Tokenizer(Table):
@@ -154,8 +112,8 @@ class Training(Table):
     eval_every_steps: PositiveInt
     """Measure the held-out loss every so many steps (and at the end)."""
     save_every_seconds: Annotated[int, Field(gt=0, le=3600, strict=True, json_schema_extra=COSMETIC)] = 10
-    """Write a checkpoint at least this often: what a crash can cost. Sooner after a start, and stretched when
-    saving would take more than 2 % of the time."""
+    """Save a checkpoint at least this often: what a crash can cost. Sooner after a start, and stretched when
+    training would wait for more than 2 % of the time; it does not while a thread writes a copy."""
     keep_last: Annotated[int, Field(ge=2, le=1000, strict=True, json_schema_extra=COSMETIC)] = 2
     """How many newest checkpoints to keep; the best and the milestones are kept besides."""
     milestones: Annotated[tuple[Milestone, ...], Field(max_length=1000, json_schema_extra=COSMETIC)] = ()
@@ -170,6 +128,11 @@ class Training(Table):
     replicate: Annotated[int, Field(gt=0, le=1024, strict=True, json_schema_extra=COSMETIC)] = 1
     """With `--nproc` only: keep so many copies of the model, each sharded over an equal part of the devices (HSDP).
     One copy per machine keeps the traffic of shards inside each; costs memory."""
+
+    engine: Annotated[Literal["fsdp", "deepspeed"], Field(json_schema_extra=COSMETIC)] = "fsdp"
+    """With `--nproc` only: who shares the training over devices. `fsdp` is PyTorch's own engine. `deepspeed` is
+    DeepSpeed's ZeRO-3, for those who have it (`pip install deepspeed`): with `optimizer = "adamw"` and float32 weights;
+    what it saves goes on with either."""
 
     @model_validator(mode="after")
     def _one_average(self) -> Self:
@@ -203,7 +166,7 @@ class Pretrain(Reading, Training):
     """AdamW: decay of the gradient's running mean."""
     beta2: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, strict=True)] = 0.95
     """AdamW: decay of the squared gradient's running mean. 0.95 forgets a spike in 20 steps, 0.999 in 1,000."""
-    compile: Literal["never", "auto", "always"] = "never"
+    compile: Literal["never", "auto", "always"] = "auto"
     """Let torch compile the layers. `auto` times a few passes first, compiles where the steps left can earn that back,
     keeps what is faster and remembers it for this machine: off for short runs on a CPU. Compiled layers round
     differently, so a resumed run keeps the choice. Rows that grow (`context_ramp`) are compiled for every length."""

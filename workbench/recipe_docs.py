@@ -10,8 +10,8 @@ from typing import Any, get_args
 
 from pydantic_core import PydanticUndefined
 
-from workbench.recipe_fields import Table, is_cosmetic
-from workbench.recipe_file import describe_key, tables
+from workbench.recipe_fields import Table, is_cosmetic, tables_inside
+from workbench.recipe_file import all_tables, describe_key
 
 INTRODUCTION = """\
 # Recipes
@@ -21,7 +21,7 @@ the shipped ones, `workbench new NAME` copies one, `workbench check NAME.toml` f
 may be written `"2M"`, sizes `"32MB"`; paths are relative to the recipe. Every key has a default except those
 marked **required**. Keys marked * cannot change a result, so changing them makes nothing again.
 
-Made from the docstrings in `workbench/recipe.py` and `recipe_model.py` by `python -m workbench.recipe_docs`; measured
+Made from the docstrings in `workbench/recipe*.py` by `python -m workbench.recipe_docs`; measured
 results are in
 [LOG.md](LOG.md).
 """
@@ -30,22 +30,26 @@ results are in
 def recipe_reference() -> str:
     """Every table and key with default and meaning, as Markdown."""
     parts = [INTRODUCTION]
-    for name, table in tables().items():
+    for name, table in all_tables().items():
         parts.append(f"## [{name}]\n\n{' '.join((table.__doc__ or '').split())}\n")
         parts.append("| key | default | meaning |\n| --- | --- | --- |")
-        parts += [_row(table, key) for key in table.model_fields]
+        inside = tables_inside(table)
+        parts += [
+            _row(table, key, f" A table of its own: [{name}.{key}] below." if key in inside else "")
+            for key in table.model_fields
+        ]
         parts.append("")
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _row(table: type[Table], key: str) -> str:
+def _row(table: type[Table], key: str, more: str) -> str:
     star = "\\*" if is_cosmetic(table.model_construct(), key) else ""
     meaning = describe_key(table, key).replace("|", "\\|")
-    return f"| `{key}`{star} | {_default(table, key)} | {meaning}{_choices(table, key)} |"
+    return f"| `{key}`{star} | {_default(table, key)} | {meaning}{_choices(table, key)}{more} |"
 
 
 def _default(table: type[Table], key: str) -> str:
-    default: Any = table.model_fields[key].default
+    default: Any = table.model_fields[key].get_default(call_default_factory=True)
     if default is PydanticUndefined:
         return "**required**"
     if default is None:

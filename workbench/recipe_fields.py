@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from types import UnionType
+from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -61,3 +62,26 @@ def is_cosmetic(table: Table, key: str) -> bool:
     """Whether `key` of `table` cannot change a result and stays out of its fingerprint."""
     extra = type(table).model_fields[key].json_schema_extra
     return isinstance(extra, dict) and bool(extra.get("cosmetic"))
+
+
+def identifying_values(table: Table) -> dict[str, Any]:
+    """The plain values of `table` that can change a result, those of tables inside it too."""
+    plain = table.model_dump(mode="json")
+    for key in type(table).model_fields:
+        inner = getattr(table, key)
+        if is_cosmetic(table, key):
+            del plain[key]
+        elif isinstance(inner, Table):
+            plain[key] = identifying_values(inner)
+    return plain
+
+
+def tables_inside(table: type[Table]) -> dict[str, type[Table]]:
+    """The keys of `table` whose value is a table, such as `near_duplicates` of [corpus.near_duplicates]."""
+    found = {}
+    for key, field in table.model_fields.items():
+        kinds = get_args(field.annotation) if isinstance(field.annotation, UnionType) else [field.annotation]
+        for kind in kinds:
+            if isinstance(kind, type) and issubclass(kind, Table):
+                found[key] = kind
+    return found

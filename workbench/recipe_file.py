@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from workbench.errors import BadInput, NotFound, RecipeError, WorkbenchError
 from workbench.recipe import Recipe
 from workbench.recipe_derived import derive_from_depth
-from workbench.recipe_fields import Table
+from workbench.recipe_fields import Table, tables_inside
 from workbench.recipe_model import Model
 
 MAX_BYTES = 256_000
@@ -59,7 +59,23 @@ class LoadedRecipe:
             return "--from"
         if name in self.derived:
             return f"derived: from {self.derived[name]}"
-        return "--set" if name in self.overrides else "recipe" if name in self.lines else "default"
+        if name in self.overrides:
+            return "--set"
+        if name in self.lines:
+            return "recipe"
+        return "--set" if any(each.startswith(f"{name}.") for each in self.overrides) else "default"
+
+    def origins_inside(self, table: str, key: str) -> dict[str, str]:
+        """The origin of every value of the table that `key` is, as [TABLE.KEY] or `KEY = { … }`."""
+        inner = getattr(getattr(self.recipe, table), key)
+        whole = self.origin(table, key)
+        origins = {}
+        for each in type(inner).model_fields:
+            origin = self.origin(f"{table}.{key}", each)
+            # Written as `KEY = { … }` it has no line of its own.
+            is_inline = origin == "default" and whole != "default" and each in inner.model_fields_set
+            origins[each] = whole if is_inline else origin
+        return origins
 
     def blame(self, table: str, key: str, error: WorkbenchError) -> BadInput:
         """`error`, told as a problem of this recipe's `key`: with the line where it is written."""
@@ -76,6 +92,15 @@ def tables() -> dict[str, type[Table]]:
         for kind in get_args(field.annotation):
             if isinstance(kind, type) and issubclass(kind, Table):
                 found[name] = kind
+    return found
+
+
+def all_tables() -> dict[str, type[Table]]:
+    """`tables`, each followed by those inside it: `corpus`, `corpus.near_duplicates`, …"""
+    found = {}
+    for name, table in tables().items():
+        found[name] = table
+        found |= {f"{name}.{key}": inner for key, inner in tables_inside(table).items()}
     return found
 
 
@@ -124,16 +149,21 @@ def find_recipe(name: str | Path) -> Path:
 
 
 def load_recipe(
-    name: str | Path, overrides: Mapping[str, Any] | None = None, *, start: Mapping[str, str] | None = None
+    name: str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    start: Mapping[str, str] | None = None,
+    text: str | None = None,
 ) -> LoadedRecipe:
     """Read and check a recipe. Raises NotFound, or RecipeError with every problem and its line.
 
     start: keys of a [start] that takes the place of the recipe's own, of [model] and of [tokenizer].
+    text: a draft that is not saved, checked instead of what the file holds.
     """
     path = find_recipe(name)
-    text = _read(path)
+    text = _read(path) if text is None else text
     values = _parse(path, text)
-    lines = dict(_key_lines(text))
+    lines = key_lines(text)
     overrides = {key: _override_value(value) for key, value in (overrides or {}).items()}
     if start is not None:
         values["start"] = dict(start)
@@ -161,7 +191,7 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     parsed: dict[str, Any] = {}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
-        if not equals or not re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?", key.strip()):
+        if not equals or not re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+){0,2}", key.strip()):
             raise BadInput(
                 f"--set {assignment!r} is not TABLE.KEY=VALUE",
                 fix="write for example --set pretrain.tokens=2M",
@@ -242,6 +272,11 @@ def _key_lines(text: str) -> Iterator[tuple[str, int]]:
             yield (f"{table}.{key[1]}" if table else key[1]), number
 
 
+def key_lines(text: str) -> dict[str, int]:
+    """`TABLE` and `TABLE.KEY` with the line that each is written on."""
+    return dict(_key_lines(text))
+
+
 def _told_twice(text: str) -> tuple[str, int, int] | None:
     """The first table or key that is written twice, as a person reads it, and both its lines."""
     seen: dict[str, int] = {}
@@ -269,20 +304,25 @@ def _override_value(value: Any) -> Any:
 
 def _apply(overrides: Mapping[str, Any], values: dict[str, Any]) -> list[BadInput]:
     problems = []
-    known = tables()
+    known = all_tables()
     for name, value in overrides.items():
         table, _, key = name.rpartition(".")
+        outer, _, inner = table.partition(".")
         if not table and key in Recipe.model_fields and key not in known:
             values[key] = value
-        elif table in known and isinstance(values.get(table, {}), dict):
-            if table not in values and table != "model":
+        elif table in known and isinstance(values.get(outer, {}), dict):
+            if outer not in values and outer != "model":
                 problems.append(
                     BadInput(
-                        f"--set {name}: the recipe has no [{table}]", fix="add the table to the recipe first"
+                        f"--set {name}: the recipe has no [{outer}]", fix="add the table to the recipe first"
                     )
                 )
-            else:
-                values.setdefault(table, {})[key] = value
+                continue
+            target = values.setdefault(outer, {})
+            if inner:
+                target = target.setdefault(inner, {})
+            if isinstance(target, dict):  # what is none is told of with the rest of the recipe
+                target[key] = value
         else:
             problems.append(
                 BadInput(f"--set {name}: [{table or key}] is not a table", fix=_nearest(table or key, known))
@@ -297,7 +337,7 @@ def _problem(
     table, key = _place(error["loc"])
     name = f"{table}.{key}" if table else key
     where: dict[str, Any] = {"file": path, "line": _line(lines, table or key, key)}
-    if name in overrides:
+    if {name, ".".join(map(str, error["loc"]))} & set(overrides):
         where = {"file": "--set"}
     label = f"[{table}] {key}".strip() if table else key or "the recipe"
     if any(isinstance(part, str) for part in error["loc"][2:]):
@@ -344,6 +384,8 @@ def _problem_inside(
 ) -> BadInput:
     """The same for a value that is itself a table, or a list of them: `[pretrain] curriculum[0] until ...`."""
     *before, last = error["loc"][2:]
+    if (table := ".".join(map(str, error["loc"][:2]))) in all_tables():
+        label = f"[{table}]"
     label += "".join(f"[{part}]" if isinstance(part, int) else f" {part}" for part in before)
     if "line" in where:
         where["line"] = lines.get(f"{name}.{last}", where["line"])
@@ -355,6 +397,8 @@ def _problem_inside(
         fix = f"add it: {describe_key(inner, str(last)) if inner else ''}"
         return BadInput(f"{label} {last} is missing", fix=fix, **where)
     message = str(error["msg"])
+    if error["type"] == "tuple_type" and isinstance(error["input"], str):
+        message = f"write {json.dumps([error['input']], ensure_ascii=False)}"
     return BadInput(f"{label} {last} = {error['input']!r:.80}: {message[:1].lower() + message[1:]}", **where)
 
 

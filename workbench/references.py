@@ -35,6 +35,20 @@ def find_checkpoint(reference: str, *, home: Path | None = None) -> Path:
     return trained.folder
 
 
+def find_artifact(run: str, kind: str, *, home: Path | None = None) -> Path:
+    """What `run` has made of `kind`: documents, tokenizer, scorecard, … Raises NotFound, also before it is made."""
+    plan = frozen_plan(open_run(find_home(home), run))
+    made = [stage for stage in plan.stages if stage.makes.kind == kind]
+    if not made:
+        raise NotFound(f"the recipe of {plan.name} makes no {kind}", fix="choose another run")
+    if not plan.store.exists(made[-1].makes):
+        raise NotFound(
+            f"{plan.name}/{made[-1].name} is not finished",
+            fix=f"`workbench follow {plan.name}` shows how far it is",
+        )
+    return plan.store.folder(made[-1].makes)
+
+
 @dataclasses.dataclass(frozen=True)
 class Trained:
     """A checkpoint of a run: its folder, the reference that names it for good, and its run's tokenizer if published."""

@@ -23,7 +23,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from workbench.errors import BadInput, Busy, NoSpace, NotFound
 from workbench.events import Event, EventReader, read_events
@@ -38,6 +38,9 @@ from workbench.files import (
     sweep,
     write_atomic,
 )
+
+if TYPE_CHECKING:
+    import subprocess
 
 STATES = ("pending", "running", "paused", "finished", "failed", "stopped", "crashed")
 LIVE = ("pending", "running", "paused")
@@ -61,11 +64,27 @@ def find_home(option: Path | None = None) -> Path:
     return Path(data).absolute() / "workbench"
 
 
+class Request(str):
+    """What was asked for, with the `name` that the answer is to bear."""
+
+    name: str
+
+    def __new__(cls, asked: str, name: str) -> Request:
+        """Behaves as the text that was asked."""
+        request = super().__new__(cls, asked)
+        request.name = name
+        return request
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run folder, seen from outside. Holds no truth: every answer is read from disk."""
+    """One run folder, seen from outside. Holds no truth: every answer is read from disk.
+
+    worker: the process that works on it, where this one has started it.
+    """
 
     path: Path
+    worker: subprocess.Popen[bytes] | None = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -160,8 +179,12 @@ class Run:
                 latest[(str(event.get("stage")), event.get("step"), "val_loss" in event)] = event
         return sorted(latest.values(), key=lambda event: event.get("seq", 0))
 
-    def request(self, request: str) -> None:
-        """Ask the worker for something: written whole, taken at the next step. Raises BadInput when it is over."""
+    def request(self, request: str) -> str:
+        """Ask the worker for something: written whole, taken at the next step. Raises BadInput when it is over.
+
+        Gives the name of the request: the worker's notes that it took it (`request`) and what came of it (`answers`)
+        bear it.
+        """
         assert request.split(maxsplit=1)[0] in REQUESTS, request
         state = self.state()
         if state not in LIVE:
@@ -172,11 +195,11 @@ class Run:
         folder = self.path / "control"
         with disk_errors_named(folder):
             folder.mkdir(exist_ok=True)
-        write_atomic(
-            folder / f"{time.time_ns()}-{secrets.token_hex(2)}.json", json.dumps({"request": request})
-        )
+        name = f"{time.time_ns()}-{secrets.token_hex(2)}"
+        write_atomic(folder / f"{name}.json", json.dumps({"request": request}))
+        return name
 
-    def take_requests(self) -> list[str]:
+    def take_requests(self) -> list[Request]:
         """The requests that wait, oldest first; taking removes them. For the worker only."""
         folder = self.path / "control"
         try:
@@ -189,7 +212,7 @@ class Run:
             (folder / name).unlink(missing_ok=True)
             asked = str((request or {}).get("request"))
             if asked.partition(" ")[0] in REQUESTS:
-                taken.append(asked)
+                taken.append(Request(asked, name.removesuffix(".json")))
         return taken
 
     def take_lock(self) -> IO[str]:

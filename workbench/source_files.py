@@ -16,9 +16,10 @@ from workbench.errors import BadInput
 BUILT_IN = "python-docs"
 HUB_PREFIX = "hf:"
 PACKINGS = (".gz", ".zst")
+DOCUMENT_KINDS = (".txt", ".md", ".jsonl", ".csv", ".tsv", ".html", ".htm", ".warc", ".wet")
 DOCUMENT_SUFFIXES = (
     ".parquet",
-    *(kind + packing for kind in (".txt", ".md", ".jsonl") for packing in ("", *PACKINGS)),
+    *(kind + packing for kind in DOCUMENT_KINDS for packing in ("", *PACKINGS)),
 )
 EXAMPLE_SUFFIXES = (
     ".parquet",

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from workbench.corpus_reference import identity_of_corpus
 from workbench.errors import BadInput, NoSpace
 from workbench.files import digest_file, write_atomic
 from workbench.recipe_fields import Table
@@ -28,7 +29,7 @@ class SourceDigests:
     """
 
     def __init__(self, home: Path) -> None:
-        self._home = home
+        self.home = home
         self._file = home / "cache" / "source-digests.json"
         self._known: dict[str, str] | None = None
         self._learned: dict[str, str] = {}
@@ -45,7 +46,7 @@ class SourceDigests:
 
     def keep(self) -> None:
         """Write down what was learned since the last time."""
-        if self._learned and self._home.is_dir():
+        if self._learned and self.home.is_dir():
             with contextlib.suppress(OSError, NoSpace):
                 self._file.parent.mkdir(exist_ok=True)
                 everything = self._remembered() | self._learned  # another plan may have written meanwhile
@@ -80,9 +81,38 @@ def identity_of(
         else:
             files = files_of(source, base=folder, suffixes=suffixes)
             identity += [_identity_of_file(source, file, digests) for file in files]
+    for file in _files_beside_sources(table):
+        identity.append(_identity_of_file(file, folder / file, digests))
+    classifier = getattr(table, "classifier", None)
+    for source in () if classifier is None else (*classifier.good, *classifier.bad):
+        if source != BUILT_IN and not source.startswith(HUB_PREFIX):
+            files = files_of(source, base=folder, suffixes=suffixes)
+            identity += [_identity_of_file(source, file, digests) for file in files]
+    decontamination = getattr(table, "decontamination", None)
+    for name in () if decontamination is None else decontamination.against:
+        # A set without a file is one of ours, made of the Python at hand.
+        path = folder / name
+        identity.append(
+            _identity_of_file(name, path, digests) if path.is_file() else [name, sys.version, list(packages)]
+        )
+    for name in corpora_of(table):
+        identity.append(identity_of_corpus(name, base=folder, home=digests.home))
     if stage == "eval" and BUILT_IN not in sources:
         identity.append(sys.version)
     return identity
+
+
+def _files_beside_sources(table: Table) -> list[str]:
+    """Files that a [corpus] reads besides its sources: lists of words and ready models."""
+    c4 = getattr(table, "c4", None)
+    models = (getattr(getattr(table, name, None), "model", None) for name in ("language", "classifier"))
+    return [*(() if c4 is None else c4.bad_words), *filter(None, models)]
+
+
+def corpora_of(table: Table) -> Sequence[str]:
+    """The corpora that are there already and that `table` has its documents compared with."""
+    near = getattr(table, "near_duplicates", None)
+    return () if near is None else tuple(near.against)
 
 
 def identity_of_packages(packages: Sequence[str]) -> list[Any]:

@@ -9,7 +9,8 @@ import re
 from pathlib import Path
 
 from workbench.plan import Plan, summary_of
-from workbench.recipe import Corpus, Examples
+from workbench.recipe import Examples
+from workbench.recipe_corpus import Corpus
 from workbench.source_files import DOCUMENT_SUFFIXES, EXAMPLE_SUFFIXES, files_of, is_file_source
 
 # Of Python 3.11, as cleaned: what a plan is told before the corpus is made.

@@ -13,13 +13,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from workbench.errors import DiskFull, Stopped
 from workbench.events import EventWriter
 from workbench.files import free_bytes, remove_folder
 from workbench.recipe_model import Model
 from workbench.runs import Run
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 PROGRESS_SECONDS = 0.5
 PAUSE_POLL_SECONDS = 0.2
@@ -121,16 +124,28 @@ class StageRun:
         self._status = status or RunStatus()
         self._stop_signalled = stop_signalled
         self._waiting: deque[str] = deque()
+        self._asked: dict[str, str] = {}  # by what was asked, the name of the newest such request
         self._stopping = False
         self._waits_for_room = False
         self._progress_at = -PROGRESS_SECONDS
         self.cost: dict[str, float] = {}
         self._when_steered = when_steered
+        self._thread: ThreadPoolExecutor | None = None
 
     @property
     def compile_times_path(self) -> Path:
         """Where the home keeps what compiling was measured to give on this machine."""
         return self._run.home / "compile_times.json"
+
+    @property
+    def home(self) -> Path:
+        """The home of the run."""
+        return self._run.home
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where the home keeps what can be made again, for all runs."""
+        return self._run.home / "cache"
 
     @property
     def run_folder(self) -> Path:
@@ -155,6 +170,12 @@ class StageRun:
         """Say something that may need a person."""
         self.emit("warning", text=text)
 
+    def answer(self, request: str, text: str, *, refused: bool = False) -> None:
+        """Say what came of a request, or why nothing did; whoever asked finds it by the request's name."""
+        name = self._asked.pop(request, None)
+        facts = {} if name is None else {"answers": name, **({"refused": True} if refused else {})}
+        self.emit("warning" if refused else "note", text=text, **facts)
+
     def progress(self, done: float, total: float | None, unit: str) -> None:
         """Say how far this stage is. Call as often as you like: at most two events a second are written."""
         self._status.update(progress={"done": done, "total": total, "unit": unit})
@@ -166,6 +187,24 @@ class StageRun:
     def tell_cost(self, **figures: float) -> None:
         """Say what the work took: plans on this machine are reckoned with it."""
         self.cost.update(figures)
+
+    def in_background(self, work: Callable[[], _T]) -> Future[_T]:
+        """Let a thread do `work` while the stage goes on; what is handed over second waits for the first.
+
+        The future gives what came of it, or raises what stopped it. `work` may not use this handle.
+        """
+        # Views have this module too, and no use for threads.
+        from concurrent.futures import ThreadPoolExecutor
+
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{self.stage} background")
+        return self._thread.submit(work)
+
+    def end_background(self) -> None:
+        """Return when no thread works for the stage any more."""
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
 
     def when_there_is_room(self, action: Callable[[], _T]) -> _T:
         """What `action` gives. Whenever it raises DiskFull, the run pauses until there is room and tries again.
@@ -235,7 +274,8 @@ class StageRun:
             self._stopping = True
         if not self._stopping:
             for request in self._run.take_requests():
-                self.note(f"{request} requested")
+                self._asked[request] = request.name
+                self.emit("note", text=f"{request} requested", request=request.name)
                 self._waiting.append(request)
                 self._stopping = self._stopping or request == "stop"
         if self._stopping:
@@ -251,12 +291,14 @@ class StageRun:
         if request == "stop":
             raise Stopped(f"stopped in {self.stage}", fix="`workbench resume` goes on with this stage")
         if request is not None and request.startswith("tune"):
-            self.warning(f"{request}: {self.stage} has nothing to tune")
+            self.answer(request, f"{request}: {self.stage} has nothing to tune", refused=True)
+        elif request == "save":
+            self.answer(request, f"{self.stage} keeps what it has made by itself; there is nothing to save")
 
     def wait_while_paused(self) -> None:
         """Return when `resume` or `stop` is asked for; the run shows as paused meanwhile."""
         self._status.update(state="paused")
-        self.note("paused")
+        self.answer("pause", "paused")
         others = []
         while (request := self.request()) not in ("resume", "stop"):
             if request is not None and request != "pause":
@@ -264,4 +306,4 @@ class StageRun:
             time.sleep(PAUSE_POLL_SECONDS)
         self._waiting.extend(others)
         self._status.update(state="running")
-        self.note("going on")
+        self.answer("resume", "going on")

@@ -7,7 +7,11 @@ Two instants of a step can be its peak:
 
 Between the two the gradients grow as fast as the activations are let go. When a step is several micro-batches
 the first instant holds the gradients too. The activations are counted operation by operation as the decoder is
-written; a test holds the count against what autograd keeps. Knows no recipe, no machine and no tensors.
+written; a test holds the count against what autograd keeps.
+
+Of several devices that share a training, each holds its shard of weights, gradients and optimizer state, the
+activations of its own rows, and for a moment the whole of a layer, and of the tables, that came together. Knows no
+recipe, no machine and no tensors.
 """
 
 from __future__ import annotations
@@ -15,19 +19,26 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+from workbench.layout import ONE_DEVICE, Layout
 from workbench.model_config import ModelConfig
 
 FLOAT32 = 4
 ELEMENT_BYTES = {"bfloat16": 2, "float32": FLOAT32}
-LONGEST_SHORT_ROW = 512
+LONGEST_SHORT_ROW = 1024
 """Up to this many tokens a row's attention scores are written out on a CPU in bfloat16 (`model/attention.py`)."""
-LOGITS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 25}
+SCORES_BLOCK = 256
+"""Queries whose scores are written out together, for the keys up to the last of them."""
+LOGITS_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 25}
 """Logits that the chunked loss holds at a time (`train/losses.py`)."""
 # What an allocator holds beyond what is in use. glibc before 2.38 cannot give the room that an aligned tensor left
 # to another of the same size, and attention that writes scores out asks for more sizes (measured: recipes/LOG.md).
 ALLOCATOR_SLACK = {"cpu, scores written": 1.5, "cpu": 1.25, "cuda": 1.05}
 STATE_BYTES = {"adamw": 8.0, "adamw8bit": 2.0 + 8 / 256, "adafactor": 0.0}
 """An optimizer's memory per parameter. Adafactor keeps a row and a column a matrix, which is next to nothing."""
+LAYERS_IN_FLIGHT = 2
+"""The one whose turn it is and the next, which comes together meanwhile."""
+MATRICES_TOGETHER_BYTES = 1 << 28
+"""Of matrices that come together to be orthogonalised (`train/sharded_optimizers.py`)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,7 +48,8 @@ class StepShape:
     rows x context_length tokens pass through the model at once, `micro_batches` times a step.
     masked: attention stays inside documents, by a mask. narrow_weights: a bfloat16 copy of the model computes.
     checkpointed: of a layer only its input is kept, and the rest computed again. averaged: an average of the weights
-    is kept beside them.
+    is kept beside them. all_logits: those of a forward pass exist at once. layout: of the devices that share it; rows
+    are those of one device.
     """
 
     config: ModelConfig
@@ -51,6 +63,8 @@ class StepShape:
     narrow_weights: bool = False
     checkpointed: bool = False
     averaged: bool = False
+    all_logits: bool = False
+    layout: Layout = ONE_DEVICE
 
     @property
     def tokens(self) -> int:
@@ -59,23 +73,35 @@ class StepShape:
 
     @property
     def writes_scores(self) -> bool:
-        """Whether all rows x heads x T x T attention scores exist."""
+        """Whether attention scores exist for whole rows at a time."""
         short = self.context_length <= LONGEST_SHORT_ROW
         return self.device == "cpu" and self.dtype == "bfloat16" and short
+
+    @property
+    def scores_per_token(self) -> float:
+        """How many scores are written out for a query of one head, on average."""
+        T = self.context_length
+        blocks = ((first, min(first + SCORES_BLOCK, T)) for first in range(0, T, SCORES_BLOCK))
+        return sum((end - first) * end for first, end in blocks) / T
 
 
 @dataclasses.dataclass(frozen=True)
 class MemoryParts:
     """Bytes by what they are for, at the instant of the peak.
 
+    gathered: weights of other devices' shards while it is their turn, and gradients before they go there.
     work: what exists for a moment: logits, gradients of activations, what the optimizer computes with.
+    snapshot: the copy that a thread writes as a checkpoint while steps are taken. It is host memory, so a GPU has none;
+    training can do without, and waits then while checkpoints are written.
     """
 
     weights: int = 0
     gradients: int = 0
     optimizer: int = 0
     activations: int = 0
+    gathered: int = 0
     work: int = 0
+    snapshot: int = 0
 
     @property
     def total(self) -> int:
@@ -84,29 +110,61 @@ class MemoryParts:
 
 
 def training_memory(step: StepShape) -> MemoryParts:
-    """The parts at the peak of a training step; the process around them comes on top."""
-    config = step.config
-    weights = gradients = FLOAT32 * config.num_parameters
-    average = FLOAT32 * config.num_parameters if step.averaged else 0
-    state = optimizer_bytes(config, step.optimizer) + average
+    """The parts at the peak of a training step, on each device; the process around them comes on top."""
+    config, layout = step.config, step.layout
+    weights = gradients = FLOAT32 * held_parameters(config, layout)
+    average = weights if step.averaged else 0
+    state = optimizer_bytes(config, step.optimizer, layout) + average
+    # Of several processes the first one alone has a copy, which `TrainingCost.copy_bytes` counts.
+    copied = step.device == "cpu" and layout.ranks == 1
+    saved = checkpoint_bytes(config, step.optimizer, averaged=step.averaged) if copied else 0
     slack = ALLOCATOR_SLACK["cpu, scores written" if step.writes_scores else step.device]
     backward = MemoryParts(
         weights=weights + narrow_copies_bytes(step),
         gradients=gradients if step.micro_batches > 1 else 0,
         optimizer=state,
         activations=round(slack * step.tokens * activation_bytes_per_token(step)),
+        gathered=gathered_bytes(step),
         work=_backward_work(step),
+        snapshot=saved,
     )
-    update = MemoryParts(weights, gradients, state, 0, _update_work(config, step.optimizer))
+    # A narrow model stays. The copies that autocast made are gone by then, but glibc has no use for the holes between
+    # what is larger: at 333M parameters the peak was higher by all of them (recipes/LOG.md).
+    copies = narrow_copies_bytes(step) if step.narrow_weights or step.device == "cpu" else 0
+    work = _update_work(config, step.optimizer, layout)
+    update = MemoryParts(weights + copies, gradients, state, 0, 0, work, saved)
     return max(backward, update, key=lambda parts: parts.total)
 
 
-def optimizer_bytes(config: ModelConfig, optimizer: str) -> int:
+def held_parameters(config: ModelConfig, layout: Layout) -> int:
+    """Parameters in a device's shard: of the blocks' matrices a slice at most, of the rest all that shards leave."""
+    matrices = config.num_hidden_layers * config.block_matrices
+    rest = config.num_parameters - matrices
+    return -(-matrices // (layout.shard * layout.tensor)) - (-rest // layout.shard)
+
+
+def optimizer_bytes(config: ModelConfig, optimizer: str, layout: Layout = ONE_DEVICE) -> int:
     """What an optimizer remembers. Muon: one moment of each matrix of the blocks, and AdamW's two of the rest."""
     if optimizer == "muon":
         matrices = config.num_hidden_layers * config.block_matrices
-        return FLOAT32 * matrices + round(STATE_BYTES["adamw"] * (config.num_parameters - matrices))
-    return round(STATE_BYTES.get(optimizer, STATE_BYTES["adamw"]) * config.num_parameters)
+        rest = STATE_BYTES["adamw"] * (config.num_parameters - matrices) / layout.shard
+        return round(FLOAT32 * matrices / (layout.shard * layout.tensor) + rest)
+    return round(STATE_BYTES.get(optimizer, STATE_BYTES["adamw"]) * held_parameters(config, layout))
+
+
+def gathered_bytes(step: StepShape) -> int:
+    """What has come together of other devices' shards while a layer is computed, and its gradients on their way back.
+
+    The tables and the last norm stay together from the first layer's turn to the last one's.
+    """
+    config, layout = step.config, step.layout
+    if layout.ranks == 1:
+        return 0
+    element = ELEMENT_BYTES[step.dtype] if step.narrow_weights else FLOAT32
+    layer = -(-config.block_parameters // layout.tensor)
+    tables = config.embedding_parameters + config.norm_parameters
+    there = element * LAYERS_IN_FLIGHT * layer + FLOAT32 * tables
+    return there + (element + FLOAT32) * layer + FLOAT32 * tables
 
 
 def checkpoint_bytes(config: ModelConfig, optimizer: str, *, averaged: bool = False) -> int:
@@ -128,20 +186,24 @@ def activation_bytes_per_token(step: StepShape) -> int:
 
 def narrow_copies_bytes(step: StepShape) -> int:
     """The matrices of the blocks in the type of the products: a narrow model's, or made anew by autocast."""
-    if step.dtype == "float32":
+    if step.dtype == "float32" or (
+        step.narrow_weights and step.layout.ranks > 1
+    ):  # those come together narrow
         return 0
-    return ELEMENT_BYTES[step.dtype] * step.config.num_hidden_layers * step.config.block_matrices
+    matrices = step.config.num_hidden_layers * step.config.block_matrices
+    return ELEMENT_BYTES[step.dtype] * matrices // step.layout.tensor
 
 
 def _layer_bytes(step: StepShape) -> int:
     config, element = step.config, ELEMENT_BYTES[step.dtype]
+    inner = config.intermediate_size // step.layout.tensor
     # What the products read: an RMSNorm gives it in their type; torch's LayerNorm in float32, which autocast narrows
     # anew for each of q, k, v, up, gate.
     readers = 3 + _up_matrices(config)
     casts = step.dtype != "float32" and not step.narrow_weights and config.norm == "layer"
     inputs = readers * element if casts else 2 * element
     head_norms = _head_norm_bytes(step) if config.qk_norm else 0
-    up_active_down = (4 if config.feed_forward == "swiglu" else 2) * config.intermediate_size * element
+    up_active_down = (4 if config.feed_forward == "swiglu" else 2) * inner * element
     return (
         2 * _norm_bytes(step)
         + inputs * config.hidden_size
@@ -153,10 +215,10 @@ def _layer_bytes(step: StepShape) -> int:
 
 def _attention_bytes(step: StepShape) -> int:
     config, element = step.config, ELEMENT_BYTES[step.dtype]
-    queries, keys = _head_widths(config)
-    heads = config.num_attention_heads
+    queries, keys = (width // step.layout.tensor for width in _head_widths(config))
+    heads = config.num_attention_heads // step.layout.tensor
     if step.writes_scores:  # q, k and v of every head, the scores, what o_proj reads
-        return element * (4 * queries + heads * step.context_length)
+        return element * (4 * queries + round(heads * step.scores_per_token))
     # The kernel's: q, k, v, its result, the logarithm of every softmax's sum, and the mask as numbers.
     mask = step.context_length if step.masked else 0
     # Queries that a CPU normed and turned lie head by head, and so does the result: o_proj reads a copy of it.
@@ -173,8 +235,8 @@ def _norm_bytes(step: StepShape) -> int:
 
 def _head_norm_bytes(step: StepShape) -> int:
     """Queries and keys as they were, and by what each head was divided; elsewhere what they were divided to."""
-    queries, keys = _head_widths(step.config)
-    heads = step.config.num_attention_heads + step.config.num_key_value_heads
+    queries, keys = (width // step.layout.tensor for width in _head_widths(step.config))
+    heads = (step.config.num_attention_heads + step.config.num_key_value_heads) // step.layout.tensor
     as_they_were = (queries + keys) * ELEMENT_BYTES[step.dtype]
     return as_they_were + FLOAT32 * (heads if step.device == "cpu" else queries + keys)
 
@@ -198,24 +260,34 @@ def _up_matrices(config: ModelConfig) -> int:
 
 def _backward_work(step: StepShape) -> int:
     """The head, narrow and its gradient twice; a chunk of logits; what one layer's backward pass has in flight."""
-    config, element = step.config, ELEMENT_BYTES[step.dtype]
+    config, element, slices = step.config, ELEMENT_BYTES[step.dtype], step.layout.tensor
     head = config.vocab_size * config.hidden_size * (2 * FLOAT32 + 2 * element)
     logits = LOGITS_AT_ONCE[step.device] * (FLOAT32 + 2 * element)
-    scores = config.num_attention_heads * step.context_length if step.writes_scores else 0
+    if step.all_logits:  # as they are, in float32, as logarithms of probabilities, and the gradients of these
+        logits = step.tokens * config.vocab_size * (3 * FLOAT32 + 2 * element)
+    scores = round(config.num_attention_heads // slices * step.scores_per_token) if step.writes_scores else 0
     mask = step.context_length * (1 + element) if step.masked else 0
-    layer = 2 * FLOAT32 * config.hidden_size + element * max(3 * config.intermediate_size, 2 * scores) + mask
+    inner = config.intermediate_size // slices
+    layer = 2 * FLOAT32 * config.hidden_size + element * max(3 * inner, 2 * scores) + mask
     return head + logits + step.tokens * layer
 
 
-def _update_work(config: ModelConfig, optimizer: str) -> int:
+def _update_work(config: ModelConfig, optimizer: str, layout: Layout) -> int:
     """Muon: all matrices of one shape as a stack in float32, normalised and in bfloat16. AdamW's is one pass.
 
-    The other two take a parameter at a time: squared, and as its update.
+    In shards the stack is that of the shards, and as many whole matrices as come together at a time are there four
+    times: gathered, put in order, handed back, and put in order again. The other two take a parameter at a time:
+    squared, and as its update.
     """
     if optimizer == "muon":
-        return config.num_hidden_layers * _largest_stack(config) * (2 * FLOAT32 + 2)
+        stack = config.num_hidden_layers * _largest_stack(config)
+        if layout.ranks == 1:
+            return stack * (2 * FLOAT32 + 2)
+        matrix = config.hidden_size * config.intermediate_size
+        together = min(stack, max(layout.ranks * matrix, MATRICES_TOGETHER_BYTES // FLOAT32))
+        return 2 * FLOAT32 * stack // (layout.shard * layout.tensor) + 4 * FLOAT32 * together
     largest = config.hidden_size * max(config.vocab_size, config.intermediate_size)
-    return 0 if optimizer == "adamw" else 3 * FLOAT32 * largest
+    return 0 if optimizer == "adamw" else 3 * FLOAT32 * largest // layout.shard
 
 
 def _largest_stack(config: ModelConfig) -> int:

@@ -10,13 +10,14 @@ from typing import Any
 
 from workbench.files import human_bytes, human_count
 from workbench.hardware import has_gpu
+from workbench.layout import Layout, lay_out
 from workbench.model_config import SIZES, ModelConfig
 from workbench.plan import Plan, StagePlan, summary_of
-from workbench.recipe import Dpo, Pretrain, Sft, Tokenizer
+from workbench.recipe import Dpo, Pretrain, Sft, Tokenizer, Training
 from workbench.recipe_model import Model
 from workbench.source_sizes import count_examples
-from workbench.step_memory import MemoryParts, StepShape, checkpoint_bytes, training_memory
-from workbench.training_step import dtype_of, is_averaged, largest_micro_batch, peak_bytes, pretrain_step
+from workbench.step_memory import FLOAT32, MemoryParts, StepShape, checkpoint_bytes, training_memory
+from workbench.training_step import PROCESS_BYTES, is_averaged, largest_micro_batch, peak_bytes, step_of
 
 EXAMPLE_TOKENS = 70
 """Of a conversation, where nothing tells."""
@@ -24,7 +25,7 @@ EXAMPLE_TOKENS = 70
 
 @dataclasses.dataclass(frozen=True)
 class TrainingCost:
-    """One training stage. `step` is its forward pass, `memory` the peak by part without the process."""
+    """One training stage. `step` is the forward pass of a device, `memory` its peak by part without the process."""
 
     step: StepShape
     steps: int
@@ -35,20 +36,46 @@ class TrainingCost:
 
     @property
     def memory(self) -> MemoryParts:
-        """What the step takes."""
+        """What the step takes on a device."""
         return training_memory(self.step)
 
     @property
     def peak_bytes(self) -> int:
-        """All that the training holds where it trains: on the GPU, or in this process."""
+        """All that the training holds where it trains: on each GPU, or in each process."""
         return peak_bytes(self.step)
 
+    @property
+    def copy_bytes(self) -> int:
+        """What the first of several processes holds besides while it saves: all in whole tensors, not on a GPU."""
+        step = self.step
+        if step.layout.ranks == 1:
+            return 0
+        return checkpoint_bytes(step.config, step.optimizer, averaged=step.averaged)
 
-def training_cost(plan: Plan, stage: StagePlan, shape: ModelConfig) -> TrainingCost | None:
-    """The cost of a stage that trains; None of any other."""
+    def machine_bytes(self, local_ranks: int) -> int:
+        """The memory of the machine that `local_ranks` processes, the first among them, take together.
+
+        Each builds or reads the whole model before it keeps its shard. A thread of the first writes its copy meanwhile.
+        """
+        step = self.step
+        if step.layout.ranks == 1:
+            return self.peak_bytes if step.device == "cpu" else PROCESS_BYTES + self._whole_bytes
+        starting = PROCESS_BYTES + self._whole_bytes
+        if step.device == "cuda":
+            return max(local_ranks * starting, local_ranks * PROCESS_BYTES + self.copy_bytes)
+        held = self.memory.weights + self.memory.optimizer
+        return max(local_ranks * (starting + held), local_ranks * self.peak_bytes + self.copy_bytes)
+
+    @property
+    def _whole_bytes(self) -> int:
+        return FLOAT32 * self.step.config.num_parameters
+
+
+def training_cost(plan: Plan, stage: StagePlan, shape: ModelConfig, *, nproc: int = 1) -> TrainingCost | None:
+    """The cost of a stage that trains on `nproc` devices; None of any other. Raises BadInput as `lay_out` does."""
     table = stage.table()
     if isinstance(table, Pretrain):
-        step = pretrain_step(table, shape)
+        step = step_of(table, shape, layout_of(table, nproc))
         stretches = table.sizes().stretches
         # What a shorter training has done already; where that can be gone on from there is one stretch.
         done = (stage.shorter.step or 0) if stage.shorter is not None else 0
@@ -62,40 +89,31 @@ def training_cost(plan: Plan, stage: StagePlan, shape: ModelConfig) -> TrainingC
             f"{human_count(table.tokens)} tokens",
         )
     if isinstance(table, Sft | Dpo):
-        return _fine_tuning_cost(plan, stage, table, shape)
+        return _fine_tuning_cost(plan, stage, table, shape, nproc)
     return None
 
 
-def _fine_tuning_cost(plan: Plan, stage: StagePlan, table: Sft | Dpo, shape: ModelConfig) -> TrainingCost:
+def layout_of(table: Training, nproc: int) -> Layout:
+    """How `nproc` devices share the training of `table`. Raises BadInput when it cannot be laid out so."""
+    return lay_out(nproc, tensor_parallel=table.tensor_parallel, replicate=table.replicate)
+
+
+def _fine_tuning_cost(
+    plan: Plan, stage: StagePlan, table: Sft | Dpo, shape: ModelConfig, nproc: int
+) -> TrainingCost:
     known = summary_of(plan, stage).get("examples")
     about = "" if isinstance(known, int) else "~"
     examples = min(known or count_examples(plan, table), table.max_examples or 2**53)
+    row = table.context_length
     if isinstance(table, Dpo):  # both replies, by the frozen model and by the one that learns
         tokens = 4.0 * examples * table.epochs * min(table.context_length, EXAMPLE_TOKENS)
         steps = examples * table.epochs / table.batch_pairs
-        at_once = table.micro_batch_tokens or 2 * table.batch_pairs * min(
-            table.context_length, 2 * EXAMPLE_TOKENS
-        )
+        row = min(row, 2 * EXAMPLE_TOKENS)
     else:
         tokens = examples * table.epochs * min(table.context_length, EXAMPLE_TOKENS)
         steps = tokens / table.batch_tokens
-        at_once = table.micro_batch_tokens or table.batch_tokens
-    row = min(table.context_length, at_once)
-    step = StepShape(
-        config=shape,
-        rows=max(1, at_once // row),
-        context_length=row,
-        micro_batches=1 if table.micro_batch_tokens is None else 2,
-        optimizer=table.optimizer,
-        dtype=dtype_of(table.dtype),
-        device="cuda" if has_gpu() else "cpu",
-        masked=isinstance(table, Sft),
-        narrow_weights=table.weights_dtype == "bfloat16",
-        checkpointed=table.activation_checkpointing == "layer",
-        averaged=is_averaged(table),
-    )
     return TrainingCost(
-        step,
+        step_of(table, shape, layout_of(table, nproc), row=row),
         max(1, round(steps)),
         tokens,
         tokens * shape.flops_per_token(table.context_length),
@@ -109,22 +127,46 @@ def _disk_bytes(table: Pretrain | Sft | Dpo, shape: ModelConfig) -> int:
     return (table.keep_last + 2) * checkpoint_bytes(shape, table.optimizer, averaged=is_averaged(table))
 
 
-def fitting_advice(plan: Plan, stage: StagePlan, room_bytes: int) -> str:
-    """What to change so that a training stage fits into `room_bytes`: its micro-batch, or else the model's size."""
+def fitting_advice(plan: Plan, stage: StagePlan, room_bytes: int, *, nproc: int = 1) -> str:
+    """What to change so that a training stage fits into `room_bytes` on each of `nproc` devices.
+
+    Its micro-batch, or the number of GPUs, or else the model's size.
+    """
     model, table = _model_and_vocabulary(plan), stage.table()
     if model is None or not isinstance(table, Pretrain):
         return "lower micro_batch_tokens or choose a smaller [model] size"
     model_table, vocab_size = model
     shape = model_table.shape(vocab_size=vocab_size)
-    if tokens := largest_micro_batch(table, shape, room_bytes):
+    layout = layout_of(table, nproc)
+    if tokens := largest_micro_batch(table, shape, room_bytes, layout):
         return f"micro_batch_tokens = {tokens} is the largest that fits"
+    ways = []
+    if has_gpu() and (more := fewest_devices(table, shape, room_bytes, beyond=nproc)):
+        ways.append(f"--nproc {more} is the fewest such GPUs that hold it")
     for size in reversed(SIZES):
         smaller = model_table.model_copy(update=_only_size(size)).shape(vocab_size=vocab_size)
         if smaller.num_parameters < shape.num_parameters and (
-            tokens := largest_micro_batch(table, smaller, room_bytes)
+            tokens := largest_micro_batch(table, smaller, room_bytes, layout)
         ):
-            return f'[model] size = "{size}" with micro_batch_tokens = {tokens} is the largest that fits'
-    return f"not even the smallest [model] size fits into {human_bytes(room_bytes)}"
+            on = f" on {nproc} devices" if nproc > 1 else ""
+            ways.append(
+                f'[model] size = "{size}" with micro_batch_tokens = {tokens} is the largest that fits{on}'
+            )
+            break
+    return "; ".join(ways) or f"not even the smallest [model] size fits into {human_bytes(room_bytes)}"
+
+
+def fewest_devices(table: Pretrain, shape: ModelConfig, room_bytes: int, *, beyond: int) -> int | None:
+    """The fewest devices, more than `beyond`, on each of which the training fits into `room_bytes`.
+
+    None when more of them would not help: there are no more than the batch has rows for.
+    """
+    group = table.tensor_parallel * table.replicate
+    rows = table.batch_tokens // table.context_length
+    for nproc in range(group, rows * table.tensor_parallel + 1, group):
+        if nproc > beyond and largest_micro_batch(table, shape, room_bytes, layout_of(table, nproc)):
+            return nproc
+    return None
 
 
 def model_shape(plan: Plan) -> ModelConfig | None:

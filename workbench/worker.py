@@ -95,7 +95,7 @@ def work(plan: Plan, *, nproc: int = 1) -> Run:
         plan.home,
         plan.name,
         recipe_text=plan.recipe_text,
-        plan=plan.to_dict() | {"predicted": predictions(plan)},
+        plan=plan.to_dict() | {"predicted": predictions(plan, nproc=nproc)},
     )
     work_on(run, nproc=nproc)
     return run
@@ -173,6 +173,9 @@ def _walk(work: _Work, *, until: str | None, only: str | None, force: Sequence[s
         _log(str(error))
         return _end(events, status, "failed", error.exit_code, started, error=str(error))
     except Exception as error:  # our own bug: the log holds the traceback, the event one line
+        if (refused := disk_error(error, run.path)) is not None:
+            _log(str(refused))
+            return _end(events, status, "failed", refused.exit_code, started, error=str(refused))
         _log(traceback.format_exc())
         if _is_out_of_memory(error):
             said = (str(error).splitlines() or [""])[0]
@@ -235,8 +238,9 @@ def _do_stage(work: _Work, name: str, *, again: bool) -> None:
             summary=summary_of(plan, stage),
             cost=handle.cost,
         )
-        if not reused and work.others.count == 1:  # plans are told of one process
-            keep_cost(plan, stage, {**handle.cost, "seconds": seconds}, by=f"run {plan.name}")
+        if not reused:
+            figures = {**handle.cost, "seconds": seconds}
+            keep_cost(plan, stage, figures, by=f"run {plan.name}", nproc=work.others.count)
 
 
 @contextlib.contextmanager
@@ -297,7 +301,10 @@ def _make(work: _Work, name: str, handle: StageRun) -> None:
         settings = stage.table()
         if isinstance(settings, Training):
             work.others.do(handle.run_folder, stage.name)
-        summary = module.run(settings, inputs, handle)
+        try:
+            summary = module.run(settings, inputs, handle)
+        finally:
+            handle.end_background()  # its lock is about to be given back
     except Exception as error:
         lost = None if isinstance(error, WorkbenchError) else work.others.lost()
         work.others.dismiss()  # whatever comes next, they are not in step any more
@@ -362,12 +369,11 @@ def _give_up(reason: str) -> None:
 
 
 def _final_status(run: Run, status: RunStatus) -> None:
-    try:
-        write_status(run, status, durable=True)
-    except (OSError, NoSpace):
-        run.give_reserve_back()
-        with contextlib.suppress(OSError, NoSpace):
-            write_status(run, status, durable=True)
+    for durable in (True, True, False):  # a disk that can make nothing durable may still take it
+        try:
+            return write_status(run, status, durable=durable)
+        except (OSError, NoSpace):
+            run.give_reserve_back()
 
 
 def _log(text: str) -> None:
@@ -407,11 +413,19 @@ def work_here(
     stop = StopSignal()
     stop.install()
     _name_process(run)
+    # What torch compiles, for the next start too. Its own place is a folder in /tmp that anybody could have made first.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(run.home / "cache" / "compiled"))
     try:
         return work_on(run, until=until, only=only, force=force, stop=stop, nproc=nproc)
     except WorkbenchError as error:
         _log(str(error))
         return error.exit_code
+    except OSError as error:
+        refused = disk_error(error, run.path)
+        if refused is None:
+            raise
+        _log(str(refused))
+        return refused.exit_code
 
 
 if __name__ == "__main__":

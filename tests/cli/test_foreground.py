@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import pty
@@ -18,7 +19,9 @@ from typing import Any
 import pytest
 
 from workbench import cli
+from workbench.cli import foreground
 from workbench.cli.foreground import last_words
+from workbench.errors import NoSpace
 from workbench.events import EventWriter
 from workbench.plan import Plan
 from workbench.runs import Run
@@ -223,3 +226,53 @@ def test_a_dead_workers_last_words_are_told_and_an_earlier_workers_are_not(plan:
     assert last_words(run) == "/disk/x: cannot write: Input/output error"
     (run.path / "status.json").write_text(json.dumps({"state": "running", "started_at": 1001}))
     assert last_words(run) == ""
+
+
+# -- a disk that takes nothing any more: the worker cannot say why it ended --------------------------------
+
+
+def dead_run(plan: Plan, exit_code: int | None) -> Run:
+    """A run whose worker left nothing but its exit code, or not even that."""
+    run = write_run(plan, state="running", events=False)
+    if exit_code is None:
+        return run
+    worker = subprocess.Popen(["sh", "-c", f"exit {exit_code}"])
+    worker.wait()
+    return dataclasses.replace(run, worker=worker)
+
+
+def test_the_exit_code_tells_that_the_disk_refused(plan: Plan, capfd: pytest.CaptureFixture[str]) -> None:
+    run = dead_run(plan, 74)
+    assert foreground.watch_run(run) == 74
+    (line,) = capfd.readouterr().err.splitlines()
+    assert str(run.path) in line
+    assert line.endswith("see to the disk or choose another --home, then run the same command again")
+
+
+def test_what_the_worker_could_still_log_says_more(plan: Plan, capfd: pytest.CaptureFixture[str]) -> None:
+    run = dead_run(plan, 74)
+    run.log_path.write_text("/disk/x: cannot write: Input/output error; see to the disk\n")
+    assert foreground.watch_run(run) == 74
+    assert capfd.readouterr().err == "/disk/x: cannot write: Input/output error; see to the disk\n"
+
+
+def test_who_did_not_start_the_worker_tries_the_disk(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = dead_run(plan, None)
+
+    def refuse(path: Path, content: bytes) -> None:
+        raise NoSpace("cannot write: Input/output error", file=path, fix="see to the disk")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(foreground, "write_atomic", refuse)
+        assert foreground.watch_run(run) == 74
+    assert "cannot write: Input/output error; see to the disk" in capfd.readouterr().err
+    before = set(run.path.iterdir())
+    assert foreground.watch_run(run) == 1  # it was not the disk
+    assert "the worker died" in capfd.readouterr().err
+    assert set(run.path.iterdir()) == before
+
+
+def test_another_exit_code_is_another_death(plan: Plan) -> None:
+    assert foreground.watch_run(dead_run(plan, 1)) == 1

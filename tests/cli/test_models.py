@@ -109,12 +109,14 @@ def test_inspect_a_scorecard_tells_every_score_in_a_line(workbench: Workbench, t
     card = {
         "models": {"sft": {"model": "sft", "tasks": {"quiz\x1b[2J": {"acc": score}}}},
         "baselines": {"heldout": {"gzip": {"value": 2.5, "stderr": None, "n": 3}}},
+        "contamination": {"quiz\x1b[2J": {"items": 1000, "seen": 7, "dropped": 0, "too_short": 2}},
     }
     (tmp_path / "scorecard.json").write_text(json.dumps(card), encoding="utf-8")
     told = workbench("inspect", tmp_path).out
     lines = [line.split() for line in told.splitlines()]
     assert ["without", "a", "model", "heldout", "gzip", "2.5"] in lines
     assert any(line[0] == "sft" and line[-4:] == ["acc", "0.75", "±", "0.013"] for line in lines)
+    assert "7 of 1,000 items stand in training text, 2 too short to tell" in told
     assert "\x1b" not in told
     assert json.loads(workbench("inspect", tmp_path, "--json").out)["scorecard"] == card
 
@@ -204,3 +206,15 @@ def test_a_long_conversation_forgets_its_oldest_turns(speaker: ModelSpeaker) -> 
     assert spoken.context_tokens <= speaker.context_length
     with pytest.raises(BadInput, match="too long"):
         list(speaker.reply([Message("user", "word " * 300)], settings, lambda: False))
+
+
+def test_export_as_one_file(workbench: Workbench, model: Path, tmp_path: Path) -> None:
+    output = tmp_path / "given"
+    told = workbench("export", model, "--to", "gguf", "--output", output)
+    assert (told.code, told.out.strip()) == (0, str(output)), told.err
+    assert [path.name for path in output.iterdir()] == ["model.gguf"]
+    assert (output / "model.gguf").read_bytes()[:4] == b"GGUF"
+    again = workbench("export", model, "--to", "gguf", "--output", output)
+    assert again.code == 2 and "already there" in again.err
+    facts = json.loads(workbench("export", model, "--to", "gguf", "--output", tmp_path / "2", "--json").out)
+    assert facts["files"] == ["model.gguf"] and facts["notes"] == []

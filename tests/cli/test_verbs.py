@@ -183,6 +183,17 @@ def test_plan_fits_80_columns_and_names_origins(workbench: Workbench, recipe: Pa
     assert "vocab_size = 300" in out
 
 
+def test_plan_shows_which_near_duplicates_are_found(workbench: Workbench, recipe: Path) -> None:
+    assert "copies" not in workbench("plan", recipe).out
+    table = ("--set", "corpus.near_duplicates.bands=10", "--set", "corpus.near_duplicates.rows=10")
+    out = " ".join(workbench("plan", recipe, *table).out.split())
+    assert "10 bands of 10 rows find" in out
+    assert "1.0% at 0.5, 5.9% at 0.6" not in out and "6% at 0.6" in out and "99% at 0.9" in out
+    facts = json.loads(workbench("plan", recipe, *table, "--json").out)["near_duplicates"]
+    assert facts["permutations"] == 100
+    assert facts["found"]["0.75"] == pytest.approx(1 - (1 - 0.75**10) ** 10)
+
+
 def test_verify_tells_what_is_wrong(workbench: Workbench, plan: Plan, run: Run) -> None:
     assert workbench("verify", "canned-run").code == 0
     made = plan.store.folder(plan.stages[0].makes) / "made"

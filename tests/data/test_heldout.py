@@ -5,12 +5,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workbench.data.documents import Document
 from workbench.data.heldout import HeldOut
-
-
-def document(size: int) -> Document:
-    return Document(str(size), "x" * size, "s")
 
 
 @given(
@@ -20,20 +15,20 @@ def document(size: int) -> Document:
 def test_the_order_of_arrival_does_not_matter(entries: list[tuple[int, int]], random: Random) -> None:
     sides = []
     for _ in range(2):
-        heldout = HeldOut(max_bytes=50)
-        lost = [each for at, size in entries for each in heldout.add(document(size), at)]
-        assert sum(len(each.text) for each in heldout.documents()) <= 50
+        heldout: HeldOut[int] = HeldOut(max_bytes=50)
+        lost = [each for at, size in entries for each in heldout.add(size, at, size)]
+        assert sum(heldout.documents()) <= 50
         assert len(heldout.documents()) + len(lost) == len(entries)
-        sides.append([each.id for each in heldout.documents()])
+        sides.append(heldout.documents())
         random.shuffle(entries)
     assert sides[0] == sides[1]
 
 
 def test_the_lowest_positions_stay_lowest_first() -> None:
-    heldout = HeldOut(max_bytes=10)
-    assert heldout.add(document(4), 30) == []
-    assert heldout.add(document(5), 20) == []
-    assert [each.id for each in heldout.add(document(3), 10)] == ["4"]
-    assert [each.id for each in heldout.add(document(1), 99)] == ["1"]
-    assert [each.id for each in heldout.add(document(11), 0)] == ["11"]
-    assert [each.id for each in heldout.documents()] == ["3", "5"]
+    heldout: HeldOut[str] = HeldOut(max_bytes=10)
+    assert heldout.add("a", 30, 4) == []
+    assert heldout.add("b", 20, 5) == []
+    assert heldout.add("c", 10, 3) == ["a"]
+    assert heldout.add("d", 99, 1) == ["d"]
+    assert heldout.add("e", 0, 11) == ["e"]
+    assert heldout.documents() == ["c", "b"]

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workbench.data import lessons as lessons_module
 from workbench.data.conversations import Conversation, Message
 from workbench.data.lessons import (
     WIDTH_STEP,
@@ -29,6 +30,7 @@ from workbench.data.lessons import (
     pair_batches,
 )
 from workbench.data.loader import NOT_LEARNED
+from workbench.data.order import shuffled
 from workbench.data.preferences import Preference
 from workbench.model.initialise import initialise
 from workbench.model.transformer import Decoder
@@ -110,6 +112,19 @@ def test_every_epoch_holds_every_item_once_and_resumes_anywhere(
     start %= len(two_epochs)
     resumed = itertools.islice(order.from_step(start), len(two_epochs) - start)
     assert all(np.array_equal(a, b) for a, b in zip(resumed, two_epochs[start:], strict=True))
+
+
+def test_going_on_draws_the_order_of_one_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[int, ...]] = []
+
+    def counted(count: int, *, key: tuple[int, ...]) -> np.ndarray:
+        drawn.append(key)
+        return shuffled(count, key=key)
+
+    monkeypatch.setattr(lessons_module, "shuffled", counted)
+    for step in (0, 7, 10**12):
+        next(StepOrder(50, 5, seed=3).from_step(step))
+    assert drawn == [(3, 0), (3, 1), (3, 2 * 10**11)]
 
 
 def test_epochs_and_seeds_shuffle_differently() -> None:

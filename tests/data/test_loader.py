@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from workbench.data import best_fit_rows, stream_rows
 from workbench.data.loader import NOT_LEARNED, Batch, batches
 from workbench.data.order import shuffled
 from workbench.data.shards import TokenShards, write_shards
@@ -164,3 +165,28 @@ def test_growing_batches_and_rows_read_the_same_tokens_in_the_same_order(
             sizes=sizes,
         )
         assert torch.equal(next(late).targets_BT, grown[start_step].targets_BT)
+
+
+@pytest.mark.parametrize("packing", ["stream", "best-fit"])
+@pytest.mark.parametrize("step", [0, 1, 1000, 10**12])
+def test_going_on_takes_as_much_work_at_every_step(
+    shards: TokenShards, monkeypatch: pytest.MonkeyPatch, step: int, packing: Packing
+) -> None:
+    """Batches that were seen are skipped by arithmetic: none of their tokens is read, no order of theirs drawn."""
+    tokens_read, orders = [], []
+    read = TokenShards.read
+
+    def counted_read(self: TokenShards, start: int, stop: int) -> np.ndarray:
+        tokens_read.append(stop - start)
+        return read(self, start, stop)
+
+    def counted_order(count: int, *, key: tuple[int, ...]) -> np.ndarray:
+        orders.append(key)
+        return shuffled(count, key=key)
+
+    monkeypatch.setattr(TokenShards, "read", counted_read)
+    for module in (stream_rows, best_fit_rows):
+        monkeypatch.setattr(module, "shuffled", counted_order)
+    assert len(take(shards, 1, start_step=step, packing=packing)) == 1
+    assert 64 // 2 < sum(tokens_read) < 2 * 64  # of one batch
+    assert 2 <= len(orders) <= 4  # of documents and of rows, of the one or two epochs that the batch is from

@@ -71,7 +71,7 @@ def test_bad_lines_are_told_and_passed_over(tmp_path: Path) -> None:
     [
         ("x.jsonl.gz", gzip.compress(LINES, mtime=0)[:-6], "cut off"),
         ("x.jsonl.zst", zstandard.compress(LINES)[:-6], "cut off"),
-        ("x.jsonl.gz", b"not gzip", "damaged"),
+        ("x.jsonl.gz", b"\x1f\x8b\x08 not gzip", "damaged"),
         ("x.json", b'[{"a": 1}, {"a"', ":1: is not JSON"),
         ("x.json", b'[\n{"a": "\xff"}]', ":2: is not UTF-8"),
         ("x.parquet", b"PAR1 and no more", "not Parquet"),

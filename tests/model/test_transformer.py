@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from workbench.model import attention
 from workbench.model.attention import attend_written_out
 from workbench.model.initialise import initialise
 from workbench.model.memory import KVCache
@@ -152,8 +153,8 @@ def test_rows_of_different_length_are_as_if_alone(
 ) -> None:
     ids_BT, lengths = random_ids(3, 10), [4, 10, 7]
     cache = KVCache(model.config, rows=3, capacity=20)
+    cache.expect(lengths)
     model(ids_BT, cache=cache)
-    cache.trim(torch.tensor(lengths))
     next_BT = random_ids(3, 5, seed=1)
     together = torch.cat([model(column, cache=cache) for column in next_BT.split([1, 3, 1], dim=1)], dim=1)
     for row, length in enumerate(lengths):
@@ -207,6 +208,24 @@ def test_short_rows_in_bfloat16_are_plain_attention() -> None:
     torch.testing.assert_close(attend_written_out(q, k, v, multiplier=1 / 4), expected, atol=1e-5, rtol=1e-5)
     narrow = attend_written_out(q.bfloat16(), k.bfloat16(), v.bfloat16(), multiplier=1 / 4)
     torch.testing.assert_close(narrow.float(), expected, atol=0.05, rtol=0.05)
+
+
+@pytest.mark.parametrize("keys_before", [0, 3])
+@pytest.mark.parametrize("window", [None, 5])
+def test_scores_written_out_in_blocks_are_those_of_torchs_kernel(
+    keys_before: int, window: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "BLOCK", 4)
+    T, S = 10, 10 + keys_before
+    q, k, v = torch.randn(2, 4, T, 8), torch.randn(2, 2, S, 8), torch.randn(2, 2, S, 8)
+    back_TS = torch.arange(S - T, S)[:, None] - torch.arange(S)
+    looks_TS = (back_TS >= 0) & (back_TS < (window or S))
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        q, k, v, attn_mask=looks_TS, scale=0.3, enable_gqa=True
+    )
+    mask = None if window is None else looks_TS.expand(2, 1, T, S)
+    written = attend_written_out(q, k, v, mask, multiplier=0.3)
+    torch.testing.assert_close(written, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_autocast_gives_nearly_the_same_gradients(

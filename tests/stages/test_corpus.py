@@ -3,67 +3,21 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import random
-import shutil
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
+from tests.corpus.fake_run import FakeRun, build, prose, write_jsonl
 from workbench.data.corpus_folder import read_artifact_documents
 from workbench.data.jsonl_zst import read_jsonl_zst
 from workbench.errors import BadInput, Stopped
-from workbench.recipe import Corpus
-from workbench.stage_run import StageInputs, StageRun
 from workbench.stages import corpus
-
-
-class FakeRun:
-    """What a StageRun does for a stage, without a run folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.said: list[str] = []
-        self.stop_after: int | None = None
-
-    def start_over(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-
-    def progress(self, done: float, total: float | None, unit: str) -> None:
-        assert unit == "documents"
-
-    def check_stop(self) -> None:
-        if self.stop_after is not None:
-            self.stop_after -= 1
-            if self.stop_after < 0:
-                raise Stopped("stopped")
-
-    def note(self, text: str) -> None:
-        self.said.append(text)
-
-    warning = note
 
 
 @pytest.fixture
 def building(tmp_path: Path) -> FakeRun:
     return FakeRun(tmp_path / "out")
-
-
-def prose(seed: int, sentences: int = 8) -> str:
-    draw = random.Random(seed)
-    return " ".join(
-        " ".join("".join(draw.choices("etaoinshrdlu", k=draw.randint(2, 8))) for _ in range(9)) + "."
-        for _ in range(sentences)
-    )
-
-
-def write_jsonl(path: Path, texts: list[str]) -> None:
-    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-
-
-def build(run: FakeRun, base: Path, *sources: str, **settings: Any) -> dict[str, Any]:
-    return corpus.run(Corpus(sources=sources, **settings), StageInputs(base), cast(StageRun, run))
 
 
 def part(run: FakeRun, name: Any) -> dict[str, str]:
@@ -90,6 +44,7 @@ def test_every_record_ends_exactly_once(tmp_path: Path, building: FakeRun) -> No
     assert {record["reason"]: record["figure"] for record in rejected(building)}["duplicate"] == "a.jsonl:4"
     assert sorted([*train.values(), *heldout.values()]) == sorted(texts)
     assert 5 <= len(heldout) <= 40
+    assert summary.pop("seconds").keys() == {"reading", "deciding", "writing"}
     assert summary == {
         "documents": len(train),
         "bytes": sum(len(text) for text in train.values()),
@@ -107,6 +62,7 @@ def test_every_record_ends_exactly_once(tmp_path: Path, building: FakeRun) -> No
     }
     assert any("a.jsonl:204 no_text" in text for text in building.said)
     assert sorted(path.name for path in building.folder.iterdir()) == [
+        "clusters.jsonl.zst",
         "heldout.jsonl.zst",
         "rejected.jsonl.zst",
         "report.json",
@@ -250,9 +206,9 @@ def test_a_stop_ends_it_and_the_next_attempt_starts_clean(
 ) -> None:
     monkeypatch.setattr(corpus, "BETWEEN_LOOKS_SECONDS", 0.0)
     write_jsonl(tmp_path / "a.jsonl", [prose(seed) for seed in range(300)])
-    building.stop_after = 50
+    building.stop_after = 1
     with pytest.raises(Stopped):
         build(building, tmp_path, "a.jsonl")
     building.stop_after = None
     assert build(building, tmp_path, "a.jsonl")["read"] == 300
-    assert not (building.folder / "seen.sqlite").exists()
+    assert not (building.folder / "scratch").exists()

@@ -11,6 +11,9 @@ from typing import Any, cast
 import pytest
 import torch
 
+from workbench.corpus.contamination import ContaminationIndex
+from workbench.corpus.contamination_report import ContaminationReport
+from workbench.corpus.eval_items import eval_items
 from workbench.data import python_docs
 from workbench.data.conversations import Message
 from workbench.data.corpus_folder import heldout_writer, train_writer, write_document
@@ -20,6 +23,7 @@ from workbench.data.questions import Question
 from workbench.data.shards import write_shards
 from workbench.errors import BadInput, Stopped
 from workbench.evals import measures
+from workbench.failure_report import read_failures
 from workbench.model.folder import save_model
 from workbench.model.transformer import Decoder
 from workbench.model_config import ModelConfig
@@ -159,6 +163,13 @@ def test_each_model_takes_the_tasks_that_suit_it(tmp_path: Path, inputs: StageIn
     assert set(card["baselines"]["heldout"]) == {"gzip", "xz", "xz-with-training-text", "kneser-ney-5"}
     assert not run.warnings
     assert {event["model"] for event in run.events} == {"pretrain", "sft", "dpo"}
+    wrong = {
+        task: read_failures(run.folder, task)
+        for task in ("python-names", "python-everyday", "python-preferences")
+    }
+    for task, failures in wrong.items():  # the model was never trained
+        assert {each.model for each in failures} <= set(taken) and failures, task
+        assert all(each.expected != each.came and each.asked for each in failures)
 
 
 @pytest.mark.usefixtures("python_at_hand")
@@ -195,6 +206,41 @@ def test_python_tasks_are_left_out_where_nothing_was_learned_from_python(
     assert card["baselines"] == {}
     assert len(run.warnings) == 5
     assert "python-names is left out" in run.warnings[0]
+
+
+@pytest.mark.usefixtures("python_at_hand")
+def test_the_card_says_which_items_were_seen_and_scores_the_others(
+    tmp_path: Path, inputs: StageInputs
+) -> None:
+    documents = tmp_path / "documents"
+    shutil.copytree(inputs.documents, documents)
+    words = [" ".join(f"word{n * 20 + at}" for at in range(15)) for n in range(4)]
+    questions = [{"query": text, "choices": ["yes", "no"], "gold": 0} for text in words]
+    (tmp_path / "set.jsonl").write_text("\n".join(map(json.dumps, questions)))
+    items = [*eval_items("set.jsonl", base=tmp_path), *eval_items("python-replies", base=tmp_path)]
+    index = ContaminationIndex(items)
+    with ContaminationReport(documents, index, ngram=13, min_share=0.0, action="mark") as report:
+        report.add("page", "web", index.judge(index.table.scan([f"He said: {words[1]}"])))
+        report.write()
+    corpus = StageInputs(
+        tmp_path, artifacts={**inputs.artifacts, "documents": documents}, checkpoints=inputs.checkpoints
+    )
+    tasks = ("set.jsonl", "python-names", "python-replies")
+    _, card = measure(tmp_path, corpus, tasks=tasks, baselines=False)
+    assert card["contamination"] == {
+        "set.jsonl": {"items": 4, "seen": 1, "dropped": 0, "too_short": 0},
+        "python-replies": {"items": 4, "seen": 0, "dropped": 0, "too_short": 4},
+    }
+    found = card["models"]["dpo"]["tasks"]
+    assert {name: figure["n"] for name, figure in found["set.jsonl"].items()} == {
+        "acc": 4,
+        "acc_norm": 4,
+        "acc_clean": 3,
+        "acc_norm_clean": 3,
+    }
+    assert set(found["python-names"]) == {"acc"}  # was not looked for
+    assert set(found["python-replies"]) == {"stopped", "right_form"}  # was, and not found
+    assert "contamination" not in measure(tmp_path, inputs, tasks=("python-names",), baselines=False)[1]
 
 
 def test_a_stop_is_obeyed_between_tasks(tmp_path: Path, inputs: StageInputs) -> None:

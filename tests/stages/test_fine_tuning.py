@@ -23,7 +23,8 @@ from workbench.model_config import ModelConfig
 from workbench.recipe import Dpo, Sft
 from workbench.runs import Run
 from workbench.stage_run import StageInputs, StageRun
-from workbench.stages import dpo, sft
+from workbench.stages import dpo, micro_batch, sft
+from workbench.stages.course import Course
 from workbench.tokenizer import Tokenizer, render, stop_ids, train_tokenizer
 from workbench.train.checkpoint_folder import finished_checkpoint, step_folder, write_summary
 
@@ -212,6 +213,48 @@ def test_cutting_a_step_into_micro_batches_changes_next_to_nothing(home: Path, s
     one, many = (load_model(folder) for folder in folders)
     for a, b in zip(one.parameters(), many.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("stage", [sft, dpo])
+def test_a_cut_is_tried_out_halved_and_leaves_no_trace(
+    home: Path, stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make: Callable[..., Any] = sft_settings if stage is sft else dpo_settings
+    monkeypatch.setattr(micro_batch, "raises_when_full", lambda machine: True)
+    tried: list[int] = []
+    true_try = Course.try_gradient
+
+    def try_gradient(self: Any, batch: Any, loss_fn: Any) -> None:
+        tried.append(getattr(batch, "rows", batch).inputs_BT.numel())
+        true_try(self, batch, loss_fn)
+        if len(tried) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(Course, "try_gradient", try_gradient)
+    left_open, named = Worker(home, "open"), Worker(home, "named")
+    left_open.work(stage, make(epochs=1.0))
+    (said,) = [event["text"] for event in left_open.events("warning") if "out of memory" in event["text"]]
+    halved = int(said.rpartition("trying ")[2].replace(",", ""))
+    assert len(tried) == 2 and tried[1] <= halved < tried[0]
+    named.work(stage, make(epochs=1.0, micro_batch_tokens=halved))
+    assert len(tried) == 2, "what the recipe names is not tried out"
+    assert weights(left_open.folder) == weights(named.folder)
+
+
+@pytest.mark.parametrize("stage", [sft, dpo])
+def test_a_cut_by_memory_is_kept_when_there_is_more_of_it(
+    home: Path, stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = sft_settings() if stage is sft else dpo_settings()
+    worker = Worker(home, "cut")
+    monkeypatch.setattr(micro_batch, "largest_micro_batch", lambda *_: 240)
+    with pytest.raises(Stopped):
+        worker.work(stage, settings, stop_at=20)
+    notes = [event["text"] for event in worker.events("note")]
+    assert any("a step is cut into micro-batches of 240 tokens" in text for text in notes)
+    monkeypatch.setattr(micro_batch, "largest_micro_batch", lambda *_: 10_000)
+    worker.work(stage, settings)
+    assert any(event["text"].endswith("exact") for event in worker.events("note"))
 
 
 def test_nothing_held_out_is_fine(home: Path) -> None:

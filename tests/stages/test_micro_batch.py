@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from workbench.errors import BadInput, WorkbenchError
+from workbench.layout import lay_out
 from workbench.model_config import ModelConfig
-from workbench.recipe import Pretrain
+from workbench.recipe import Dpo, Pretrain, Sft
 from workbench.stage_run import StageRun
 from workbench.stages.micro_batch import choose_micro_batch, halve_until_it_fits
 from workbench.train.device import prepare_machine
-from workbench.training_step import peak_bytes, pretrain_step
+from workbench.training_step import cuts, least_bytes, peak_bytes, step_of
 
 SETTINGS = Pretrain(tokens=1_000_000, batch_tokens=65_536, context_length=256)
 CONFIG = ModelConfig(
@@ -69,9 +70,16 @@ def test_the_largest_cut_that_fits_is_chosen_and_said(tmp_path: Path) -> None:
 
     def peak(at_once: int) -> int:
         cut = SETTINGS.model_copy(update={"micro_batch_tokens": at_once})
-        return peak_bytes(pretrain_step(cut, CONFIG))
+        return peak_bytes(step_of(cut, CONFIG))
 
     assert peak(tokens) <= 0.9 * (600 << 20) < peak(2 * tokens)
+
+
+def test_what_fits_only_without_the_copy_of_a_checkpoint_is_taken(tmp_path: Path) -> None:
+    row = step_of(SETTINGS.model_copy(update={"micro_batch_tokens": 256}), CONFIG)
+    assert least_bytes(row) < peak_bytes(row)
+    tokens, (said,) = chosen(tmp_path, free_bytes=round(least_bytes(row) / 0.9) + 9)
+    assert tokens == 256 and "256" in said
 
 
 def test_what_the_recipe_says_is_done(tmp_path: Path) -> None:
@@ -93,6 +101,26 @@ def test_who_goes_on_cuts_as_before_whatever_is_free(tmp_path: Path) -> None:
 def test_a_row_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"a single row of 256 tokens needs about .* smaller"):
         chosen(tmp_path, free_bytes=100 << 20)
+
+
+@pytest.mark.parametrize(
+    ("settings", "row", "expected"),
+    [
+        (Sft(batch_tokens=1000), 128, [2000, 1000, 500, 250, 128]),
+        (Dpo(batch_pairs=4), 100, [800, 400, 200]),
+        (Pretrain(tokens=9000, batch_tokens=80, context_length=16), None, [80, 16]),
+    ],
+)
+def test_batches_are_cut_down_to_a_row_or_a_pair(settings: Any, row: int | None, expected: list[int]) -> None:
+    assert cuts(settings, row=row) == expected
+
+
+def test_of_several_devices_each_takes_its_share_of_a_cut() -> None:
+    settings = SETTINGS.model_copy(update={"batch_tokens": 10 * 256})
+    assert cuts(settings, lay_out(4)) == [5 * 256, 2 * 256, 256], "3 rows a device, in parts that divide 10"
+    step = step_of(settings, CONFIG, lay_out(4), at_once=5 * 256)
+    assert (step.rows, step.micro_batches) == (3, 1)
+    assert cuts(Dpo(batch_pairs=4), lay_out(2), 100) == [400, 200]
 
 
 def test_running_out_of_memory_halves_and_leaves_no_trace(tmp_path: Path) -> None:

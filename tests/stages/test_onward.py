@@ -1,6 +1,5 @@
 """Going on: checkpoints that stay, longer trainings from shorter ones, averages, and steering a live one."""
 
-# ruff: noqa: F811  (fixtures of another file)
 from __future__ import annotations
 
 import dataclasses
@@ -11,15 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.stages.test_pretrain import (  # noqa: F401
-    NUM_STEPS,
-    Killed,
-    Worker,
-    artifacts,
-    every_step_is_shown,
-    whole,
-    worker,
-)
+from tests.stages.conftest import NUM_STEPS, Killed, Worker
 from workbench.errors import Damaged
 from workbench.model.folder import load_model
 from workbench.recipe import Pretrain
@@ -27,6 +18,8 @@ from workbench.train.checkpoint import TrainingState, restore
 from workbench.train.checkpoint_folder import STATE_TENSORS, step_folder, steps_in
 from workbench.train.optimizers import Optimizers
 from workbench.train.parameter_groups import OptimizerSettings
+
+pytestmark = pytest.mark.usefixtures("every_step_is_shown")
 
 
 def test_milestones_stay_and_change_nothing(worker: Worker, whole: Worker) -> None:
@@ -186,7 +179,7 @@ def test_decay_now_ends_the_training_exactly(tmp_path: Path, artifacts: dict[str
     ask = {12: "tune decay=now"}
     once = steered_run(tmp_path / "once", artifacts, ask, **WSD)
     killed = steered_run(tmp_path / "killed", artifacts, ask, 14, 2, **WSD)
-    assert once.summary()["steps"] == killed.summary()["steps"] == 15  # a quarter of 12 more
+    assert once.summary["steps"] == killed.summary["steps"] == 15  # a quarter of 12 more
     assert once.digests() == killed.digests()
     rates = once.rates()
     assert rates[12] == rates[13] > rates[14] > rates[15]
@@ -203,7 +196,7 @@ def test_a_decay_equals_that_of_a_training_of_this_length(tmp_path: Path, artifa
     short.work(**WSD | {"tokens": 16 * 64, "warmup_steps": 1})
     how = WSD | {"decay_ratio": 4 / 12, "warmup_steps": 1}
     told = steered_run(tmp_path / "told", artifacts, {12: "tune decay=now"}, **how)
-    assert told.summary()["steps"] == 16
+    assert told.summary["steps"] == 16
     assert told.digests() == short.digests()
 
 
@@ -214,14 +207,14 @@ def test_another_rate_from_a_step_on(tmp_path: Path, artifacts: dict[str, Path])
     assert once.rates()[6] == pytest.approx(0.01)
     assert once.rates()[7] == pytest.approx(0.001)
     assert once.digests() == killed.digests()
-    assert once.summary()["steering"] == [{"step": 6, "learning_rate": 0.001}]
-    assert once.summary()["extendable_at"] is None
+    assert once.summary["steering"] == [{"step": 6, "learning_rate": 0.001}]
+    assert once.summary["extendable_at"] is None
 
 
 def test_what_changes_no_result_steers_nothing(worker: Worker, whole: Worker) -> None:
     worker.work(ask={2: "tune sample_every_steps=5", 3: "tune save_every_seconds=3600"})
     assert worker.digests() == whole.digests()
-    assert "steering" not in worker.summary()
+    assert "steering" not in worker.summary
     assert {event["step"] for event in worker.events("sample")} == {5, 10, 15, 20, 24}
 
 

@@ -6,165 +6,29 @@ import dataclasses
 import itertools
 import json
 import math
-import random
 import threading
-import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from workbench.data.corpus_folder import heldout_writer, train_writer, write_document
-from workbench.data.documents import Document
-from workbench.data.shards import SourceNumbers, write_shards
+from tests.stages.conftest import NUM_STEPS, Killed, Worker
+from workbench.data.corpus_folder import heldout_writer
 from workbench.errors import Damaged, Stopped, TrainingDiverged
-from workbench.events import EventWriter, read_events
-from workbench.files import digest_file
-from workbench.recipe import Pretrain
 from workbench.recipe_model import Model
-from workbench.runs import Run
 from workbench.stage_run import StageInputs, StageRun
-from workbench.stages import checkpoints, meter, micro_batch, pretrain
+from workbench.stages import checkpoints, micro_batch, pretrain
 from workbench.stages.course import Course
-from workbench.tokenizer import Tokenizer, train_tokenizer
+from workbench.tokenizer import Tokenizer
 from workbench.train import working_model
 from workbench.train.checkpoint_folder import finished_checkpoint, steps_in
 from workbench.train.losses import next_token_loss
 
+pytestmark = pytest.mark.usefixtures("every_step_is_shown")
+
 GOLDEN = Path(__file__).parents[1] / "golden" / "pretrain_losses.json"
-WORDS = "the of a to in is it for on as with by from at or an be this that are not we you one all"
-NUM_STEPS = 24
-SETTINGS = {
-    "tokens": NUM_STEPS * 64,
-    "batch_tokens": 64,
-    "context_length": 16,
-    "warmup_steps": 4,
-    "weight_decay": 0.05,
-    "eval_every_steps": 8,
-    "eval_documents": 4,
-    "sample_every_steps": 12,
-    "dtype": "float32",
-    "seed": 7,
-}
-
-
-@pytest.fixture(autouse=True)
-def every_step_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(meter, "METRIC_SECONDS", 0.0)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-
-
-@pytest.fixture(scope="module")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """60 documents of random words, drawn from Python's own generator, which is the same in every version."""
-    folders = {kind: tmp_path_factory.mktemp(kind) for kind in ("documents", "tokenizer", "tokens")}
-    drawn, words = random.Random(0), WORDS.split()
-    texts = [" ".join(drawn.choices(words, weights=range(len(words), 0, -1), k=40)) + "." for _ in range(60)]
-    with train_writer(folders["documents"]) as writer:
-        for number, text in enumerate(texts[:54]):
-            write_document(writer, Document(f"t{number}", text, "test"))
-    with heldout_writer(folders["documents"]) as writer:
-        for number, text in enumerate(texts[54:]):
-            write_document(writer, Document(f"h{number}", text, "test"))
-    tokenizer = train_tokenizer(texts[:54], vocab_size=290, max_token_length=8)
-    tokenizer.save(folders["tokenizer"])
-    ids = [[tokenizer.bos_id, *tokenizer.encode(text)] for text in texts[:54]]
-    sources = SourceNumbers()
-    for number in range(54):
-        sources.note("book.txt" if number < 6 else "web")
-    write_shards(folders["tokens"], ids, vocab_size=tokenizer.vocab_size, shard_tokens=1000, sources=sources)
-    return folders
-
-
-class Worker:
-    """Runs the stage in one folder as often as it takes; a script answers its looks at the controls."""
-
-    def __init__(self, base: Path, artifacts: dict[str, Path]) -> None:
-        self.run = Run(base / "run")
-        (self.run.path / "control").mkdir(parents=True)
-        self.folder = self.run.path / "building"
-        self.folder.mkdir()
-        self.inputs = StageInputs(
-            recipe_folder=base,
-            artifacts=artifacts,
-            model=Model(
-                size=None,
-                hidden_size=32,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                max_position_embeddings=32,
-            ),
-        )
-
-    def work(self, *, ask: dict[int, str] | None = None, kill_at: int | None = None, **changes: Any) -> Any:
-        """Work; at the n-th look at the controls find what `ask` says, at look `kill_at` die."""
-        handle = Handle(
-            self.run, stage="pretrain", folder=self.folder, events=EventWriter(self.run.events_path)
-        )
-        handle.script = iter(self._script(ask or {}, kill_at))
-        started = time.perf_counter()
-        self.last_summary = pretrain.run(Pretrain(**(SETTINGS | changes)), self.inputs, handle)
-        self.cost, self.seconds = handle.cost, time.perf_counter() - started
-        return self.last_summary
-
-    @staticmethod
-    def _script(ask: dict[int, str], kill_at: int | None) -> Iterator[str | None]:
-        look = 0
-        while True:
-            look += 1
-            if look == kill_at:
-                raise Killed
-            yield ask.get(look)
-
-    def events(self, kind: str) -> list[dict[str, Any]]:
-        return [event for event in read_events(self.run.events_path) if event["kind"] == kind]
-
-    def texts(self, kind: str) -> str:
-        return "\n".join(event["text"] for event in self.events(kind))
-
-    def rates(self) -> dict[int, float]:
-        return {event["step"]: event["learning_rate"] for event in self.events("metric") if "loss" in event}
-
-    def summary(self) -> dict[str, Any]:
-        return self.last_summary
-
-    def losses(self) -> dict[int, float]:
-        return {event["step"]: event["loss"] for event in self.events("metric") if "loss" in event}
-
-    def digests(self) -> dict[str, str]:
-        """Of weights, optimizer and random numbers after the last step."""
-        last = finished_checkpoint(self.folder, "last")
-        return {
-            name: digest_file(last / name) for name in ("model.safetensors", "training/state.safetensors")
-        }
-
-
-class Handle(StageRun):
-    script: Iterator[str | None]
-
-    def request(self) -> str | None:
-        return next(self.script)
-
-
-class Killed(BaseException):
-    """No `except Exception` sees it, like a kill."""
-
-
-@pytest.fixture
-def worker(tmp_path: Path, artifacts: dict[str, Path]) -> Worker:
-    return Worker(tmp_path, artifacts)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, artifacts: dict[str, Path]) -> Worker:
-    """A training that nobody interrupted."""
-    whole = Worker(tmp_path_factory.mktemp("whole"), artifacts)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(meter, "METRIC_SECONDS", 0.0)
-        patch.setenv("OMP_NUM_THREADS", "1")
-        whole.summary = whole.work()  # type: ignore[attr-defined]
-    return whole
 
 
 def test_losses_are_the_golden_ones(whole: Worker) -> None:
@@ -218,7 +82,7 @@ def test_it_says_what_computes_and_after_twenty_steps_how_long_the_rest_takes(wh
 
 def test_it_tells_what_it_cost(whole: Worker) -> None:
     cost = whole.cost
-    assert cost["steps"] == NUM_STEPS and cost["tokens"] == whole.summary["tokens"]  # type: ignore[attr-defined]
+    assert cost["steps"] == NUM_STEPS and cost["tokens"] == whole.summary["tokens"]
     assert cost["measures"] == 3 and cost["saves"] >= 3
     assert cost["step_seconds_min"] <= cost["step_seconds"] <= cost["step_seconds_max"]
     parts = cost["training_seconds"] + cost["measuring_seconds"] + cost["saving_seconds"]
@@ -226,15 +90,35 @@ def test_it_tells_what_it_cost(whole: Worker) -> None:
 
 
 def test_what_it_leaves(whole: Worker) -> None:
-    best = whole.summary["best_step"]  # type: ignore[attr-defined]
+    best = whole.summary["best_step"]
     assert json.loads((whole.folder / "summary.json").read_text()) == {"last": NUM_STEPS, "best": best}
-    assert whole.summary["steps"] == NUM_STEPS  # type: ignore[attr-defined]
+    assert whole.summary["steps"] == NUM_STEPS
     assert NUM_STEPS in steps_in(whole.folder) and best in steps_in(whole.folder)
     Tokenizer.load(finished_checkpoint(whole.folder))
     (last,) = [event for event in whole.events("checkpoint") if event["step"] == NUM_STEPS]
     assert (whole.folder / last["path"]).is_dir() and last["bytes"] > 0
 
 
+@pytest.fixture
+def saving(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who writes a checkpoint that need not be there at once; a thread is done before the next step is."""
+    worth = {"training": math.inf, "a thread": -1.0}[request.param]
+    monkeypatch.setattr(checkpoints, "WORTH_A_THREAD_SECONDS", worth)
+    in_background = StageRun.in_background
+
+    def waited_for(run: StageRun, work: Callable[[], Any]) -> Future[Any]:
+        future = in_background(run, work)
+        wait([future])
+        return future
+
+    monkeypatch.setattr(StageRun, "in_background", waited_for)
+
+
+whoever_writes = pytest.mark.parametrize("saving", ["training", "a thread"], indirect=True)
+
+
+@whoever_writes
+@pytest.mark.usefixtures("saving")
 @pytest.mark.parametrize("kill_at", [1, 8, 9, 13, NUM_STEPS])
 def test_killed_and_started_again_gives_the_same_bits(worker: Worker, whole: Worker, kill_at: int) -> None:
     """A checkpoint is there from step 8 on, when the held-out text was measured first."""
@@ -327,7 +211,7 @@ def test_other_ways_to_read_learn_and_resume_to_the_same_bits(
         if kill_at:
             with pytest.raises(Killed):
                 worker.work(kill_at=kill_at, **READINGS[reading])
-        worker.summary = worker.work(**READINGS[reading])  # type: ignore[attr-defined]
+        worker.summary = worker.work(**READINGS[reading])
         workers.append(worker)
     whole, killed = workers
     losses = list(whole.losses().values())
@@ -360,7 +244,7 @@ def test_another_mixture_may_have_another_loss(
 
 
 def test_what_was_read_is_told(tmp_path: Path, artifacts: dict[str, Path], whole: Worker) -> None:
-    summary = whole.summary  # type: ignore[attr-defined]
+    summary = whole.summary
     assert summary["padding_share"] < 0.01 and 0.5 < summary["cut_share"] < 1
     assert 0 < summary["epochs"] < 2
     worker = Worker(tmp_path, artifacts)
@@ -446,6 +330,8 @@ def test_one_bad_batch_is_left_out(worker: Worker, monkeypatch: pytest.MonkeyPat
     assert "step 6 skipped: the loss is nan" in worker.texts("warning")
 
 
+@whoever_writes
+@pytest.mark.usefixtures("saving")
 def test_three_bad_batches_in_a_row_are_passed_over_from_the_last_checkpoint(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -459,6 +345,8 @@ def test_three_bad_batches_in_a_row_are_passed_over_from_the_last_checkpoint(
     assert all(math.isfinite(loss) for step, loss in worker.losses().items() if step > 13)
 
 
+@whoever_writes
+@pytest.mark.usefixtures("saving")
 def test_killed_after_a_rollback_it_goes_on_where_it_was(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -481,20 +369,24 @@ def test_what_diverges_again_and_again_ends_with_its_batches_named(
     assert steps_in(worker.folder) == [8]
 
 
+@whoever_writes
+@pytest.mark.usefixtures("saving")
 def test_a_moment_that_is_not_finite_is_found_when_saving_and_rolled_back(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true_save, tried = checkpoints.save_checkpoint, []
+    true_snapshot, tried = checkpoints.take_snapshot, []
 
-    def save(folder: Path, model: Any, optimizer: Any, state: Any, **more: Any) -> Any:
+    def take(model: Any, optimizer: Any, state: Any, **more: Any) -> Any:
         tried.append(state.step)
         if tried == [8, 16]:
             next(iter(optimizer.state_tensors().values())).view(-1)[0] = math.inf
-        return true_save(folder, model, optimizer, state, **more)
+        return true_snapshot(model, optimizer, state, **more)
 
-    monkeypatch.setattr(checkpoints, "save_checkpoint", save)
+    monkeypatch.setattr(checkpoints, "take_snapshot", take)
     assert worker.work()["rollbacks"] == 1
     assert tried == [8, 16, 16, 24]
+    assert "is not finite, so no checkpoint was written: went back from step" in worker.texts("warning")
+    assert [event["step"] for event in worker.events("checkpoint")] == [8, 16, 24]
 
 
 def test_a_rollback_without_a_checkpoint_ends(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -512,6 +404,8 @@ def test_stop_saves_first(worker: Worker, whole: Worker) -> None:
     assert worker.digests() == whole.digests()
 
 
+@whoever_writes
+@pytest.mark.usefixtures("saving")
 def test_save_and_pause_save_and_go_on(
     worker: Worker, whole: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -544,7 +438,7 @@ def test_a_cut_by_memory_is_kept_when_there_is_more_of_it(
 def test_trying_a_micro_batch_out_leaves_no_trace(
     worker: Worker, whole: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pretrain, "raises_when_full", lambda machine: True)
+    monkeypatch.setattr(micro_batch, "raises_when_full", lambda machine: True)
     tried = []
     true_try = Course.try_gradient
 

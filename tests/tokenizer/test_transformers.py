@@ -33,11 +33,18 @@ PLAIN = st.text().filter(lambda text: not any(token in text for token in SPECIAL
 
 @given(PLAIN)
 def test_same_ids_of_ordinary_text(tokenizer: Tokenizer, theirs: Any, text: str) -> None:
-    assert theirs(text)["input_ids"] == tokenizer.encode(text)
+    assert theirs(text, add_special_tokens=False)["input_ids"] == tokenizer.encode(text)
+
+
+def test_a_text_begins_as_in_training(tokenizer: Tokenizer, theirs: Any, texts: list[str]) -> None:
+    assert theirs(texts)["input_ids"] == [[tokenizer.bos_id, *ids] for ids in tokenizer.encode_batch(texts)]
+    spelled = theirs.apply_chat_template([{"role": "user", "content": "x"}], tokenize=False)
+    once = theirs(spelled, add_special_tokens=False)["input_ids"]
+    assert once.count(tokenizer.bos_id) == 1 and once[0] == tokenizer.bos_id
 
 
 def test_same_ids_of_real_text(tokenizer: Tokenizer, theirs: Any, texts: list[str]) -> None:
-    assert theirs(texts)["input_ids"] == tokenizer.encode_batch(texts)
+    assert theirs(texts, add_special_tokens=False)["input_ids"] == tokenizer.encode_batch(texts)
     assert theirs.decode(tokenizer.encode(texts[0])) == texts[0]
 
 

@@ -23,7 +23,7 @@ from workbench.errors import Damaged, NoSpace, TrainingDiverged
 from workbench.model.folder import load_model
 from workbench.model.transformer import Decoder
 from workbench.tokenizer import Tokenizer
-from workbench.train import checkpoint as module
+from workbench.train import snapshot as module
 from workbench.train.checkpoint import SaveClock, TrainingState, restore, save_checkpoint
 from workbench.train.checkpoint_folder import (
     STATE_NUMBERS,

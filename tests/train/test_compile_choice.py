@@ -40,7 +40,11 @@ class Machine:
 
     def weigh(self, *, passes_left: int, remembered: CompileTimes | None = None) -> CompileChoice:
         return weigh(
-            self.seconds_of_pass, self.compile_layers, passes_left=passes_left, remembered=remembered
+            self.seconds_of_pass,
+            self.compile_layers,
+            passes_left=passes_left,
+            remembered=remembered,
+            most_gain=0.6,
         )
 
 
@@ -75,7 +79,7 @@ def test_a_compiler_that_fails_is_told_in_one_line() -> None:
     def fail() -> None:
         raise RuntimeError("CppCompileError: no headers\nand a page more")
 
-    choice = weigh(machine.seconds_of_pass, fail, passes_left=1000, remembered=None)
+    choice = weigh(machine.seconds_of_pass, fail, passes_left=1000, remembered=None, most_gain=0.6)
     assert choice == CompileChoice(
         False, "layers are not compiled: torch cannot (CppCompileError: no headers)", None
     )

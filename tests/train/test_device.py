@@ -9,6 +9,7 @@ import torch
 
 from workbench import hardware
 from workbench.errors import BadInput
+from workbench.train import device
 from workbench.train.device import (
     compare,
     environment,
@@ -60,13 +61,26 @@ def test_float32_products_are_exact_unless_allowed_to_round() -> None:
         products = {}
         for precision in ("medium", "highest"):
             machine = prepare_machine("float32", float32_matmul_precision=precision)  # type: ignore[arg-type]
-            assert machine.float32_matmul_precision == precision == torch.get_float32_matmul_precision()
+            assert machine.float32_matmul_precision == precision
             products[precision] = a @ b
     finally:
         prepare_machine("float32")
     error = {name: ((c - (a.double() @ b.double())).norm() / c.norm()).item() for name, c in products.items()}
     assert error["highest"] < 1e-6
     assert error["medium"] < 1e-2
+
+
+def test_onednn_multiplies_float32_only_where_it_does_not_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "has_avx512_without_intel", lambda: True)
+    torch.set_float32_matmul_precision("highest")
+    monkeypatch.setattr(device, "LARGEST_FLOAT32_ERROR", 0.0)
+    assert not device.multiply_by_onednn() and torch.get_float32_matmul_precision() == "highest"
+    assert prepare_machine("float32").float32_products == "torch's choice"
+    monkeypatch.setattr(device, "LARGEST_FLOAT32_ERROR", 1.0)
+    machine = prepare_machine("float32")
+    assert machine.float32_products == "oneDNN" and torch.get_float32_matmul_precision() == "medium"
+    assert prepare_machine("bfloat16").float32_products == "torch's choice"
+    assert torch.get_float32_matmul_precision() == "highest"
 
 
 def test_float32_needs_no_autocast() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,3 +92,10 @@ def make_run(tmp_path: Path) -> MakeRun:
         return write_run(tmp_path, name, **facts)
 
     return make
+
+
+alone = pytest.mark.skipif(
+    "PYTEST_XDIST_WORKER" in os.environ,
+    reason="waits for what another process paints in time; run without -n: pytest tests/tui",
+)
+"""Of tests that tests beside them on the same cores would fail."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tui.feed import RunFeed, read_log_tail, read_rows, seconds_left
+from tui import feed_cache
+from tui.feed import RunFeed, RunSeen, read_log_tail, read_rows, seconds_left, uncertainty
 from workbench.cli.facts import History
+from workbench.events import EventReader
 from workbench.runs import Run
 
 MakeRun = Any
@@ -27,10 +30,15 @@ def test_a_run_is_told_by_its_events(make_run: MakeRun, monkeypatch: pytest.Monk
         ("sft", "waiting"),
     ]
     assert seen.figures["pretrain"]["step"] == 400 and seen.figures["pretrain"]["val_bpb"] > 0
-    assert len(seen.curves["pretrain"].points) == 400
-    assert [step for step, _ in seen.curves["pretrain"].measured] == [100, 200, 300, 400]
+    assert len(seen.curves["pretrain"].training) == 400
+    assert list(seen.curves["pretrain"].measured.steps) == [100, 200, 300, 400]
     assert seen.checkpoint_step == 400
-    assert seen.samples["pretrain"].prompt == "os.listdir" and "sft" not in seen.samples
+    assert [one.step for one in seen.samples["pretrain"]] == [
+        100,
+        200,
+        300,
+        400,
+    ] and "sft" not in seen.samples
     assert not seen.behind and not seen.is_live
 
 
@@ -43,7 +51,7 @@ def test_a_torn_last_line_is_not_yet(make_run: MakeRun) -> None:
     feed.look()
     with run.events_path.open("ab") as file:
         file.write(whole[torn:])
-    assert feed.look() == RunFeed(run).look()
+    assert told(feed.look()) == told(RunFeed(run).look())
 
 
 def test_a_second_look_reads_only_what_is_new(make_run: MakeRun) -> None:
@@ -53,12 +61,92 @@ def test_a_second_look_reads_only_what_is_new(make_run: MakeRun) -> None:
     metric = {"time": 1.0, "kind": "metric", "stage": "pretrain", "step": 41, "loss": 1.5}
     with run.events_path.open("a") as file:
         file.write(json.dumps(metric) + "\n")
-    assert feed.look().curves["pretrain"].points[-1].step == 41
+    assert feed.look().curves["pretrain"].training.steps[-1] == 41
 
 
-def test_curves_that_did_not_change_are_the_same_object(make_run: MakeRun) -> None:
+def told(seen: RunSeen) -> Any:
+    """All that a look says, as values that can be compared."""
+    curves = {
+        name: [
+            (list(track.steps), {key: list(each.raw) for key, each in track.metrics.items()})
+            for track in tracks
+        ]
+        for name, one in seen.curves.items()
+        for tracks in [(one.training, one.measured)]
+    }
+    return replace(seen, curves={}, free_bytes=None), curves
+
+
+def test_a_look_at_nothing_new_has_the_same_version(make_run: MakeRun) -> None:
     feed = RunFeed(make_run())
-    assert feed.look().curves["pretrain"] is feed.look().curves["pretrain"]
+    assert feed.look().version == feed.look().version
+
+
+def test_what_a_long_history_came_to_is_kept(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.feed.KEEP_AFTER_BYTES", 1000)
+    run: Run = make_run(steps=700, error="it broke")
+    first = RunFeed(run).look()
+    assert feed_cache.path_of(run).is_file()
+    monkeypatch.setattr(EventReader, "read_new", lambda *_, **__: [])
+    assert told(RunFeed(run).look()) == told(first)
+
+
+@pytest.mark.parametrize("harm", ["torn", "other history", "not ours", "shorter history"])
+def test_what_was_kept_of_another_history_is_left_alone(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    monkeypatch.setattr("tui.feed.KEEP_AFTER_BYTES", 1000)
+    run: Run = make_run(steps=300)
+    RunFeed(run).look()
+    kept = feed_cache.path_of(run)
+    if harm == "torn":
+        kept.write_bytes(kept.read_bytes()[:-100])
+    elif harm == "not ours":
+        kept.write_bytes(b"[]\n")
+    else:
+        make_run("other", steps=200 if harm == "other history" else 20)
+        run.events_path.write_bytes((run.path.parent / "other" / "events.jsonl").read_bytes())
+    monkeypatch.setattr("tui.feed.KEEP_AFTER_BYTES", 1 << 40)
+    assert told(RunFeed(run).look()) == told(RunFeed(run, cached=False).look())
+
+
+def test_a_home_that_takes_no_file_is_no_trouble(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui.feed.KEEP_AFTER_BYTES", 10)
+    run: Run = make_run(steps=30)
+    (run.home / "cache").write_text("in the way")
+    assert RunFeed(run).look().figures["pretrain"]["step"] == 30
+
+
+def test_a_request_is_answered_by_its_name(make_run: MakeRun) -> None:
+    run: Run = make_run(steps=4)
+    with run.events_path.open("a") as file:
+        for event in (
+            {"kind": "note", "stage": "pretrain", "text": "save requested", "request": "17-ab"},
+            {"kind": "note", "stage": "pretrain", "text": "saved at step 5, as asked", "answers": "17-ab"},
+            {
+                "kind": "warning",
+                "stage": "pretrain",
+                "text": "not tuned: no",
+                "answers": "18-cd",
+                "refused": True,
+            },
+            {"kind": "note", "stage": "pretrain", "text": "pause requested", "request": "19-ef"},
+        ):
+            file.write(json.dumps({"time": 1.7e9, **event}) + "\n")
+    answers = RunFeed(run).look().answers
+    assert {name: answer.state for name, answer in answers.items()} == {
+        "17-ab": "done",
+        "18-cd": "refused",
+        "19-ef": "taken",
+    }
+
+
+def test_the_time_left_has_an_interval() -> None:
+    steady = deque((float(t), t * 5.0) for t in range(20))
+    assert uncertainty(steady, 200.0) == 0.0
+    slowing = deque((float(t), 50 + t * (5.0 if t < 10 else 4.0)) for t in range(20))
+    assert (uncertainty(slowing, 400.0) or 0) > 5
+    assert uncertainty(deque([(0.0, 0.0), (1.0, 1.0)]), 9.0) is None
 
 
 @pytest.mark.parametrize(
@@ -79,14 +167,14 @@ def test_no_event_can_break_the_feed(make_run: MakeRun, event: dict[str, Any]) -
     run: Run = make_run(steps=4)
     with run.events_path.open("a") as file:
         file.write(json.dumps(event) + "\n")
-    assert RunFeed(run).look().curves["pretrain"].points[-1].step == 4
+    assert RunFeed(run).look().curves["pretrain"].training.steps[-1] == 4
 
 
 def test_not_a_number_reaches_the_curve_as_a_gap(make_run: MakeRun) -> None:
     run: Run = make_run(steps=4)
     with run.events_path.open("a") as file:
         file.write('{"kind": "metric", "stage": "pretrain", "step": 5, "loss": "nan"}\n')
-    assert RunFeed(run).look().curves["pretrain"].broken_at == 5
+    assert RunFeed(run).look().curves["pretrain"].training.broken["loss"] == 5
 
 
 def test_rows_of_a_home(make_run: MakeRun, tmp_path: Path) -> None:

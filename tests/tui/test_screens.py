@@ -14,14 +14,15 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, OptionList, Static
 
-from tui.app import WorkbenchApp, active_keys
-from tui.screens.chat import ChatScreen, Turn
+from tui.app import WorkbenchApp
+from tui.screens.chat import ChatScreen
 from tui.screens.help import HelpScreen
 from tui.screens.home import HomeScreen
 from tui.screens.log import LogScreen
 from tui.screens.run import RunScreen
 from tui.screens.start import StartScreen
 from tui.screens.stop import StopScreen
+from tui.widgets.conversation import Conversation, Turn
 from workbench.chat_client import ChatClient
 from workbench.files import lock_file
 from workbench.runs import Run
@@ -57,7 +58,7 @@ async def opened(pilot: Pilot[None], *, keys: str = "enter") -> None:
     """From home into the first run."""
     await until(pilot, lambda: bool(pilot.app.screen.query_one(OptionList).option_count))
     await pilot.press(keys)
-    await until(pilot, lambda: "smooth" in text_of(pilot.app))  # type: ignore[arg-type]
+    await until(pilot, lambda: "s=0.9" in text_of(pilot.app))  # type: ignore[arg-type]
 
 
 async def test_an_empty_home_says_what_to_do_first(tmp_path: Path) -> None:
@@ -100,17 +101,17 @@ async def test_a_run_shows_stages_figures_loss_and_sample(make_run: MakeRun, tmp
         assert shown.splitlines()[-1].strip().endswith("q quit")
 
 
-async def test_left_and_right_show_other_stages(make_run: MakeRun, tmp_path: Path) -> None:
+async def test_brackets_show_other_stages(make_run: MakeRun, tmp_path: Path) -> None:
     make_run()
     app = WorkbenchApp(tmp_path)
     async with running(app) as pilot:
         await opened(pilot)
-        await pilot.press("left")
-        assert "pack has no loss" in text_of(app)
-        await pilot.press("left")
-        assert "tokenizer was made by an earlier run" in text_of(app)
-        await pilot.press(*["right"] * 6)
-        assert "pretrain loss" in text_of(app)
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: "pack has no loss" in text_of(app))
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: "tokenizer was made by an earlier run" in text_of(app))
+        await pilot.press(*["right_square_bracket"] * 6)
+        await until(pilot, lambda: "pretrain loss" in text_of(app))
 
 
 async def test_a_stage_shows_its_own_sample_and_what_it_came_to(make_run: MakeRun, tmp_path: Path) -> None:
@@ -132,15 +133,15 @@ async def test_a_stage_shows_its_own_sample_and_what_it_came_to(make_run: MakeRu
     app = WorkbenchApp(tmp_path)
     async with running(app) as pilot:
         await opened(pilot)
-        await pilot.press("left", "left", "left", "right")
+        await pilot.press(*["left_square_bracket"] * 3, "right_square_bracket")
         shown = text_of(app)
         assert "✓ done" in shown and "4,096" in shown and "3.60" in shown and "2s" in shown
         assert "sample @400" not in shown and "earlier run" not in shown
-        await pilot.press("right", "right")
+        await pilot.press("right_square_bracket", "right_square_bracket")
         assert "sample @400" in text_of(app)
 
 
-@pytest.mark.parametrize(("key", "said"), [("s", "smooth 0.98"), ("a", "all"), ("l", "log")])
+@pytest.mark.parametrize(("key", "said"), [("s", "s=0.98"), ("a", "all"), ("l", "log")])
 async def test_the_chart_obeys_its_keys(make_run: MakeRun, tmp_path: Path, key: str, said: str) -> None:
     make_run()
     app = WorkbenchApp(tmp_path)
@@ -163,7 +164,7 @@ async def test_a_live_run_takes_requests_and_quitting_asks_nothing_of_it(
                 "● running" in text_of(app) and "S stop…" in text_of(app) and "R resume" not in text_of(app)
             )
             await pilot.press("C")
-            await until(pilot, lambda: "save asked for" in text_of(app))
+            await until(pilot, lambda: "checkpoint asked for" in text_of(app))
             assert _requests(run) == ["save"]
             await pilot.press("q")
         assert app.return_code == 0
@@ -201,48 +202,6 @@ async def test_a_run_that_is_over_offers_to_resume_and_nothing_else(
         assert "error" in text_of(app) and "not a number" in text_of(app)
         await pilot.press("S", "P", "C")
         assert isinstance(app.screen, RunScreen)
-
-
-async def test_help_lists_exactly_the_keys_that_work(make_run: MakeRun, tmp_path: Path) -> None:
-    make_run()
-    app = WorkbenchApp(tmp_path)
-    async with running(app, (80, 40)) as pilot:
-        await opened(pilot)
-        keys = active_keys(app)
-        await pilot.press("question_mark")
-        assert isinstance(app.screen, HelpScreen)
-        for key, said in keys:
-            assert f"{key}  {said}" in text_of(app)
-        assert not any("Pause" in said for _, said in keys)
-        await pilot.press("escape")
-        assert isinstance(app.screen, RunScreen)
-
-
-async def test_help_fits_the_usual_terminal_and_hides_what_is_beneath(
-    make_run: MakeRun, tmp_path: Path
-) -> None:
-    run: Run = make_run(state="running", now=time.time())
-    with lock_file(run.lock_path) or pytest.fail("the lock was not free"):
-        app = WorkbenchApp(tmp_path)
-        async with running(app) as pilot:
-            await opened(pilot)
-            keys = active_keys(app)
-            await pilot.press("question_mark")
-            await until(pilot, lambda: "Keys" in text_of(app))
-            shown = text_of(app)
-            assert all(said in shown for _, said in keys) and "○ waiting" in shown
-            assert "pretrain" not in shown and {line[0] for line in shown.splitlines()} == {" "}
-
-
-async def test_help_scrolls_where_the_terminal_is_short(make_run: MakeRun, tmp_path: Path) -> None:
-    make_run()
-    app = WorkbenchApp(tmp_path)
-    async with running(app, (60, 12)) as pilot:
-        await opened(pilot)
-        await pilot.press("question_mark")
-        await until(pilot, lambda: "Keys" in text_of(app))
-        await pilot.press("end")
-        await until(pilot, lambda: "waiting" in text_of(app))
 
 
 async def test_escape_leaves_every_screen_for_the_one_before(make_run: MakeRun, tmp_path: Path) -> None:
@@ -351,9 +310,11 @@ async def test_escape_stops_the_reply_before_it_leaves(tmp_path: Path) -> None:
         await pilot.press("escape")
         await until(pilot, lambda: "stopped" in text_of(app))
         assert app.screen is chat
+        client = chat.query_one(Conversation).client
+        assert client is not None
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, HomeScreen))
-        await until(pilot, lambda: chat._client is not None and chat._client.returncode is not None)
+        await until(pilot, lambda: client.returncode is not None)
 
 
 @pytest.mark.parametrize("leave", ["escape", "/exit"])

@@ -16,6 +16,7 @@ from tui.app import WorkbenchApp
 from tui.screens.chat import ChatScreen
 from workbench.chat_client import ChatClient
 from workbench.files import lock_file
+from workbench.runs import Run
 
 NOW = 1_700_000_000.0
 CHILD = Path(__file__).parent.parent / "fixtures" / "fake_chat_child.py"
@@ -37,16 +38,14 @@ def canned(make_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     make_run("smoke-aa11bb", state="stopped", now=NOW - 300)
     run = make_run("quickstart-7f3a12", state="running", now=NOW)
     monkeypatch.setattr("workbench.runs.list_runs", lambda _: [])
-    monkeypatch.setattr("tui.feed.list_runs", lambda _: sorted(_runs(tmp_path), key=lambda run: run.name))
-    for module in ("run", "log"):
-        monkeypatch.setattr(f"tui.screens.{module}.open_run", lambda _, name: run)
+    monkeypatch.setattr("tui.rows.list_runs", lambda _: sorted(_runs(tmp_path), key=lambda run: run.name))
+    for module in ("run", "log", "compare"):
+        monkeypatch.setattr(f"tui.screens.{module}.open_run", lambda _, name: Run(tmp_path / "runs" / name))
     with lock_file(run.lock_path) or pytest.fail("the lock was not free"):
         yield HOME
 
 
 def _runs(home: Path) -> list[Any]:
-    from workbench.runs import Run
-
     return [Run(folder) for folder in (home / "runs").iterdir()]
 
 
@@ -86,6 +85,24 @@ def test_stop(canned: Path, snap_compare: Any) -> None:
         await shows(pilot, "Checkpoint, then stop")
 
     assert snap_compare(WorkbenchApp(canned, "quickstart-7f3a12"), run_before=ask)
+
+
+def test_steer(canned: Path, snap_compare: Any) -> None:
+    async def ask(pilot: Pilot[None]) -> None:
+        await shows(pilot, "pretrain loss")
+        await pilot.press("A")
+        await shows(pilot, "Branch a new run")
+
+    assert snap_compare(WorkbenchApp(canned, "quickstart-7f3a12"), run_before=ask)
+
+
+def test_compare(canned: Path, snap_compare: Any) -> None:
+    async def compare(pilot: Pilot[None]) -> None:
+        await shows(pilot, "smoke-aa11bb")
+        await pilot.press("home", "space", "space", "space", "c")
+        await shows(pilot, "is the baseline")
+
+    assert snap_compare(WorkbenchApp(canned), terminal_size=(140, 40), run_before=compare)
 
 
 def test_chat(canned: Path, snap_compare: Any) -> None:

@@ -35,10 +35,12 @@ NEEDLES = (
 class Terminal:
     """A child in its own session with a pseudo-terminal of 100x30."""
 
-    def __init__(self, home: Path, *arguments: str, **environment: str) -> None:
+    def __init__(
+        self, home: Path, *arguments: str, command: list[str] | None = None, **environment: str
+    ) -> None:
         self.output = b""
         self._env = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **environment}
-        command = [sys.executable, "-m", "tui", "--home", str(home), *arguments]
+        command = command or [sys.executable, "-m", "tui", "--home", str(home), *arguments]
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.execve(sys.executable, command, self._env)
@@ -166,7 +168,7 @@ def _bytes_of_a_visit(home: Path, open_terminal: Any) -> bytes:
     terminal.read_until(lambda output: b"LOGGED" in output)
     seen = len(terminal.output)
     terminal.type(b"\x1b")
-    terminal.read_until(lambda output: b"smooth" in output[seen:])
+    terminal.read_until(lambda output: b"s=0.9" in output[seen:])
     terminal.type(b"q")
     assert terminal.exit_code() == 0
     return bytes(terminal.output)

@@ -1,117 +1,75 @@
-"""Chat: a view of a conversation that a child process holds (workbench.chat_client).
-
-The reply arrives in a thread, is cleaned, and reaches the screen at most ten times a second, as plain text.
-"""
+"""Chat: one model, or two side by side that hear the same words. Each conversation is a widget of its own."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, VerticalScroll
-from textual.content import Content
+from textual.binding import BindingType
+from textual.containers import Horizontal
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Input, Static
-from textual.worker import Worker, get_current_worker
+from textual.widgets import Input
 
-from tui.messages import ActionFailed, ChatHeard
+from tui import commands
+from tui.keys import bind
+from tui.messages import ActionFailed
+from tui.screens.pick import PickScreen
+from tui.widgets.conversation import Conversation
 from tui.widgets.key_bar import KeyBar
-from workbench.chat_client import (
-    LONGEST_MESSAGE,
-    ChatClient,
-    ChatEvent,
-    Done,
-    Ended,
-    Failed,
-    Messages,
-    Ready,
-    Settings,
-    Token,
-    request_of,
-)
+from workbench.chat_client import LONGEST_MESSAGE, ChatClient, request_of
 from workbench.errors import BadInput
-from workbench.safe_text import SafeStream, one_line, safe_text
-
-FLUSH_SECONDS = 0.1
-_TURNS_KEPT = 200
-_REPLY_LIMIT = 100_000
-
-STOPPED_BY = {
-    "stop_token": "",
-    "stop_text": "stop text",
-    "max_new_tokens": "cut at max_new_tokens",
-    "context": "cut: the context is full",
-    "stopped": "stopped",
-}
+from workbench.safe_text import safe_text
 
 
-class Turn(Horizontal):
-    """One thing that was said, and who said it."""
+@dataclass
+class ModelsFound(Message):
+    """Which models there are to put beside."""
 
-    def __init__(self, who: str, text: str = "") -> None:
-        super().__init__(classes=f"turn -{who}")
-        self._who = who
-        self._text = text
-        self._footnote = ""
-
-    def compose(self) -> ComposeResult:
-        """Who on the left, what on the right."""
-        yield Static(self._who, classes="who", markup=False)
-        yield Static(self._said(), classes="said", markup=False)
-
-    def grow(self, text: str, *, footnote: str = "") -> None:
-        """Say more."""
-        self._text += text
-        self._footnote = footnote
-        for place in self.query(".said").results(Static):
-            place.update(self._said())
-
-    def _said(self) -> Content:
-        note = (f"\n{self._footnote}", "$dim") if self._footnote else ""
-        return Content.assemble(self._text, note)
+    choices: Sequence[tuple[str, str]]
 
 
 class ChatScreen(Screen[None]):
-    """A conversation with the model that `reference` names."""
+    """A conversation with the model that `reference` names; with `beside`, with two at once."""
 
+    DEFAULT_CSS = """
+    ChatScreen #conversations { height: 1fr; }
+    ChatScreen.-slim #conversations, ChatScreen.-tiny #conversations { layout: vertical; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "escape",
-            "back",
-            "stop, back",
-            key_display="esc",
-            tooltip="Stop the reply; when there is none, back",
-        ),
-        Binding("ctrl+r", "send('/regenerate')", "again", tooltip="Another reply to the last message"),
-        Binding("ctrl+n", "send('/reset')", "new", tooltip="Forget the conversation"),
-        Binding("f1", "app.keys", "help", tooltip="This list"),
-        Binding("pageup", "scroll(-1)", "scroll", show=False, tooltip="Earlier in the conversation"),
-        Binding("pagedown", "scroll(1)", "scroll", show=False, tooltip="Later in the conversation"),
+        bind("back", description="stop, back", tooltip="Stop the reply; when there is none, back"),
+        bind("again", "send('/regenerate')"),
+        bind("forget", "send('/reset')"),
+        bind("beside", tooltip="Put a second model beside this one, or take it away"),
+        bind("help", "app.keys", key_display="f1"),
+        bind("page_up", "scroll(-1)", show=False, tooltip="Earlier in the conversation"),
+        bind("page_down", "scroll(1)", show=False, tooltip="Later in the conversation"),
     ]
     AUTO_FOCUS = "Input"
 
-    def __init__(self, home: Path, reference: str, *, client: ChatClient | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        reference: str,
+        *,
+        beside: str | None = None,
+        client: ChatClient | None = None,
+        second_client: ChatClient | None = None,
+    ) -> None:
         super().__init__()
         self._home, self._reference = home, reference
-        self._client = client
-        self._stream = SafeStream()
-        self._replying = False
-        self._ready: Ready | None = None
+        self._conversations = [Conversation(home, reference, client=client)]
+        if beside is not None:
+            self._conversations.append(Conversation(home, beside, client=second_client))
+            self._conversations[1].add_class("-second")
 
     def compose(self) -> ComposeResult:
-        """Title, conversation, input."""
-        yield Static(
-            Content.assemble(
-                ("chat", "bold $primary"), "  ", self._reference, ("  loading the model…", "$dim")
-            ),
-            id="title",
-        )
-        yield VerticalScroll(id="turns", can_focus=False)
+        """Conversations, input."""
+        yield Horizontal(*self._conversations, id="conversations")
         yield Input(
             placeholder="/set temperature 0.7   /system …   /reset",
             max_length=LONGEST_MESSAGE,
@@ -121,94 +79,16 @@ class ChatScreen(Screen[None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """Start the child and listen."""
+        """Nothing blinks."""
         self.query_one(Input).cursor_blink = False
-        self.query_one(VerticalScroll).anchor()
-        self._listen()
 
-    @work(thread=True, group="chat", exit_on_error=False)
-    def _listen(self) -> None:
-        """Start the child, hear it until the screen is left, end it: a child that still loads takes seconds to."""
-        if self._client is None:
-            self._client = ChatClient.start(self._reference, home=self._home)
-        with self._client:
-            self._hear(self._client, get_current_worker())
+    def command(self) -> str:
+        """The same in a shell; with two models, `/compare` in the chat of the first."""
+        return commands.workbench(self._home, "chat", self._reference)
 
-    def _hear(self, client: ChatClient, worker: Worker[None]) -> None:
-        """Collect what the child says and hand it on in slices of FLUSH_SECONDS."""
-        ended = False
-        while not (worker.is_cancelled or ended):
-            heard: list[ChatEvent] = []
-            until = time.monotonic() + FLUSH_SECONDS
-            while (left := until - time.monotonic()) > 0 and (event := client.next_event(left)) is not None:
-                if isinstance(event, Token) and heard and isinstance(heard[-1], Token):
-                    heard[-1] = Token(heard[-1].text + event.text)
-                else:
-                    heard.append(event)
-                if ended := isinstance(event, Ended):
-                    break
-            if heard:
-                self.post_message(ChatHeard(tuple(heard)))
-
-    @on(ChatHeard)
-    def _take(self, message: Message) -> None:
-        assert isinstance(message, ChatHeard)
-        for event in message.events:
-            self._take_one(event)
-
-    def _take_one(self, event: ChatEvent) -> None:
-        match event:
-            case Ready():
-                self._ready = event
-                self._title(f"context {event.context_length:,} tokens")
-            case Token(text):
-                self._reply_grew(self._stream.feed(text))
-            case Done():
-                self._reply_grew(self._stream.close())
-                self._reply_ended(event)
-            case Failed(message):
-                self._replying = False
-                self.post_message(ActionFailed(message))
-            case Settings(settings):
-                said = "  ".join(f"{key} {value}" for key, value in settings.items() if value is not None)
-                self._add(Turn("note", one_line(said, 300)))
-            case Messages(messages):
-                if not [one for one in messages if one.get("role") != "system"]:
-                    self.query_one(VerticalScroll).remove_children()
-            case Ended(_, reason):
-                self._replying = False
-                self._title("ended")
-                self._add(Turn("note", one_line(reason or "The model has left.", 400)))
-                self.query_one(Input).disabled = True
-
-    def _title(self, state: str) -> None:
-        name = one_line(self._ready.model, 100) if self._ready is not None else one_line(self._reference, 100)
-        self.query_one("#title", Static).update(
-            Content.assemble(("chat", "bold $primary"), "  ", name, (f"  {state}", "$dim"))
-        )
-
-    def _add(self, turn: Turn) -> None:
-        turns = self.query_one(VerticalScroll)
-        for old in list(turns.children)[: max(0, len(turns.children) + 1 - _TURNS_KEPT)]:
-            old.remove()
-        turns.mount(turn)
-
-    def _reply_grew(self, text: str) -> None:
-        if reply := self._reply():
-            reply.grow(text)
-
-    def _reply(self) -> Turn | None:
-        replies = list(self.query(".-model").results(Turn))
-        return replies[-1] if replies else None
-
-    def _reply_ended(self, done: Done) -> None:
-        self._replying = False
-        if reply := self._reply():
-            facts = [f"{done.new_tokens} tokens", f"{done.tokens_per_second:.0f} tok/s"]
-            facts.append(STOPPED_BY.get(done.stopped_by, ""))
-            reply.grow("", footnote=one_line(" · ".join(filter(None, facts)), 100))
-        if done.context_tokens and self._ready is not None:
-            self._title(f"context {done.context_tokens:,} of {self._ready.context_length:,} tokens")
+    @on(Conversation.Left)
+    def _one_left(self) -> None:
+        self.query_one(Input).disabled = all(each.has_left for each in self._conversations)
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
@@ -216,11 +96,12 @@ class ChatScreen(Screen[None]):
             event.input.clear()
 
     def action_send(self, line: str) -> bool:
-        """Send a typed line; False when it has to wait or cannot be sent."""
+        """Send a typed line to all who listen; False when it has to wait or cannot be sent."""
         if line.strip() in ("/exit", "/quit"):
             self.app.pop_screen()
             return True
-        if self._client is None or self._replying:
+        listening = [each for each in self._conversations if not each.has_left]
+        if any(each.client is None or each.is_replying for each in listening):
             return False
         try:
             request = request_of(line)
@@ -228,25 +109,45 @@ class ChatScreen(Screen[None]):
             if line.strip():
                 self.post_message(ActionFailed(str(error)))
             return False
-        if request.kind == "user":
-            self._add(Turn("you", safe_text(line)))
-        elif request.kind == "regenerate" and (reply := self._reply()):
-            reply.remove()
-        if request.kind in ("user", "regenerate"):
-            self._replying = True
-            self._stream = SafeStream(limit=_REPLY_LIMIT)
-            self._add(Turn("model"))
-        self._client.send(request.kind, **request.fields)
+        for each in listening:
+            each.say(safe_text(line), request)
         return True
 
     def action_back(self) -> None:
-        """Stop the reply, or leave; a model that still loads cannot hear `stop`."""
-        if self._replying and self._ready is not None and self._client is not None:
-            self._client.send("stop")
-        else:
+        """Stop what is being said, or leave."""
+        if not [each for each in self._conversations if each.stop_reply()]:
             self.app.pop_screen()
 
     def action_scroll(self, direction: int) -> None:
         """A page up or down."""
-        turns = self.query_one(VerticalScroll)
-        turns.scroll_relative(y=direction * max(1, turns.size.height - 2), animate=False)
+        for each in self._conversations:
+            each.scroll_turns(direction)
+
+    def action_beside(self) -> None:
+        """Choose a second model; where there is one, take it away."""
+        if len(self._conversations) > 1:
+            self._conversations.pop().remove()
+        else:
+            self._find()
+
+    @work(thread=True, exclusive=True, group="find", exit_on_error=False)
+    def _find(self) -> None:
+        from workbench.choices import models_of  # recipes and plans: not needed to talk
+
+        try:
+            self.post_message(ModelsFound(list(models_of(self._home))))
+        except OSError as error:
+            self.post_message(ActionFailed(str(error)))
+
+    @on(ModelsFound)
+    def _choose(self, message: ModelsFound) -> None:
+        self.app.push_screen(
+            PickScreen("Beside which model?", message.choices, empty="No run has made one yet."), self._add
+        )
+
+    def _add(self, reference: str | None) -> None:
+        if reference and len(self._conversations) == 1:
+            second = Conversation(self._home, reference)
+            second.add_class("-second")
+            self._conversations.append(second)
+            self.query_one("#conversations").mount(second)

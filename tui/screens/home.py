@@ -1,4 +1,4 @@
-"""Home: every run of this home, the newest first. With none it says what to do first."""
+"""Home: every run of this home, filtered and ordered. With none it walks a newcomer from a recipe to a chat."""
 
 from __future__ import annotations
 
@@ -9,18 +9,24 @@ from typing import ClassVar
 from rich.cells import set_cell_size
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import OptionList, Static
+from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from tui import words
-from tui.feed import RunRow, read_rows
+from tui import commands, words
+from tui.comparison import MOST_RUNS
+from tui.feed import RunRow
+from tui.keys import bind
 from tui.messages import ActionFailed, RunsRead
+from tui.rooms import OF_A_RUN, room, room_bindings
+from tui.rows import ORDERS, RowReader, arranged, next_thing
 from tui.screens.chat import ChatScreen
+from tui.screens.compare import CompareScreen
 from tui.screens.run import RunScreen
 from tui.screens.start import StartScreen
+from tui.state import state_of
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.still import StillText
 from workbench.runs import LIVE
@@ -28,47 +34,62 @@ from workbench.safe_text import one_line
 
 POLL_SECONDS = 1.0
 
-EMPTY = (
-    "There are no runs here yet.\n\n"
-    "Press [bold $primary]n[/] to choose a recipe. [bold]quickstart[/] builds a small language model on this "
-    "machine, from the documentation of your own Python to a chat, in five to eight minutes, without a network."
-    "\n\nA run works in a process of its own: close this window whenever you like and come back later."
+FIRST_HOUR = (
+    ("choose", "n", "A recipe: what to read, what to build, how long to train"),
+    ("look", "", "Its plan: what it will do and cost, before it starts"),
+    ("start", "G", "It works on its own: close this window, come back, it went on"),
+    ("watch", "?", "The loss falls, letters become words; ? explains every figure"),
+    ("talk", "t", "Ask it something: quickstart needs five to eight minutes"),
 )
+"""From nothing to a model, in the order of doing: step, its key, what happens."""
+
+
+class RunList(OptionList):
+    """The runs."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [bind("open", "select", show=True)]
 
 
 class HomeScreen(Screen[None]):
     """The list of runs."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o", "open", "open", key_display="enter", tooltip="Open the run under the cursor"),
-        Binding("n", "start", "new run", tooltip="Choose a recipe and start it"),
-        Binding(
-            "t,7", "chat", "talk", key_display="t", tooltip="Chat with the model of the run under the cursor"
-        ),
+        bind("new", "start"),
+        bind("chat"),
+        bind("mark", show=False),
+        bind("compare"),
+        bind("find", priority=True),  # taken before what is typed right after it
+        bind("order"),
+        bind("back", "clear", description="all", tooltip="Show every run again", show=False),
+        *room_bindings(show=True),
     ]
     AUTO_FOCUS = "OptionList"
 
     def __init__(self, home: Path) -> None:
         super().__init__()
         self._home = home
-        self._rows: tuple[RunRow, ...] = ()
-        self._names: list[str] = []  # of the lines that are up
-        self._lines: list[Content] = []
+        self._reader = RowReader(home)
+        self._all: tuple[RunRow, ...] | None = None  # as read; None before the first look
+        self._rows: list[RunRow] = []  # those that are up
+        self._drawn: list[tuple[RunRow, str, int, str]] = []  # what each line was made of
         self._looking = False
+        self._marked: list[str] = []
 
     def compose(self) -> ComposeResult:
-        """Title, list or first words, footer."""
-        yield Static(
-            Content.assemble(("workbench", "bold $primary"), "  ", (one_line(str(self._home), 200), "$dim")),
-            id="title",
-        )
-        yield Static(EMPTY, id="empty")
+        """Title, list or first words, what to do next, footer."""
+        yield StillText(id="title")
+        yield Static(_first_hour(), id="empty")
         yield StillText(id="columns")
-        yield OptionList(id="runs")
+        yield RunList(id="runs")
+        yield StillText(id="next")
+        yield Input(placeholder="words of the name, the state or the stage", id="filter", compact=True)
         yield KeyBar()
 
     def on_mount(self) -> None:
         """Look at once, then every second."""
+        self.query_one(Input).cursor_blink = False
+        self.query_one(Input).display = False
+        self._show_rows()
         self._look()
         self.set_interval(POLL_SECONDS, self._look)
 
@@ -80,6 +101,10 @@ class HomeScreen(Screen[None]):
         """Fresh when seen again."""
         self._look()
 
+    def command(self) -> str:
+        """The same in a shell."""
+        return commands.workbench(self._home, "runs")
+
     def _look(self) -> None:
         if self.is_active and not self._looking:
             self._looking = True
@@ -88,7 +113,7 @@ class HomeScreen(Screen[None]):
     @work(thread=True, group="feed", exit_on_error=False)
     def _read(self) -> None:
         try:
-            self.post_message(RunsRead(read_rows(self._home)))
+            self.post_message(RunsRead(self._reader.read()))
         except OSError as error:
             self.post_message(ActionFailed(f"cannot read {self._home}: {error.strerror}"))
         finally:
@@ -96,35 +121,67 @@ class HomeScreen(Screen[None]):
 
     @on(RunsRead)
     def _take(self, message: RunsRead) -> None:
-        had, self._rows = bool(self._rows), message.rows
+        had, self._all = bool(self._all), message.rows
         self._show_rows()
         if had != bool(message.rows):
             self.refresh_bindings()
             self.query_one(OptionList).focus()
 
     def _show_rows(self) -> None:
-        runs = self.query_one(OptionList)
-        self.query_one("#empty").display = not self._rows
-        runs.display = self.query_one("#columns").display = bool(self._rows)
-        now, width = time.time(), self.size.width - 4
+        if not self.is_mounted:
+            return
+        everything, wanted, order = self._all or (), self.query_one(Input).value, self._order()
+        rows = arranged(everything, order=order, words_wanted=wanted)
+        runs, now, width = self.query_one(OptionList), time.time(), self.size.width - 4
+        self.query_one("#empty").display = self._all == ()
+        runs.display = self.query_one("#columns").display = bool(everything)
         self.query_one("#columns", StillText).put(Content.styled(columns_line(width), "$dim"))
-        lines = [row_line(row, width=width, now=now) for row in self._rows]
-        names = [row.name for row in self._rows]
-        if names != self._names:
+        self._show_facts(len(rows), wanted, order)
+        names_there = {row.name for row in everything}
+        self._marked = [name for name in self._marked if name in names_there]
+        drawn = [(row, age_of(row, now), width, self._mark_of(row)) for row in rows]
+        if [row.name for row in rows] != [row.name for row in self._rows]:
             under_cursor = self._selected()
             runs.clear_options()
+            lines = [row_line(row, width=width, now=now, mark=mark) for row, _, _, mark in drawn]
             runs.add_options([Option(line) for line in lines])
-            self._names = names
+            names = [row.name for row in rows]
             runs.highlighted = names.index(under_cursor) if under_cursor in names else 0 if names else None
         else:
-            for index, (was, line) in enumerate(zip(self._lines, lines, strict=True)):
-                if not was.is_same(line):
+            for index, (was, now_drawn) in enumerate(zip(self._drawn, drawn, strict=True)):
+                if was != now_drawn:
+                    line = row_line(rows[index], width=width, now=now, mark=now_drawn[3])
                     runs.replace_option_prompt_at_index(index, line)
-        self._lines = lines
+        self._rows, self._drawn = rows, drawn
+
+    def _show_facts(self, shown: int, wanted: str, order: str) -> None:
+        """The title, and what can be done next."""
+        count = len(self._all or ())
+        facts = "" if not count else f"{count:,} run{'s' if count > 1 else ''}, "
+        if wanted:
+            facts = f"{shown:,} of {count:,} have “{one_line(wanted, 40)}”, "
+        facts += {"newest": "newest first", "loss": "by loss"}.get(order, f"by {order}") if count else ""
+        home = (one_line(str(self._home), 200), "$dim")
+        self.query_one("#title", StillText).put(
+            Content.assemble(("workbench", "bold $primary"), "  ", (facts, ""), "  " if facts else "", home)
+        )
+        told = next_thing(self._all or ())
+        line = Content("")
+        if told is not None:
+            line = Content.assemble(
+                ("Next: ", "$dim"), (one_line(told[0].name, 60), ""), (f" {told[1]}", "$dim")
+            )
+        if count and not shown:
+            line = Content.styled("No run has all of these words; esc shows every run.", "$warning")
+        self.query_one("#next", StillText).put(line)
+
+    def _order(self) -> str:
+        order = state_of(self.app).get("home.order", ORDERS[0])
+        return order if order in ORDERS else ORDERS[0]
 
     def _selected(self) -> str | None:
         index = self.query_one(OptionList).highlighted
-        return self._names[index] if index is not None and index < len(self._names) else None
+        return self._rows[index].name if index is not None and index < len(self._rows) else None
 
     @on(OptionList.OptionSelected)
     def action_open(self) -> None:
@@ -132,22 +189,107 @@ class HomeScreen(Screen[None]):
         if name := self._selected():
             self.app.push_screen(RunScreen(self._home, name))
 
+    def _mark_of(self, row: RunRow) -> str:
+        """As long as some runs are marked, each has a sign."""
+        return "" if not self._marked else "✓" if row.name in self._marked else "·"
+
+    def action_mark(self) -> None:
+        """Mark the run under the cursor, or no longer; go on to the next."""
+        name = self._selected()
+        if name is None:
+            return
+        if name in self._marked:
+            self._marked.remove(name)
+        elif len(self._marked) < MOST_RUNS:
+            self._marked.append(name)
+        else:
+            self.post_message(
+                ActionFailed(f"{MOST_RUNS} runs at the most are compared; unmark one with space")
+            )
+        self._show_rows()
+        self.query_one(OptionList).action_cursor_down()
+
+    def action_compare(self) -> None:
+        """The marked runs over each other."""
+        if len(self._marked) > 1:
+            self.app.push_screen(CompareScreen(self._home, self._marked))
+        else:
+            self.post_message(ActionFailed("mark two to six runs with space first"))
+
     def action_start(self) -> None:
         """Choose a recipe."""
-        self.app.push_screen(StartScreen(self._home))
+        self.app.push_screen(StartScreen(self._home, first="quickstart" if not self._all else ""))
 
     def action_chat(self) -> None:
-        """Talk to the model of the run under the cursor."""
-        if name := self._selected():
+        """Talk to the model of the run under the cursor, or to those of two marked runs at once."""
+        if len(self._marked) == 2:
+            self.app.push_screen(ChatScreen(self._home, self._marked[0], beside=self._marked[1]))
+        elif name := self._selected():
             self.app.push_screen(ChatScreen(self._home, name))
 
+    def action_room(self, name: str) -> None:
+        """A room about the run under the cursor."""
+        self.app.push_screen(room(name, self._home, self._selected()))
+
+    def action_order(self) -> None:
+        """The next order, remembered."""
+        place = (ORDERS.index(self._order()) + 1) % len(ORDERS)
+        state_of(self.app).put("home.order", ORDERS[place])
+        self._show_rows()
+
+    def action_find(self) -> None:
+        """Write what to look for."""
+        words_wanted = self.query_one(Input)
+        words_wanted.display = True
+        self.set_focus(words_wanted)
+        self.refresh_bindings()
+
+    def action_clear(self) -> None:
+        """Every run again."""
+        words_wanted = self.query_one(Input)
+        words_wanted.clear()
+        words_wanted.display = False
+        self.query_one(OptionList).focus()
+        self.refresh_bindings()
+
+    @on(Input.Changed, "#filter")
+    def _filter(self) -> None:
+        self._show_rows()
+
+    @on(Input.Submitted, "#filter")
+    def _to_the_list(self) -> None:
+        self.query_one(OptionList).focus()
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Without a run there is nothing to open or to talk to: shown, but dim."""
-        return None if action in ("open", "chat") and not self._rows else True
+        """Without a run there is nothing to open, to find or to talk to: shown, but dim."""
+        if action == "find" and isinstance(self.focused, Input):
+            return False  # then it is a letter
+        if action == "clear":
+            return self.query_one(Input).display if self.is_mounted else False
+        if action == "room" and parameters[0] in OF_A_RUN:
+            return True if self._all else None
+        return None if action in ("chat", "find", "order", "mark", "compare") and not self._all else True
+
+    def why_not(self, action: str) -> str:
+        """Why a dim key does nothing."""
+        said = {"chat": "talk to", "room": "look into"}.get(action, action)
+        return f"there is no run yet to {said}"
 
     def live_runs(self) -> list[str]:
         """The runs that go on when this window closes."""
-        return [row.name for row in self._rows if row.state in LIVE]
+        return [row.name for row in self._all or () if row.state in LIVE]
+
+
+def _first_hour() -> Content:
+    steps = [
+        Content.assemble(
+            (f"{number}  {step:<8}", "$primary"), (f"{key or ' '}  ", "bold $primary"), (told, "")
+        )
+        for number, (step, key, told) in enumerate(FIRST_HOUR, 1)
+    ]
+    opening = Content.styled("There are no runs here yet. From raw text to a model you can talk to:", "bold")
+    begin = Content.assemble("Press ", ("n", "bold $primary"), " to begin.")
+    return Content("\n").join([opening, Content(""), *steps, Content(""), begin])
 
 
 _COLUMNS = (("state", 10), ("stage", 14), ("step", 7), ("loss", 6), ("age", 7))
@@ -173,8 +315,16 @@ def columns_line(width: int) -> str:
     return "  ".join([f"{'run':<{room}}", *cells])
 
 
-def row_line(row: RunRow, *, width: int, now: float) -> Content:
-    """One run in `width` cells."""
+def age_of(row: RunRow, now: float) -> str:
+    """How long ago a run was heard of; of one that is over in whole minutes, so that the list stands still."""
+    if row.heard_at is None:
+        return "–"
+    seconds = now - row.heard_at
+    return words.span(seconds) if row.state in LIVE or seconds < 3600 else words.span(seconds // 60 * 60)
+
+
+def row_line(row: RunRow, *, width: int, now: float, mark: str = "") -> Content:
+    """One run in `width` cells, behind its mark if it has one."""
     sign = words.run_sign(row.state)
     live = row.state in LIVE
     share = f" {min(row.progress, 1) * 100:.0f} %" if row.progress is not None and live else ""
@@ -183,11 +333,12 @@ def row_line(row: RunRow, *, width: int, now: float) -> Content:
         "stage": (set_cell_size(f"{row.stage}{share}", 14), "$foreground" if live else "$dim"),
         "step": (f"{words.figure(row.step):>7}"[:7], "$foreground"),
         "loss": (f"{words.figure(row.loss):>6}"[:6], "$foreground"),
-        "age": (f"{words.span(now - row.heard_at if row.heard_at is not None else None):>7}"[:7], "$dim"),
+        "age": (f"{age_of(row, now):>7}"[:7], "$dim"),
     }
     room, columns = _shown_columns(width)
     parts: list[tuple[str, str] | str] = [
-        (set_cell_size(one_line(row.name, 200), room), "bold" if live else "")
+        (f"{mark} " if mark else "", "$success" if mark == "✓" else "$faint"),
+        (set_cell_size(one_line(row.name, 200), room - (2 if mark else 0)), "bold" if live else ""),
     ]
     for name, _ in columns:
         parts += ["  ", cells[name]]

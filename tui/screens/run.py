@@ -1,4 +1,4 @@
-"""One run, live: its stages, the figures and the loss of one of them, what it wrote and said last."""
+"""One run, live: its stages, figures and curves of one of them, what it wrote and said, and how it is steered."""
 
 from __future__ import annotations
 
@@ -8,55 +8,67 @@ from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
+from textual.content import Content
 from textual.screen import Screen
 
+from tui import commands, steering
+from tui.diagnosis import Finding, diagnose
 from tui.feed import RunFeed, RunSeen
-from tui.messages import ActionFailed, RunLaunched, RunRead
+from tui.keys import bind
+from tui.messages import ActionFailed, Asked, RunLaunched, RunRead
+from tui.plots import plots_of
+from tui.rooms import room, room_bindings
 from tui.screens.chat import ChatScreen
 from tui.screens.log import LogScreen
-from tui.screens.stop import StopScreen
+from tui.screens.steer import SteerScreen
+from tui.screens.stop import DecayScreen, StopScreen
+from tui.screens.tune import BranchScreen, TuneScreen
+from tui.widgets.charts import Charts
 from tui.widgets.key_bar import KeyBar
-from tui.widgets.loss_chart import LossChart
 from tui.widgets.run_header import RunHeader
 from tui.widgets.stage_rail import StageRail
+from tui.widgets.still import StillText
 from tui.widgets.story import Story
 from tui.widgets.tiles import Tiles, tiles_of
 from workbench.errors import WorkbenchError
 from workbench.runs import open_run
 
 POLL_SECONDS = 1.0
+CATCHING_UP_SECONDS = 0.5
+"""While a long history is read, the picture is drawn so often: reading comes first."""
+
+REQUEST_COLORS = {"asked": "$warning", "taken": "$warning", "done": "$success", "refused": "$error"}
+REQUEST_SIGNS = {"asked": "asked for…", "taken": "taken…", "done": "✓", "refused": "✗ refused:"}
 
 
 class RunScreen(Screen[None]):
     """A view of one run folder. Leaving it leaves the run as it is."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,1", "app.pop_screen", "runs", key_display="esc", tooltip="Back to the runs"),
-        Binding("C", "ask('save')", "checkpoint", tooltip="Save a checkpoint now"),
-        Binding("P", "pause", "pause", tooltip="Pause, or go on"),
-        Binding("S", "stop", "stop…", tooltip="Save a checkpoint, then stop (asks first)"),
-        Binding("R", "resume", "resume", tooltip="Go on with a run that was stopped, failed or crashed"),
-        Binding("s", "smooth", "smooth", tooltip="Smooth the loss more, then not at all"),
-        Binding("t,7", "chat", "talk", key_display="t", tooltip="Chat with the newest model of this run"),
-        Binding("left", "stage(-1)", "stage", show=False, tooltip="Show the stage before"),
-        Binding(
-            "right",
-            "stage(1)",
-            "stage",
-            show=False,
-            tooltip="Show the stage after; past the last, follow the run",
-        ),
-        Binding(
-            "a",
-            "full",
-            "all",
-            show=False,
-            tooltip="All of the curve, or the range that shows its later half best",
-        ),
-        Binding("l", "log_scale", "log y", show=False, tooltip="Logarithmic or linear scale"),
-        Binding("8", "log", "log", show=False, tooltip="What the worker printed"),
+        bind("back", "app.pop_screen", description="runs", tooltip="Back to the runs"),
+        bind("runs", "app.pop_screen", show=False),
+        bind("save", "ask('save')"),
+        bind("pause"),
+        bind("stop"),
+        bind("resume"),
+        bind("steer"),
+        bind("tune", show=False),
+        bind("decay", show=False),
+        bind("branch", show=False),
+        bind("chat"),
+        bind("stage_before", "stage(-1)", show=False),
+        bind("stage_after", "stage(1)", show=False),
+        bind("earlier", "sample(-1)", show=False, tooltip="An earlier sample"),
+        bind("later", "sample(1)", show=False, tooltip="A later sample"),
+        bind("freeze", show=False),
+        bind("log", show=False),
+        *room_bindings(show=False),
     ]
+    DEFAULT_CSS = """
+    RunScreen #asked { margin: 0 1; height: 1; display: none; text-wrap: nowrap; text-overflow: ellipsis; }
+    RunScreen.-asking #asked { display: block; }
+    """
 
     def __init__(self, home: Path, name: str) -> None:
         super().__init__()
@@ -64,15 +76,18 @@ class RunScreen(Screen[None]):
         self._feed: RunFeed | None = None
         self._seen: RunSeen | None = None
         self._chosen: str | None = None  # a stage chosen by hand; None follows the run
-        self._asked = ""
-        self._looking = False
+        self._asked: steering.Asked | None = None
+        self._findings: tuple[object, list[Finding]] = (None, [])
+        self._frozen = self._looking = False
+        self._drawn_at = 0.0
 
     def compose(self) -> ComposeResult:
         """Top to bottom."""
         yield RunHeader(id="headline")
         yield StageRail(id="rail")
         yield Tiles()
-        yield LossChart()
+        yield StillText(id="asked")
+        yield Charts()
         yield Story()
         yield KeyBar()
 
@@ -85,8 +100,12 @@ class RunScreen(Screen[None]):
         """Fresh when seen again."""
         self._look()
 
+    def command(self) -> str:
+        """The same in a shell."""
+        return commands.workbench(self._home, "follow", self._run_name)
+
     def _look(self) -> None:
-        if self.is_active and not self._looking:
+        if self.is_active and not self._looking and not self._frozen:
             self._looking = True
             self._read()
 
@@ -104,10 +123,11 @@ class RunScreen(Screen[None]):
     @on(RunRead)
     def _take(self, message: RunRead) -> None:
         was, self._seen = self._seen, message.seen
-        if self._asked and not _is_pending(self._asked, message.seen, was):
-            self._asked = ""
-        self._show()
-        if was is None or was.state != message.seen.state:
+        now = time.monotonic()
+        if not (message.seen.behind and now - self._drawn_at < CATCHING_UP_SECONDS):
+            self._drawn_at = now
+            self._show()
+        if was is None or (was.state, was.stage) != (message.seen.state, message.seen.stage):
             self.refresh_bindings()
         if message.seen.behind:
             self._look()
@@ -118,13 +138,37 @@ class RunScreen(Screen[None]):
             return
         now = time.time()
         shown = self._chosen or _stage_to_follow(seen)
-        stage = seen.stage_seen(shown)
-        self.query_one(RunHeader).show(seen, now=now, asked=self._asked)
+        curves = seen.curves.get(shown)
+        if (
+            curves is not None
+            and not curves.axes()[1:]
+            and not len(curves.training)
+            and not len(curves.measured)
+        ):
+            curves = None
+        key = (seen.version, shown, seen.state)
+        if self._findings[0] != key:
+            self._findings = key, diagnose(seen, curves)
+        self.query_one(RunHeader).show(seen, now=now, frozen=self._frozen)
         self.query_one(StageRail).show(seen.stages, shown=self._chosen or "")
-        self.query_one(Tiles).show(tiles_of(seen, stage))
-        curve = seen.curves.get(shown)
-        self.query_one(LossChart).show(shown, curve, empty=_why_no_curve(shown, seen))
-        self.query_one(Story).show(seen.samples.get(shown), seen.notes, now=now)
+        self.query_one(Tiles).show(tiles_of(seen, seen.stage_seen(shown)))
+        self._show_asked(seen)
+        self.query_one(Charts).show(
+            plots_of(shown, curves), empty=_why_no_curve(shown, seen), version=(seen.version, shown)
+        )
+        self.query_one(Story).show(seen.samples.get(shown, ()), self._findings[1], seen.notes, now=now)
+
+    def _show_asked(self, seen: RunSeen) -> None:
+        self.set_class(self._asked is not None, "-asking")
+        if self._asked is None:
+            return
+        state, said = steering.progress_of(self._asked, seen)
+        color = REQUEST_COLORS[state]
+        self.query_one("#asked", StillText).put(
+            Content.assemble(
+                (f"{self._asked.label} {REQUEST_SIGNS[state]} ", f"{color} bold"), (said, "$dim")
+            )
+        )
 
     def action_stage(self, direction: int) -> None:
         """Show the neighbouring stage; past the last one, follow the run again."""
@@ -136,21 +180,23 @@ class RunScreen(Screen[None]):
         self._chosen = names[max(index, 0)] if index < len(names) else None
         self._show()
 
-    def action_smooth(self) -> None:
-        """Cycle the smoothing."""
-        self.query_one(LossChart).next_smoothing()
+    def action_sample(self, direction: int) -> None:
+        """An earlier or later sample."""
+        self.query_one(Story).turn(direction)
 
-    def action_full(self) -> None:
-        """Full or focused range."""
-        self.query_one(LossChart).toggle_full()
-
-    def action_log_scale(self) -> None:
-        """Log or linear y."""
-        self.query_one(LossChart).toggle_log()
+    def action_freeze(self) -> None:
+        """Stand still, or go on."""
+        self._frozen = not self._frozen
+        self._show()
+        self._look()
 
     def action_chat(self) -> None:
         """Talk to this run's model."""
         self.app.push_screen(ChatScreen(self._home, self._run_name))
+
+    def action_room(self, name: str) -> None:
+        """A room about this run."""
+        self.app.push_screen(room(name, self._home, self._run_name))
 
     def action_log(self) -> None:
         """The worker's log."""
@@ -161,19 +207,55 @@ class RunScreen(Screen[None]):
         self.action_ask("resume" if self._seen is not None and self._seen.state == "paused" else "pause")
 
     @work
+    async def action_steer(self) -> None:
+        """All that can be asked for."""
+        if self._seen is None:
+            return
+        actions = steering.actions_for(self._seen, self._home)
+        chosen = await self.app.push_screen_wait(SteerScreen(self._seen.name, actions))
+        if chosen == "save":
+            self.action_ask("save")
+        elif chosen:
+            getattr(self, f"action_{chosen}")()
+
+    @work
     async def action_stop(self) -> None:
         """Ask the person, then the run."""
-        if self._seen is not None and await self.app.push_screen_wait(StopScreen(self._seen)):
+        if self._seen is not None and await self.app.push_screen_wait(StopScreen(self._seen, self._home)):
             self.action_ask("stop")
+
+    @work
+    async def action_decay(self) -> None:
+        """Ask the person, then the run."""
+        if self._seen is not None and await self.app.push_screen_wait(DecayScreen(self._seen, self._home)):
+            self.action_ask("tune decay=now")
+
+    @work
+    async def action_tune(self) -> None:
+        """Let the person write what is to change, then ask the run."""
+        if request := await self.app.push_screen_wait(TuneScreen(self._home, self._run_name)):
+            self.action_ask(request)
+
+    @work
+    async def action_branch(self) -> None:
+        """A new run; the screen goes over to it."""
+        if name := await self.app.push_screen_wait(BranchScreen(self._home, self._run_name)):
+            self.app.push_screen(RunScreen(self._home, name))
 
     @work(thread=True, group="ask", exit_on_error=False)
     def action_ask(self, request: str) -> None:
-        """Put a request into the run folder; the header shows it until the run has done it."""
+        """Put a request into the run folder; a line shows what becomes of it."""
         try:
-            open_run(self._home, self._run_name).request(request)
-            self._asked = request
+            name = open_run(self._home, self._run_name).request(request)
+            self.post_message(Asked(request, name))
         except (WorkbenchError, OSError) as error:
             self.post_message(ActionFailed(str(error)))
+
+    @on(Asked)
+    def _request_lies_there(self, message: Asked) -> None:
+        self._asked = steering.Asked(message.request, message.name, time.time())
+        self._show()
+        self._look()
 
     @work(thread=True, group="ask", exit_on_error=False)
     def action_resume(self) -> None:
@@ -187,18 +269,26 @@ class RunScreen(Screen[None]):
 
     @on(RunLaunched)
     def _resumed(self) -> None:
-        self._chosen = None
+        self._chosen = self._asked = None
         self._look()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A live run takes requests, any other but a finished one can be resumed."""
-        state = self._seen.state if self._seen is not None else ""
-        live = self._seen is not None and self._seen.is_live
-        if action in ("ask", "pause", "stop"):
-            return live
+        seen = self._seen
+        if action in ("pause", "stop"):
+            return seen is not None and seen.is_live
+        if action == "ask" or action in ("tune", "decay"):
+            return seen is not None and seen.is_live and seen.stage in steering.TRAINING
+        if action == "branch":
+            return seen is not None and "pretrain" in seen.curves
         if action == "resume":
-            return state in ("stopped", "failed", "crashed")
+            return seen is not None and seen.state in steering.STOPPED
         return True
+
+    @property
+    def run_name(self) -> str:
+        """The folder's name of the run."""
+        return self._run_name
 
     def live_runs(self) -> list[str]:
         """The run, if it goes on when this window closes."""
@@ -207,8 +297,8 @@ class RunScreen(Screen[None]):
 
 def _stage_to_follow(seen: RunSeen) -> str:
     """The running stage; once the run is over, the last one that has a curve."""
-    if not seen.is_live and seen.curves.keys() and seen.stage not in seen.curves:
-        return next(stage.name for stage in reversed(seen.stages) if stage.name in seen.curves)
+    if not seen.is_live and seen.curves and seen.stage not in seen.curves:
+        return next((stage.name for stage in reversed(seen.stages) if stage.name in seen.curves), seen.stage)
     return seen.stage
 
 
@@ -221,12 +311,3 @@ def _why_no_curve(stage: str, seen: RunSeen) -> str:
     if stage in ("start", "corpus", "tokenizer", "pack", "eval"):
         return f"{stage} has no loss; pretrain, sft and dpo draw one."
     return f"{stage} has no loss yet."
-
-
-def _is_pending(asked: str, seen: RunSeen, was: RunSeen | None) -> bool:
-    """Whether the request still waits: the run answers by its state, a save by a new checkpoint."""
-    if not seen.is_live:
-        return False
-    if asked == "save":
-        return was is None or seen.checkpoint_at == was.checkpoint_at
-    return seen.state != {"pause": "paused", "resume": "running"}.get(asked, "stopped")

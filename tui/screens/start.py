@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
@@ -16,6 +17,9 @@ from textual.widgets import Button, OptionList, Static
 from textual.widgets.option_list import Option
 from textual.worker import get_current_worker
 
+from tui import commands
+from tui.gauges import Explanation, recipe_key
+from tui.keys import bind
 from tui.messages import ActionFailed, RecipePlanned, RecipesFound, RunLaunched
 from tui.widgets.key_bar import KeyBar
 from workbench.errors import RecipeError, WorkbenchError
@@ -30,16 +34,16 @@ class StartScreen(Screen[None]):
     """Recipes on the left, the plan of the one under the cursor on the right."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("G", "start", "start", tooltip="Start the recipe under the cursor"),
-        Binding(
-            "escape", "app.pop_screen", "back", key_display="esc", tooltip="Back without starting anything"
-        ),
+        bind("start"),
+        bind("recipe", "room('recipe')", tooltip="Every key of this recipe, to read and to change"),
+        bind("back", "app.pop_screen", tooltip="Back without starting anything"),
     ]
     AUTO_FOCUS = "OptionList"
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, first: str = "") -> None:
+        """first: the recipe that the cursor is to stand on."""
         super().__init__()
-        self._home = home
+        self._home, self._first = home, first
         self._recipes: tuple[tuple[str, str], ...] = ()
         self._planned: str | None = None  # the recipe whose plan is shown and can be started
         self._starting = False
@@ -58,6 +62,23 @@ class StartScreen(Screen[None]):
                 yield Static(READING, id="summary", markup=False)
                 yield Button("Start", id="start", variant="primary", compact=True, disabled=True)
         yield KeyBar()
+
+    def command(self) -> str:
+        """The same in a shell."""
+        return commands.workbench(self._home, "run", self._under_cursor() or "RECIPE", "--detach")
+
+    def explanations(self) -> tuple[str, list[Explanation]]:
+        """The keys that the recipe under the cursor sets, from their docstrings."""
+        told = [recipe_key(key) for key in keys_set(self._under_cursor())]
+        return "Keys of this recipe", [one for one in told if one is not None]
+
+    def why_not(self, _: str) -> str:
+        """Why the recipe cannot be started."""
+        return "a recipe with a problem, or one that is still being read, cannot be started"
+
+    def _under_cursor(self) -> str:
+        index = self.query_one(OptionList).highlighted
+        return self._recipes[index][0] if index is not None and index < len(self._recipes) else ""
 
     def on_mount(self) -> None:
         """Find the recipes."""
@@ -83,7 +104,8 @@ class StartScreen(Screen[None]):
         options.clear_options()
         options.add_options([Option(one_line(name, 60)) for name, _ in message.recipes])
         if message.recipes:
-            options.highlighted = 0
+            names = [name for name, _ in message.recipes]
+            options.highlighted = names.index(self._first) if self._first in names else 0
         else:
             self._show("No recipe here. `workbench new NAME` writes one.")
 
@@ -160,9 +182,29 @@ class StartScreen(Screen[None]):
     def _failed(self) -> None:
         self.query_one("#start", Button).label = Content("Start")
 
+    def action_room(self, _: str) -> None:
+        """The recipe under the cursor, key by key."""
+        from tui.screens.recipe import RecipeScreen
+
+        if recipe := self._under_cursor():
+            self.app.push_screen(RecipeScreen(self._home, recipe))
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only a planned recipe can be started."""
         return None if action == "start" and self._planned is None else True
+
+
+def keys_set(recipe: str) -> list[str]:
+    """The keys that a recipe file sets, as `pretrain.tokens`, in its order; none when it cannot be read."""
+    from workbench.recipe_file import shipped_folder
+
+    for path in (shipped_folder() / f"{recipe}.toml", Path(recipe)):
+        try:
+            tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        return [f"{name}.{key}" for name, table in tables.items() if isinstance(table, dict) for key in table]
+    return []
 
 
 def _at_line(problem: WorkbenchError) -> str:

@@ -1,51 +1,86 @@
-"""The question before a run is stopped. Cancel is the default; stopping always saves first."""
+"""Questions before something that cannot be taken back: what would be lost, and the command that does the same.
+
+Cancel is the default everywhere.
+"""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
-from tui import words
+from tui import commands
 from tui.feed import RunSeen
+from tui.keys import bind
+from tui.steering import what_stopping_loses
 
 
-class StopScreen(ModalScreen[bool]):
-    """True: stop."""
+class AskScreen(ModalScreen[bool]):
+    """True: do it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss(False)", "cancel", tooltip="Let the run go on"),
-        Binding("left,right", "app.focus_next", "choose", show=False, tooltip="The other button"),
+        bind("back", "dismiss(False)", description="cancel", tooltip="Leave everything as it is"),
+        bind("cursor_left", "app.focus_next", show=False, tooltip="The other button"),
+        bind("cursor_right", "app.focus_next", show=False, tooltip="The other button"),
     ]
+    DEFAULT_CSS = """
+    AskScreen { align: center middle; background: $background 60%; }
+    AskScreen #command { color: $dim; }
+    """
     AUTO_FOCUS = "#cancel"
 
-    def __init__(self, seen: RunSeen) -> None:
+    def __init__(self, question: Content, facts: str, *, yes: str, command: str) -> None:
         super().__init__()
-        self._seen = seen
+        self._question, self._facts, self._yes, self._command = question, facts, yes, command
 
     def compose(self) -> ComposeResult:
-        """The facts and the two ways."""
+        """The question, the facts and the two ways."""
         with Vertical(id="dialog"):
-            yield Static(Content.assemble("Stop ", (self._seen.name, "bold"), "?"))
-            yield Static(self._facts(), id="facts")
+            yield Static(self._question)
+            yield Static(self._facts, id="facts", markup=False)
+            yield Static(f"$ {self._command}", id="command", markup=False)
             with Horizontal():
                 yield Button("Cancel", id="cancel", compact=True)
-                yield Button("Checkpoint, then stop", id="stop", variant="warning", compact=True)
+                yield Button(self._yes, id="yes", variant="warning", compact=True)
 
-    def _facts(self) -> str:
-        if self._seen.checkpoint_at is None:
-            saved = "It has no checkpoint yet."
-        else:
-            saved = f"Last checkpoint {words.age(time.time() - self._seen.checkpoint_at)}."
-        return f"{saved} Nothing is lost: it saves first, and R resumes it from there."
+    def command(self) -> str:
+        """The same in a shell."""
+        return self._command
 
     @on(Button.Pressed)
     def _chosen(self, event: Button.Pressed) -> None:
-        self.dismiss(event.button.id == "stop")
+        self.dismiss(event.button.id == "yes")
+
+
+class StopScreen(AskScreen):
+    """Stop a run? It always saves first."""
+
+    def __init__(self, seen: RunSeen, home: Path) -> None:
+        super().__init__(
+            Content.assemble("Stop ", (seen.name, "bold"), "?"),
+            what_stopping_loses(seen, now=time.time()),
+            yes="Checkpoint, then stop",
+            command=commands.steer(home, seen.path.name, "stop"),
+        )
+
+
+class DecayScreen(AskScreen):
+    """Let the learning rate of a WSD schedule fall from here?"""
+
+    def __init__(self, seen: RunSeen, home: Path) -> None:
+        super().__init__(
+            Content.assemble("Start the decay of ", (seen.name, "bold"), " now?"),
+            "The learning rate falls from the next step on, over decay_ratio of the steps so far, and the training "
+            "ends with it. This cannot be taken back: a checkpoint is kept at this step, and B branches from it. "
+            "What comes of it is this run's alone.",
+            yes="Start the decay",
+            command=commands.steer(home, seen.path.name, "tune decay=now"),
+        )

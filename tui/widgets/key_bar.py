@@ -12,6 +12,7 @@ from textual.screen import Screen
 from tui.widgets.still import StillText
 
 _GAP = "  "
+LOOKS_ONLY = "read-only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +40,32 @@ class KeyBar(StillText):
 
     def _changed(self, screen: Screen[object]) -> None:
         if self.is_attached:
-            self.put(key_line(self._keys(screen), width=self.size.width))
+            looks = bool(getattr(self.app, "read_only", False))
+            self.put(key_line(self._keys(screen), width=self.size.width, looks_only=looks))
 
     def _keys(self, screen: Screen[object]) -> Sequence[Key]:
         keys: dict[str, Key] = {}
-        for active in screen.active_bindings.values():
+        # What acts on the whole screen first, then what acts on the part that has the focus.
+        for active in sorted(screen.active_bindings.values(), key=lambda active: active.node is not screen):
             binding = active.binding
             if binding.show and binding.description:
                 shown = binding.key_display or self.app.get_key_display(binding)
                 kept = active.node is self.app
                 keys.setdefault(binding.action, Key(shown, binding.description, active.enabled, kept))
-        return sorted(keys.values(), key=lambda key: key.kept)
+        return sorted(keys.values(), key=lambda key: (key.kept, key.shown != "enter"))
 
 
-def key_line(keys: Sequence[Key], *, width: int) -> Content:
-    """The keys that fit into `width` cells, in order; those `kept` go last and before all others."""
+def key_line(keys: Sequence[Key], *, width: int, looks_only: bool = False) -> Content:
+    """The keys that fit into `width` cells, in order; those `kept` go last and before all others.
+
+    looks_only: say first that nothing is steered from here, which is why keys are dim.
+    """
     shown = list(keys)
-    while shown and _length(shown) > width:
+    room = width - (len(LOOKS_ONLY) + len(_GAP) if looks_only else 0)
+    while shown and _length(shown) > room:
         dispensable = [key for key in shown if not key.kept] or shown
         shown.remove(dispensable[-1])
-    parts = []
+    parts = [Content.styled(LOOKS_ONLY, "$warning")] if looks_only else []
     for key in shown:
         color = "$primary bold" if key.enabled else "$faint"
         parts.append(

@@ -17,12 +17,12 @@ class RunHeader(StillText):
 
     DEFAULT_CSS = "RunHeader { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }"
 
-    def show(self, seen: RunSeen, *, now: float, asked: str = "") -> None:
-        """Show the run; `asked` is what was requested of it and not yet done."""
-        self.put(headline(seen, now=now, asked=asked))
+    def show(self, seen: RunSeen, *, now: float, frozen: bool = False) -> None:
+        """Show the run; `frozen` says that the person wants the screen to stand still."""
+        self.put(headline(seen, now=now, frozen=frozen))
 
 
-def headline(seen: RunSeen, *, now: float, asked: str = "") -> Content:
+def headline(seen: RunSeen, *, now: float, frozen: bool = False) -> Content:
     """The line itself."""
     sign = words.run_sign(seen.state)
     parts: list[Content | str | tuple[str, str]] = [
@@ -30,15 +30,15 @@ def headline(seen: RunSeen, *, now: float, asked: str = "") -> Content:
         "  ",
         (str(sign), f"{sign.color} bold"),
     ]
-    if asked and seen.is_live:
-        parts.append((f"  {asked} asked for…", "$warning"))
+    if frozen:
+        parts.append(("  frozen: p goes on", "$warning"))
     if seen.told_at is not None:
         works = seen.is_live and seen.ended_at is None
         parts.append((f"  {words.span(seen.seconds + (now - seen.told_at if works else 0.0))}", "$dim"))
     if seen.checkpoint_at is not None and seen.is_live:
         parts.append((f"  saved {words.age(now - seen.checkpoint_at)}", "$dim"))
     if seen.behind:
-        parts.append(("  reading…", "$dim"))
+        parts.append((f"  reading… {seen.read_share:.0%}", "$dim"))
     elif seen.heard_at is not None:
         silent = now - seen.heard_at
         stale = seen.is_live and silent > STALE_SECONDS
@@ -49,5 +49,6 @@ def headline(seen: RunSeen, *, now: float, asked: str = "") -> Content:
             if seen.ended_at is not None and not seen.is_live
             else "heard"
         )
-        parts.append((f"  {verb} {words.age(silent)}", "$warning" if stale else "$dim"))
+        told = words.age(silent) if seen.is_live else words.coarse_age(silent)  # what is over stands still
+        parts.append((f"  {verb} {told}", "$warning" if stale else "$dim"))
     return Content.assemble(*parts)

@@ -1,4 +1,4 @@
-"""What a run said last: a sample of the model's writing, and its newest notes with their age."""
+"""What a run said: a sample of the model's writing, what the curves tell, and the newest notes with their age."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from textual.containers import Vertical
 from textual.content import Content
 
 from tui import words
+from tui.diagnosis import Finding
 from tui.feed import Note, Sample
 from tui.widgets.still import StillText
 
@@ -19,44 +20,77 @@ _SIGNS = {
     **{state: (sign.glyph, sign.color) for state, sign in words.RUN_SIGNS.items()},
 }
 
+ROOMY = 36
+"""Rows of a terminal from which on there is room for more than the newest."""
+
 
 class Story(Vertical):
-    """The sample above, the newest notes below it: two, and more where the terminal is tall."""
+    """The sample above, findings and the newest notes below it: two, and more where the terminal is tall."""
 
     DEFAULT_CSS = """
     Story { height: auto; }
-    Story > #sample { height: auto; max-height: 2; }
-    Story > #notes { height: auto; text-wrap: nowrap; text-overflow: ellipsis; }
+    Story > #sample { height: 2; }
+    Story > #notes { height: 2; text-wrap: nowrap; text-overflow: ellipsis; }
+    Story.-roomy > #sample { height: 3; }
+    Story.-roomy > #notes { height: 6; }
     """
 
     def __init__(self) -> None:
         super().__init__(id="story")
-        self._lines = 0
+        self._samples: Sequence[Sample] = ()
+        self._back = 0  # so many samples before the newest
 
     def compose(self) -> ComposeResult:
         """Two places, empty."""
         yield StillText(id="sample")
         yield StillText(id="notes")
 
-    def show(self, sample: Sample | None, notes: Sequence[Note], *, now: float) -> None:
-        """Show the newest of both. The screen is laid out again only when something takes more or less room."""
-        written, said = self.query_one("#sample", StillText), self.query_one("#notes", StillText)
-        if sample is not None:
-            written.put(_sample(sample), layout=True)
-        most = 2 if self.screen.size.height < 32 else 6
-        lines = [_note(note, now) for note in notes[-most:]]
-        said.put(Content("\n").join(lines), layout=len(lines) != self._lines)
-        self._lines = len(lines)
-        written.display, said.display = sample is not None, bool(lines)
+    def show(
+        self, samples: Sequence[Sample], findings: Sequence[Finding], notes: Sequence[Note], *, now: float
+    ) -> None:
+        """Show the newest. Both keep their height: a picture that is laid out again is sent again, all of it."""
+        roomy = self.screen.size.height >= ROOMY
+        self.set_class(roomy, "-roomy")
+        if len(samples) < len(self._samples):  # of another stage
+            self._back = 0
+        self._samples = samples
+        self._show_sample()
+        most = 6 if roomy else 2
+        lines = [_finding(finding) for finding in findings[: most - 1]]
+        lines += [_note(note, now) for note in notes[-(most - len(lines)) :]]
+        said = self.query_one("#notes", StillText)
+        said.put(Content("\n").join(lines))
+        said.display = bool(lines)
+
+    def _show_sample(self) -> None:
+        written = self.query_one("#sample", StillText)
+        written.display = bool(self._samples)
+        if self._samples:
+            index = max(len(self._samples) - 1 - self._back, 0)
+            written.put(_sample(self._samples[index], index + 1, len(self._samples)))
+
+    def turn(self, direction: int) -> None:
+        """An earlier or a later sample; the newest is followed."""
+        self._back = min(max(self._back - direction, 0), max(len(self._samples) - 1, 0))
+        self._show_sample()
 
 
-def _sample(sample: Sample) -> Content:
+def _sample(sample: Sample, number: int, count: int) -> Content:
     at = f" @{sample.step:,}" if sample.step is not None else ""
     prompt = (f"{sample.prompt} ", "$dim") if sample.prompt else ""
-    return Content.assemble((f"sample{at}  ", "$primary"), prompt, sample.text)
+    of = (f"‹{number}/{count}›  ", "$dim") if count > 1 else ""
+    return Content.assemble((f"sample{at}  ", "$primary"), of, prompt, sample.text)
+
+
+def _finding(finding: Finding) -> Content:
+    glyph, color = _SIGNS[finding.kind]
+    word = {"error": "look: ", "warning": "look: "}.get(finding.kind, "seen: ")
+    return Content.assemble((f"{glyph} {word}", color), finding.text)
 
 
 def _note(note: Note, now: float) -> Content:
     glyph, color = _SIGNS.get(note.kind, _SIGNS["note"])
     word = f"{note.kind}: " if note.kind != "note" else ""
-    return Content.assemble((f"{glyph} {word}", color), (f"{words.age(now - note.at)}  ", "$dim"), note.text)
+    return Content.assemble(
+        (f"{glyph} {word}", color), (f"{words.coarse_age(now - note.at)}  ", "$dim"), note.text
+    )

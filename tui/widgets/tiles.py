@@ -1,22 +1,29 @@
-"""A row of figures, each with its name above: step, loss, speed, tokens, time left."""
+"""Figures, each with its name above: step, loss, speed, tokens, time left, and more of them where there is room."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from textual import events
 from textual.app import ComposeResult
-from textual.containers import Horizontal
+from textual.containers import Container
 from textual.content import Content
 
 from tui import words
+from tui.chart.scale import short
 from tui.feed import RunSeen, StageSeen
 from tui.widgets.still import StillText
-from workbench.files import human_count
+from workbench.files import human_bytes, human_count
 from workbench.safe_text import one_line
 
-MOST = 5
+MOST = 12
+WIDTH = 15
+"""Cells that a tile needs."""
+TALL = 32
+"""Rows of a terminal from which on a second line of tiles is worth its place."""
 SUMMED_UP = {
     "documents": "documents",
     "tokens": "tokens",
@@ -36,24 +43,45 @@ class Tile:
     beside: str = ""
 
 
-class Tiles(Horizontal):
-    """Five places of equal width; a place without a figure is empty."""
+class Tiles(Container):
+    """As many tiles as fit into one line, or two where the terminal is tall; those left over are left out."""
 
     DEFAULT_CSS = """
-    Tiles { height: 2; }
+    Tiles { height: 2; layout: grid; grid-rows: 2; }
     Tiles > StillText { width: 1fr; height: 2; padding-right: 1; text-wrap: nowrap; text-overflow: ellipsis; }
-    Tiles > #tile-1 { width: 1.4fr; }
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tiles: Sequence[Tile] = ()
+        self._shape = (0, 0)
 
     def compose(self) -> ComposeResult:
         """The empty places."""
         for index in range(MOST):
             yield StillText(id=f"tile-{index}")
 
+    def on_resize(self, _: events.Resize) -> None:
+        """Other tiles may fit."""
+        self._put()
+
     def show(self, tiles: Sequence[Tile]) -> None:
-        """Show at most five tiles; places without one are empty."""
+        """Show as many of `tiles` as there is room for, the first ones first."""
+        self._tiles = tiles
+        self._put()
+
+    def _put(self) -> None:
+        columns = max(2, min(self.size.width // WIDTH, MOST))
+        lines = 2 if self.screen.size.height >= TALL and len(self._tiles) > columns else 1
+        if lines == 2:  # two even lines rather than a full one and a remnant
+            columns = min(columns, -(-min(len(self._tiles), 2 * columns, MOST) // 2))
+        if (columns, lines) != self._shape:
+            self._shape = columns, lines
+            self.styles.grid_size_columns, self.styles.height = columns, 2 * lines
         for index, place in enumerate(self.query(StillText)):
-            place.put(_content(tiles[index]) if index < len(tiles) else Content(""))
+            place.display = index < columns * lines
+            if place.display:
+                place.put(_content(self._tiles[index]) if index < len(self._tiles) else Content(""))
 
 
 def _content(tile: Tile) -> Content:
@@ -62,14 +90,14 @@ def _content(tile: Tile) -> Content:
 
 
 def tiles_of(seen: RunSeen, stage: StageSeen | None) -> list[Tile]:
-    """The five figures of a stage: training shows steps and loss, other stages what they count."""
+    """The figures of a stage, the telling ones first: training shows steps and loss, other stages what they count."""
     if stage is None:
         return []
     figures = seen.figures.get(stage.name, {})
-    return list(_training(stage, figures) if "loss" in figures else _counting(stage))
+    return list(_training(seen, stage, figures) if "loss" in figures else _counting(stage))
 
 
-def _training(stage: StageSeen, figures: Mapping[str, Any]) -> Iterator[Tile]:
+def _training(seen: RunSeen, stage: StageSeen, figures: Mapping[str, Any]) -> Iterator[Tile]:
     step, steps = figures.get("step"), figures.get("steps")
     if steps is None and stage.unit == "steps":
         steps = stage.total
@@ -80,12 +108,33 @@ def _training(stage: StageSeen, figures: Mapping[str, Any]) -> Iterator[Tile]:
         yield Tile("loss · held-out", _figure(figures["loss"]), f"· {_figure(figures['val_loss'])}")
     else:
         yield Tile("loss", _figure(figures["loss"]))
+    if "rewards/margins" in figures:
+        yield Tile("reward margin", _figure(figures["rewards/margins"]))
+        yield Tile("accuracy", _share(figures.get("rewards/accuracies")))
     yield Tile("speed", words.rate(figures.get("tokens_per_second")))
     total = stage.total if stage.unit == "tokens" else None
     tokens = figures.get("tokens")
     shown = human_count(tokens) if isinstance(tokens, int | float) else "–"
-    yield Tile("tokens", shown, f"of {human_count(total)}" if total else words.share(stage.done, stage.total))
+    if "rewards/margins" not in figures:
+        yield Tile(
+            "tokens", shown, f"of {human_count(total)}" if total else words.share(stage.done, stage.total)
+        )
     yield _time(stage)
+    if stage.seconds is None and stage.seconds_left is not None and seen.told_at is not None:
+        yield Tile("done at", time.strftime("%a %H:%M", time.localtime(seen.told_at + stage.seconds_left)))
+    if "grad_norm" in figures:
+        yield Tile("gradient norm", _short(figures["grad_norm"]))
+    if "learning_rate" in figures:
+        yield Tile("learning rate", _short(figures["learning_rate"]))
+    if "mfu" in figures:
+        yield Tile("MFU", _share(figures["mfu"]))
+    if "data_wait_share" in figures:
+        yield Tile("data wait", _share(figures["data_wait_share"]))
+    if seen.is_live and seen.resident_bytes:
+        yield Tile("memory", human_bytes(seen.resident_bytes))
+    for name in ("rewards/chosen", "rewards/rejected", "kl", "entropy"):
+        if name in figures:
+            yield Tile(name.removeprefix("rewards/"), _short(figures[name]))
 
 
 def _counting(stage: StageSeen) -> Iterator[Tile]:
@@ -109,7 +158,9 @@ def _time(stage: StageSeen) -> Tile:
         return Tile("took", words.span(stage.seconds))
     if stage.state == "running":
         about = "~" if stage.seconds_left is not None else ""
-        return Tile("left", f"{about}{words.span(stage.seconds_left)}")
+        within = stage.left_within
+        beside = f"±{words.span(within)}" if within is not None and within >= 1 else ""
+        return Tile("left", f"{about}{words.span(stage.seconds_left)}", beside)
     return Tile("left", "–")
 
 
@@ -121,3 +172,11 @@ def _count(value: object) -> str:
 
 def _figure(value: object) -> str:
     return one_line(words.figure(float(value) if isinstance(value, int) else value), 12)
+
+
+def _short(value: object) -> str:
+    return short(float(value)) if isinstance(value, int | float) else one_line(str(value), 12)
+
+
+def _share(value: object) -> str:
+    return f"{value:.1%}" if isinstance(value, int | float) else "–"

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-import resource
-import sys
 import time
 from collections.abc import Iterator
 from typing import Literal
 
 import torch
+
+from workbench.hardware import peak_memory_bytes
 
 Clock = Literal["wall", "cpu"]
 
@@ -54,12 +54,23 @@ def peak_bytes(device: torch.device) -> int:
     """The most memory this process has had: resident on a CPU, allocated on a GPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024  # kilobytes but on a Mac
+    return peak_memory_bytes()
 
 
 def product_rate(clock: Clock, device: torch.device, dtype: torch.dtype, *, seconds: float) -> float:
-    """FLOP/s of a large matrix product, the best of as many as fit in `seconds`: what 100 % utilisation means."""
+    """FLOP/s of a large matrix product, the best of as many as fit in `seconds`: what 100 % utilisation means.
+
+    In float32 as torch does it unasked, on every row the same limit, even where a row has found quicker kernels.
+    """
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        return _product_rate(clock, device, dtype, seconds=seconds)
+    finally:
+        torch.set_float32_matmul_precision(precision)
+
+
+def _product_rate(clock: Clock, device: torch.device, dtype: torch.dtype, *, seconds: float) -> float:
     size = _PRODUCT_SIZE.get(device.type, 1024)
     own = torch.Generator(device).manual_seed(0)  # the global one belongs to the training
     a, b = torch.randn(2, size, size, device=device, generator=own).to(dtype)

@@ -12,6 +12,7 @@ import torch
 from workbench.bench.ours import Rung
 from workbench.bench.workload import Workload
 from workbench.errors import BadInput
+from workbench.hardware import has_avx512_without_intel
 from workbench.train.compile_choice import require_compiler
 
 
@@ -26,6 +27,7 @@ class Step:
 
 PLAIN = Rung(
     dtype="float32",
+    products="torch",
     memory="given back",
     norms="torch",
     attention="written out",
@@ -49,6 +51,8 @@ def ladder(workload: Workload) -> list[Step]:
 
     if workload.dtype == "bfloat16":
         add("+ bfloat16 products", dtype="bfloat16")
+    elif workload.device.type == "cpu" and has_avx512_without_intel():
+        add("+ oneDNN's products", products="ours")
     add("+ torch's attention", attention="torch")
     if workload.device.type == "cpu" and workload.dtype == "bfloat16":
         add("+ attention of short rows", attention="ours")  # elsewhere ours is torch's
@@ -62,8 +66,9 @@ def ladder(workload: Workload) -> list[Step]:
     if workload.compiled and _can_compile(workload.device):
         add("+ compiled layers", compiled=True)
     add(MUON, optimizer="muon")
-    if workload.rows % 2 == 0:
-        add("+ in two micro-batches", micro_batches=2)
+    for count, name in ((2, "two"), (8, "eight")):  # for less memory
+        if workload.rows % count == 0:
+            add(f"+ in {name} micro-batches", micro_batches=count)
     if workload.dtype == "bfloat16":
         in_float32 = dataclasses.replace(Rung(), dtype="float32", optimizer="adamw", micro_batches=1)
         steps.append(Step(FLOAT32, in_float32, "plain"))

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from workbench.data.loader import NOT_LEARNED, Batch
-from workbench.model.attention import soft_capped
+from workbench.model.attention import attend_by_torch, soft_capped
 from workbench.model.memory import Seen
 from workbench.model.transformer import Decoder
 from workbench.train.losses import LossSum
@@ -31,21 +31,13 @@ def attend_written_out(
     return (scores_BHTS.masked_fill(unseen, -torch.inf).softmax(-1) @ v_BHSE).transpose(1, 2)
 
 
-def attend_by_torch(q_BTHE: Tensor, seen: Seen, *, multiplier: float, softcap: float | None = None) -> Tensor:
-    """y_BTHE by torch's own kernel, which knows no soft cap."""
+def attend_all_by_torch(
+    q_BTHE: Tensor, seen: Seen, *, multiplier: float, softcap: float | None = None
+) -> Tensor:
+    """y_BTHE by torch's own kernel wherever it can, short rows too."""
     if softcap is not None:
         return attend_written_out(q_BTHE, seen, multiplier=multiplier, softcap=softcap)
-    q_BHTE, k_BGSE, v_BGSE = (x.transpose(1, 2) for x in (q_BTHE, seen.k_BSGE, seen.v_BSGE))
-    y_BHTE = F.scaled_dot_product_attention(
-        q_BHTE,
-        k_BGSE,
-        v_BGSE,
-        attn_mask=seen.mask_B1TS,
-        is_causal=seen.mask_B1TS is None,
-        scale=multiplier,
-        enable_gqa=q_BHTE.shape[1] != k_BGSE.shape[1],
-    )
-    return y_BHTE.transpose(1, 2)
+    return attend_by_torch(q_BTHE, seen, multiplier=multiplier)
 
 
 def never_pieced(*_: Tensor) -> bool:

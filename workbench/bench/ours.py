@@ -24,7 +24,7 @@ from workbench.data.shards import TokenShards
 from workbench.model import attention, norms
 from workbench.model.initialise import initialise
 from workbench.model.transformer import Decoder
-from workbench.train.device import keep_freed_memory
+from workbench.train.device import keep_freed_memory, multiply_by_onednn
 from workbench.train.loop import train
 from workbench.train.losses import next_token_loss
 from workbench.train.optimizers import Optimizers
@@ -40,6 +40,8 @@ class Rung:
     """Which way each part of the step is done; the defaults are ours, None what the workload and settings say."""
 
     dtype: Literal["bfloat16", "float32"] | None = None
+    products: Literal["torch", "ours"] = "ours"
+    """Of float32; ours are oneDNN's where those are quicker."""
     memory: Literal["given back", "ours"] = "ours"
     norms: Literal["torch", "ours"] = "ours"
     attention: Literal["written out", "torch", "ours"] = "ours"
@@ -75,11 +77,13 @@ class Ours:
         # What is replaced stays so: a process measures one rung and nothing else.
         if rung.memory == "ours":
             keep_freed_memory()
+        if rung.products == "ours" and self._autocast is None and workload.device.type == "cpu":
+            multiply_by_onednn()
         if rung.norms != "ours":
             vars(attention)["may_be_pieced"] = vars(norms)["may_be_pieced"] = naive.never_pieced
         if rung.attention != "ours":
             plain = rung.attention == "written out"
-            attention.attend = naive.attend_written_out if plain else naive.attend_by_torch
+            attention.attend = naive.attend_written_out if plain else naive.attend_all_by_torch
         weights = rung.weights or settings.course.weights_dtype
         self._working = WorkingModel(self._model, weights_dtype=getattr(torch, weights))
         if settings.course.compiled if rung.compiled is None else rung.compiled:

@@ -88,10 +88,15 @@ def _main() -> None:
 
     job = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, args=(sys.stdin.fileno(),), daemon=True).start()
-    from workbench.bench.jobs import run_job
-
     try:
-        tell("result", run_job(job, lambda point: tell("point", point)))
+        if job["kind"] == "corpus":  # in a Python that may have no torch
+            from workbench.bench import corpus_jobs
+
+            tell("result", corpus_jobs.run_job(job))
+        else:
+            from workbench.bench import jobs
+
+            tell("result", jobs.run_job(job, lambda point: tell("point", point)))
     except WorkbenchError as error:
         tell("error", str(error))
     except ImportError as error:

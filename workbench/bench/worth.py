@@ -64,9 +64,11 @@ def worths(machine: Machine, *, seconds: float | None) -> Iterator[Worth]:
     products = [_product(machine, dtype) for dtype in (torch.bfloat16, torch.float32)]
     yield Worth("bfloat16 products", narrow, "float32", measured(*products))
     if on_cpu:
+        by_onednn = machine.float32_products == "oneDNN"
+        yield Worth("oneDNN's float32 products", by_onednn, "torch's choice", None)
         written = narrow  # see `attend`
         yield Worth(
-            "attention with its scores written out (rows up to 512)",
+            "attention with its scores written out (rows up to 1,024)",
             written,
             "torch's kernel",
             measured(*_attentions(machine)),

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import TyperException
 
-from workbench.cli import bench, build, doctor, measure, screen, steer, talk, watch
+from workbench.cli import bench, build, clean, doctor, measure, screen, steer, talk, watch
 from workbench.cli.output import say
 from workbench.errors import ExitCode, WorkbenchError
 from workbench.safe_text import one_line
@@ -31,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for group in (screen, build, watch, steer, talk, measure, bench, doctor):
+for group in (screen, build, watch, steer, talk, measure, bench, doctor, clean):
     group.add_to(app)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from workbench.cli.bench_tables import print_race, print_scaling, print_speed
+from workbench.cli.bench_tables import print_corpus, print_race, print_scaling, print_speed, print_tui
 from workbench.cli.output import Json, print_json, say
 from workbench.errors import BadInput
 
@@ -151,6 +151,72 @@ def train(
     (print_race if data else print_speed)(facts)
     if "scaling" in facts:
         print_scaling(facts["scaling"])
+
+
+@bench.command()
+def corpus(
+    area: Annotated[
+        list[str] | None, typer.Argument(metavar="[AREA]...", help="What is measured [default: all areas]")
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SOURCE", help="Text to work on [default: python-docs]; repeatable."),
+    ] = None,
+    megabytes: Annotated[float, typer.Option(min=0.1, help="Of text from its beginning.")] = 10,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds in which every contender has its turn.")] = 3,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:PYTHON]",
+            help="A library in another Python; what is installed here takes part anyway. Repeatable.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Measure what makes a corpus, in MB per CPU second of one thread, beside other libraries in the same run.
+
+    Every contender gets the same text in a process of its own and its answer is judged: copies found of those that
+    were planted, removals that nothing bears out.
+
+    Example: workbench bench corpus dedup --data books.jsonl --peer rensa:~/peers/bin/python
+    """
+    from workbench.bench.corpus import AREAS, area_of, documents_of, measure_area, parse_peers
+
+    areas = list(dict.fromkeys(area or AREAS))
+    for name in areas:
+        area_of(name)
+    peers = parse_peers(peer or (), areas)
+    texts = documents_of(data or ["python-docs"], megabytes=megabytes, base=Path())
+    rows: list[dict[str, Any]] = []
+    for name in areas:
+        with tempfile.TemporaryDirectory(prefix="workbench-bench-") as scratch:
+            rows += measure_area(name, Path(scratch), texts, peers=peers, rounds=rounds, say=say)
+    if json:
+        print_json({"documents": len(texts), "rows": rows})
+        return
+    print_corpus(rows)
+
+
+@bench.command()
+def tui(
+    rounds: Annotated[int, typer.Option(min=2, help="Windows with the app open, and as many without.")] = 4,
+    seconds: Annotated[float, typer.Option(min=5, help="Of a window.")] = 20,
+    columns: Annotated[int, typer.Option(min=40, help="Of the terminal.")] = 140,
+    lines: Annotated[int, typer.Option(min=10, help="Of the terminal.")] = 40,
+    json: Json = False,
+) -> None:
+    """Measure what an open app costs the training it shows: on one live run, open and closed by turns.
+
+    Example: workbench bench tui --rounds 6
+    """
+    from workbench.cli.bench_tui import measure_tui
+
+    with tempfile.TemporaryDirectory(prefix="workbench-bench-") as scratch:
+        facts = measure_tui(Path(scratch), rounds=rounds, seconds=seconds, columns=columns, rows=lines)
+    if json:
+        print_json(facts)
+        return
+    print_tui(facts)
 
 
 def _of_size(size: str, settings: OurSettings) -> tuple[int, int, OurSettings]:

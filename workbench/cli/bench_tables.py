@@ -49,6 +49,28 @@ def print_scaling(rows: Sequence[Row]) -> None:
     print_table(header, cells, right=(1, 2, 3, 4, 5))
 
 
+def print_corpus(rows: Sequence[Row]) -> None:
+    """What makes a corpus: a table for each area, ours first, and what its judge found."""
+    for area in dict.fromkeys(row["area"] for row in rows):
+        of_area = [row for row in rows if row["area"] == area]
+        figures = list(dict.fromkeys(name for row in of_area for name in row["figures"]))
+        header = (area, "MB/s", "lowest-highest", "times", "MB", "peak MB", *figures)
+        print_table(header, [_corpus_cells(row, of_area[0], figures) for row in of_area], right=range(1, 99))
+        result("")
+
+
+def _corpus_cells(row: Row, ours: Row, figures: Sequence[str]) -> tuple[str, ...]:
+    return (
+        row["name"],
+        f"{row['mb_per_second']:.3g}",
+        f"{row['mb_per_second_min']:.3g}-{row['mb_per_second_max']:.3g}",
+        f"×{row['mb_per_second'] / ours['mb_per_second']:.2g}",
+        f"{row['bytes'] / 1e6:.1f}",
+        f"{row['peak_mb']:,.0f}",
+        *(f"{row['figures'][name]:.4g}" if name in row["figures"] else "" for name in figures),
+    )
+
+
 def print_race(facts: dict[str, Any]) -> None:
     """How far every system came, and what that makes of ours."""
     header = ("system", "bits/byte", "seconds", "steps", "tokens", "tokens/s", "MFU", "parameters", "peak MB")
@@ -82,4 +104,22 @@ def _compared(each: dict[str, Any]) -> str:
     return (
         f"{when}; {each['bits_per_byte_ratio']:.3f} of its bits per byte at the end, "
         f"{each['tokens_per_second_ratio']:.2f} of its tokens/s, {each['peak_memory_ratio']:.2f} of its memory"
+    )
+
+
+def print_tui(facts: dict[str, Any]) -> None:
+    """What an open app costs the training that it shows."""
+    cells = [
+        (row["app"], f"{row['tokens_per_second']:,.0f}", f"{row['tokens_per_cpu_second']:,.0f}")
+        for row in facts["rows"]
+    ]
+    print_table(("app", "tok/s", "tok per CPU s"), cells, right=(1, 2))
+    error = "" if facts["stderr"] is None else f" ± {facts['stderr']:.1%}"
+    result(
+        f"\nTraining is slower by {facts['slower_by']:.1%}{error} with the app open (limit {facts['limit']:.0%})."
+    )
+    error = "" if facts["more_cpu_stderr"] is None else f" ± {facts['more_cpu_stderr']:.1%}"
+    result(f"A token takes the worker {facts['more_cpu_by']:.1%}{error} more CPU time meanwhile.")
+    result(
+        f"The app takes {facts['app_cpu_share']:.1%} of a core and writes {facts['app_bytes_per_second']:,.0f} bytes/s."
     )

@@ -16,7 +16,7 @@ from workbench.safe_text import one_line
 
 if TYPE_CHECKING:
     from workbench.budget import Budget
-    from workbench.plan import Plan
+    from workbench.plan import Plan, Setting
     from workbench.recipe_file import LoadedRecipe
 
 Recipe = Annotated[
@@ -123,34 +123,53 @@ def plan(
     probe: Annotated[
         bool, typer.Option("--probe", help="Take 20 real steps first, and tell time and memory from those.")
     ] = False,
+    nproc: Annotated[
+        int,
+        typer.Option(
+            "--nproc", metavar="N", help="Plan for N devices like this machine's (no GPU: for N processes)."
+        ),
+    ] = 1,
     home: Home = None,
     json: Json = False,
 ) -> None:
     """Say what a run will do and cost.
 
     Its stages, what is there already and why, parameters, FLOPs, memory, disk and time; whether it fits; how often each
-    source is read, and what packing wastes and cuts.
+    source is read, and what packing wastes and cuts; which share of near duplicates is found at which similarity.
 
     With --probe a child process takes 20 real steps of pretraining, on the packed tokens where they exist; what it
     measures is remembered for this shape on this machine. A run does the same by itself, for the plans after it.
 
+    With --nproc it tells what each of N devices holds, laid out as `run --nproc N` and the keys replicate and
+    tensor_parallel have it, and what the first process holds while it saves. There need not be so many here.
+
     Example: workbench plan quickstart --set pretrain.tokens=4M
+
+    Example: workbench plan quickstart --set model.size=7b --nproc 8
     """
     from workbench.budget import estimate
+    from workbench.cli.copies import curve_facts, curve_lines, planned_near_duplicates
+    from workbench.cli.corpus_plan import corpus_facts, corpus_lines
     from workbench.cli.costs import cost_lines
+    from workbench.cli.prechecks import check_layouts
     from workbench.cli.reading import reading_lines
     from workbench.files import human_count
     from workbench.plan import make_plan
     from workbench.reading_plan import planned_reading
 
-    planned = make_plan(_load(recipe, assignments, start, home=home), home=home, name=name)
+    loaded = _load(recipe, assignments, start, home=home)
+    planned = make_plan(loaded, home=home, name=name)
+    check_layouts(planned, loaded, nproc=nproc)
     if probe:
+        if nproc > 1:
+            raise BadInput("--probe takes its steps in one process", fix="leave --nproc or --probe out")
         from workbench.cli.costs import probe_line
         from workbench.probe import probe_plan
 
         say("probing: 20 steps of pretraining in a process of their own")
         say(probe_line(probe_plan(planned)))
-    budget, reading = estimate(planned), planned_reading(planned)
+    near = planned_near_duplicates(planned)
+    budget, reading = estimate(planned, nproc=nproc), planned_reading(planned)
     if json:
         print_json(
             {
@@ -158,6 +177,8 @@ def plan(
                 "home": str(planned.home),
                 "budget": budget.to_dict(),
                 "reading": None if reading is None else dataclasses.asdict(reading),
+                "near_duplicates": curve_facts(near),
+                "corpus": corpus_facts(planned),
                 "reuse": _reuse(planned),
             }
         )
@@ -166,11 +187,17 @@ def plan(
     result("")
     result(f"run      {planned.name}   in {planned.home}")
     _print_start(planned)
-    result(
-        f"model    {human_count(budget.parameters)} parameters, {human_count(budget.tokens)} tokens, "
-        f"{budget.flops:.2g} FLOPs{_known_as(budget)}"
-    )
-    for line in [*(reading_lines(reading) if reading is not None else ()), *cost_lines(budget)]:
+    if budget.parameters:
+        result(
+            f"model    {human_count(budget.parameters)} parameters, {human_count(budget.tokens)} tokens, "
+            f"{budget.flops:.2g} FLOPs{_known_as(budget)}"
+        )
+    for line in (
+        *corpus_lines(planned),
+        *(curve_lines(near) if near is not None else ()),
+        *(reading_lines(reading) if reading is not None else ()),
+        *cost_lines(budget),
+    ):
         result(line)
     for problem in budget.problems:
         say(f"will not fit: {problem}")
@@ -228,10 +255,13 @@ def _print_stages(planned: Plan, budget: Budget) -> None:
 
 def _print_changed(planned: Plan) -> None:
     """Every value that is not the default, and where it comes from."""
-    tables = {stage.name: stage.settings for stage in planned.stages}
+    tables: dict[str, dict[str, Setting]] = {}
     for stage in planned.stages:
-        if stage.model is not None:
-            tables["model"] = stage.model
+        for table, settings in ((stage.name, stage.settings), ("model", stage.model or {})):
+            for key, setting in settings.items():
+                for name, each in setting.flat(f"{table}.{key}"):
+                    whole, _, last = name.rpartition(".")
+                    tables.setdefault(whole, {})[last] = each
     result("\nnot the defaults, from the recipe unless another origin is named:")
     for table, settings in tables.items():
         changed = [
@@ -243,7 +273,7 @@ def _print_changed(planned: Plan) -> None:
         if changed:
             whole = "  ".join(item.replace(" ", "\N{NO-BREAK SPACE}") for item in changed)
             lines = textwrap.wrap(
-                whole, 78, initial_indent=f"  {f'[{table}]':<12}", subsequent_indent=" " * 14
+                whole, 78, initial_indent=f"  {f'[{table}]':<11} ", subsequent_indent=" " * 14
             )
             result("\n".join(lines).replace("\N{NO-BREAK SPACE}", " "))
 
@@ -312,7 +342,7 @@ def run(
     if seat.ranks > 1:
         from workbench.worker import work_here
 
-        prepared = prepare(planned, until=until, only=only, force=force or [])
+        prepared = prepare(planned, until=until, only=only, force=force or [], nproc=seat.ranks)
         result(prepared.name)
         raise typer.Exit(work_here(prepared, until=until, only=only, force=force or []))
     started = launch(planned, until=until, only=only, force=force or [], nproc=nproc)

@@ -16,8 +16,10 @@ def cost_lines(budget: Budget) -> Iterator[str]:
         share = f"{human_count(budget.tokens)}, {budget.tokens / optimal:.2g} of the {human_count(optimal)}"
         yield f"tokens   {share} (20 a parameter) that spend compute best"
     known = human_bytes(budget.memory_bytes) if budget.memory_bytes else "what is not known"
-    yield f"memory   ~{human_bytes(budget.peak_bytes)} of {known}"
+    each = f" on each of {budget.nproc} devices" if budget.nproc > 1 else ""
+    yield f"memory   ~{human_bytes(budget.peak_bytes)}{each} of {known}"
     yield from _memory_table(budget)
+    yield from _machine_lines(budget)
     yield f"disk     ~{human_bytes(budget.disk_bytes)} of {human_bytes(budget.free_bytes)} free"
     measured = [(name, stage.basis) for name, stage in budget.stages.items() if stage.basis != ESTIMATED]
     basis = "estimated, but for:" if measured else "estimated, not measured"
@@ -34,17 +36,31 @@ def probe_line(figures: Mapping[str, float]) -> str:
 
 
 def _memory_table(budget: Budget) -> Iterator[str]:
-    """The peak of every training stage by part."""
+    """The peak of every training stage by part; what comes together from other devices, where there are others."""
     rows = []
     for name, stage in budget.stages.items():
         if stage.memory is not None:
             parts = dataclasses.asdict(stage.memory) | {"process": stage.process_bytes}
+            del parts["gathered" if budget.nproc == 1 else "snapshot"]
             rows.append((name, {part: human_bytes(size) if size else "-" for part, size in parts.items()}))
     if rows:
         header = {part: part for part in rows[0][1]}
         for name, cells in (("", header), *rows):
             columns = (f"{cell:>{max(len(part), 8)}}" for part, cell in cells.items())
-            yield f"  {name:<8}  {'  '.join(columns)}"
+            yield f"  {name:<8} {' '.join(columns)}"
+
+
+def _machine_lines(budget: Budget) -> Iterator[str]:
+    """How several devices share each training, and what their processes hold together."""
+    if budget.nproc == 1:
+        return
+    for name, stage in budget.stages.items():
+        if stage.memory is not None:
+            yield (
+                f"  {name:<8} devices {stage.devices}: copies x shards x slices; this machine's processes "
+                f"~{human_bytes(stage.machine_bytes)},"
+            )
+            yield f"  {'':<8} the first one's copy of all while it saves ~{human_bytes(stage.copy_bytes)}"
 
 
 def _energy(kilowatt_hours: float) -> str:

@@ -15,6 +15,7 @@ from workbench.cli.inspected import Inspected, fact_lines, shown
 from workbench.data.inspect_examples import ExampleFileReport, ShownConversation, inspect_examples
 from workbench.files import human_bytes
 from workbench.safe_text import safe_text
+from workbench.source_files import EXAMPLE_SUFFIXES
 
 if TYPE_CHECKING:
     from workbench.tokenizer import Tokenizer
@@ -31,7 +32,8 @@ def data_file(path: Path, tokenizer: Tokenizer | None) -> Inspected:
 
     Raises BadInput for a file that is missing, damaged, empty or of an unknown shape.
     """
-    keys = set[str]() if path.name.endswith(TEXT_SUFFIXES) else _first_keys(path)
+    is_text = path.name.endswith(TEXT_SUFFIXES) or not path.name.endswith(EXAMPLE_SUFFIXES)
+    keys = set[str]() if is_text else _first_keys(path)
     if not keys or ("text" in keys and not keys & {"messages", "conversations", "instruction", "prompt"}):
         return document_file(path)
     if keys & {"choices", "context_options"}:
@@ -48,11 +50,21 @@ def _first_keys(path: Path) -> set[str]:
 
 def document_file(path: Path) -> Inspected:
     """The report on a file of documents, as the corpus stage reads it."""
-    from workbench.data.documents import Document, read_documents
+    from workbench.corpus.extracting import extracted
+    from workbench.corpus.sources import Reading, open_sources
+    from workbench.data.documents import Document
 
     documents, size, first = 0, 0, ""
     rejected: Counter[str] = Counter()
-    for record in read_documents([str(path.absolute())], base=Path()):
+    reading = Reading()
+    opened = open_sources([str(path.absolute())], base=Path(), reading=reading)
+    records = (
+        record
+        for block in opened.blocks
+        for piece in block.pieces
+        for record in extracted(block, piece, reading)
+    )
+    for record in records:
         if isinstance(record, Document):
             first = first or record.text[: SHOWN_CHARACTERS * 4]
             documents, size = documents + 1, size + len(record.text.encode("utf-8", "replace"))

@@ -1,93 +1,17 @@
-"""What is said of a folder: a corpus, a tokenizer, token shards, a checkpoint, a scorecard. Reads, computes nothing."""
+"""What is said of a folder: a tokenizer, token shards, a checkpoint, a scorecard. Reads, computes nothing."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from workbench.cli.inspected import Inspected, fact_lines, shown
 from workbench.cli.output import error_of, figure
-from workbench.errors import BadInput
+from workbench.facts_file import read_facts
 from workbench.files import human_bytes, human_count
 
-SAMPLE_CHARACTERS = 100
 LONGEST_TOKENS = 8
-MOST_SOURCES = 12
-# What the figure beside a reason means.
-FIGURES = {
-    "too_short": "{} characters",
-    "too_long": "{} characters",
-    "duplicate": "the same as {}",
-    "near_copy_of_training": "{:.0%} of its 8-word runs are in training text",
-    "heldout_surplus": "the held-out part holds at most {} bytes",
-}
-
-
-def corpus(folder: Path, samples: int) -> Inspected:
-    """Kept and rejected by reason with counts, and `samples` rejected documents per reason with what decided."""
-    report = _read(folder / "report.json")
-    rejected = _rejected_samples(folder, samples)
-    facts = {"kind": "corpus", "folder": str(folder), **report, "rejected_samples": rejected}
-    lost = sum(report["rejected"].values())
-    lines = [f"corpus  {folder}"]
-    lines += fact_lines(
-        {
-            "read": f"{report['read']:,} records from {len(report['sources'])} source(s)",
-            "kept": f"{report['documents']:,} documents, {human_bytes(report['bytes'])}",
-            "held out": f"{report['heldout_documents']:,} documents, {human_bytes(report['heldout_bytes'])}",
-            "rejected": f"{lost:,}" if lost else "none",
-        }
-    )
-    for reason, count in sorted(report["rejected"].items(), key=lambda item: -item[1]):
-        lines.append(f"    {reason.replace('_', ' '):<24} {count:>9,}")
-        for sample in rejected.get(reason, []):
-            decided = _decided(reason, sample.get("figure"))
-            lines.append(f"        {shown(str(sample['id']), 60)}: {shown(decided, 120)}")
-            if text := sample.get("text"):
-                lines.append(f"          “{shown(text, SAMPLE_CHARACTERS)}”")
-    lines += _source_lines(report["sources"], samples)
-    return Inspected(facts, lines)
-
-
-def _source_lines(sources: Mapping[str, Mapping[str, Any]], samples: int) -> list[str]:
-    lines = []
-    for name, counts in list(sources.items())[:MOST_SOURCES]:
-        train, heldout = counts["train"], counts["heldout"]
-        lines.append(
-            f"  from {shown(name, 70)}: {train['documents']:,} kept, {heldout['documents']:,} held out, "
-            f"{sum(counts['rejected'].values()):,} rejected"
-        )
-        if changed := counts.get("changed"):
-            lines.append(
-                "    changed: " + ", ".join(f"{what.replace('_', ' ')} {n:,}" for what, n in changed.items())
-            )
-        if foreign := counts.get("read_as_windows_1252"):
-            lines.append(f"    not UTF-8, read as Windows-1252: {foreign:,}")
-        for sample in counts["samples"][:samples]:
-            lines.append(f"    {shown(sample['id'], 60)}: “{shown(sample['text'], SAMPLE_CHARACTERS)}”")
-    if len(sources) > MOST_SOURCES:
-        lines.append(f"  and {len(sources) - MOST_SOURCES:,} more sources (--json has them all)")
-    return lines
-
-
-def _rejected_samples(folder: Path, samples: int) -> dict[str, list[dict[str, Any]]]:
-    from workbench.data.jsonl_zst import read_jsonl_zst
-
-    found: dict[str, list[dict[str, Any]]] = {}
-    if samples:
-        for record in read_jsonl_zst(folder / "rejected.jsonl.zst"):
-            of_reason = found.setdefault(str(record["reason"]), [])
-            if len(of_reason) < samples:
-                of_reason.append(record)
-    return found
-
-
-def _decided(reason: str, value: Any) -> str:
-    if reason in FIGURES and isinstance(value, int | float | str):
-        return FIGURES[reason].format(value)
-    return str(value or "no more is known")
 
 
 def tokenizer(folder: Path) -> Inspected:
@@ -103,7 +27,7 @@ def tokenizer(folder: Path) -> Inspected:
         "vocab_size": loaded.vocab_size,
         "special_tokens": loaded.special_tokens,
         "longest_tokens": [token.decode(errors="backslashreplace") for token in longest],
-        **({"report": _read(folder / "report.json")} if (folder / "report.json").is_file() else {}),
+        **({"report": read_facts(folder / "report.json")} if (folder / "report.json").is_file() else {}),
     }
     told = {
         "vocabulary": f"{loaded.vocab_size:,} tokens",
@@ -117,8 +41,8 @@ def tokenizer(folder: Path) -> Inspected:
 
 def tokens(folder: Path) -> Inspected:
     """How many tokens, documents and shards."""
-    index = _read(folder / "index.json")
-    report = _read(folder / "report.json") if (folder / "report.json").is_file() else {}
+    index = read_facts(folder / "index.json")
+    report = read_facts(folder / "report.json") if (folder / "report.json").is_file() else {}
     facts = {"kind": "tokens", "folder": str(folder), **index, **report}
     told = {
         "tokens": f"{facts.get('num_tokens', 0):,}",
@@ -137,8 +61,8 @@ def checkpoint(folder: Path) -> Inspected:
     config = read_config(folder)
     weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     state_file = folder / "training" / "state.json"
-    training = _read(state_file) if state_file.is_file() else None
-    architecture = _read(folder / "config.json").get("architectures") or ["?"]
+    training = read_facts(state_file) if state_file.is_file() else None
+    architecture = read_facts(folder / "config.json").get("architectures") or ["?"]
     facts: dict[str, Any] = {
         "kind": "checkpoint",
         "folder": str(folder),
@@ -186,7 +110,7 @@ def _training(state: Mapping[str, Any]) -> dict[str, str]:
 
 def scorecard(folder: Path) -> Inspected:
     """Every score of every model, and those of what is no model."""
-    card = _read(folder / "scorecard.json")
+    card = read_facts(folder / "scorecard.json")
     cards = {who: each["tasks"] for who, each in card.get("models", {}).items()}
     rows = [
         (shown(who, 24), shown(task, 32), metric, figure(facts["value"]), error_of(facts["stderr"]))
@@ -199,18 +123,15 @@ def scorecard(folder: Path) -> Inspected:
         f"  {row[0]:{who}}  {row[1]:{task}}  {row[2]:{metric}}  {row[3]:>{value}} {row[4]}".rstrip()
         for row in rows
     ]
+    lines += [f"  {shown(task, 32)}: {_seen(facts)}" for task, facts in card.get("contamination", {}).items()]
     return Inspected(
         {"kind": "scorecard", "folder": str(folder), "scorecard": card}, [f"scorecard  {folder}", *lines]
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise BadInput("is missing", file=path) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadInput(f"cannot be read ({error})", file=path) from None
-    if not isinstance(value, dict):
-        raise BadInput("is not a JSON object", file=path)
-    return value
+def _seen(facts: dict[str, Any]) -> str:
+    """Which items of a task the corpus knew."""
+    said = f"{facts['seen']:,} of {facts['items']:,} items stand in training text"
+    if facts["dropped"]:
+        said += f", {facts['dropped']:,} did and were dropped"
+    return said + (f", {facts['too_short']:,} too short to tell" if facts["too_short"] else "")

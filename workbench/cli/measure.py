@@ -87,8 +87,19 @@ def inspect(
         ),
     ],
     samples: Annotated[
-        int, typer.Option(min=0, max=100, help="How many rejected documents to show per reason.")
-    ] = 1,
+        int | None,
+        typer.Option(min=0, max=1000, help="How many documents to show per reason, or clusters of copies."),
+    ] = None,
+    step: Annotated[
+        str | None, typer.Option(metavar="STEP", help="Only this step of a corpus: its reasons and figures.")
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Only what a corpus left out for this reason.")
+    ] = None,
+    clusters: Annotated[
+        bool,
+        typer.Option("--clusters", help="Only the copies that a corpus left out, and for which document."),
+    ] = False,
     tokenizer: Annotated[
         str | None,
         typer.Option(
@@ -100,14 +111,19 @@ def inspect(
 ) -> None:
     """Look inside a corpus, a data file or a model.
 
-    A run or its corpus: what was kept, rejected and why. A file of examples: its format, and what a model
+    A run or its corpus: a funnel of its steps, what was rejected and why, how figures are spread; --step, --reason
+    and --clusters look closer. A file of examples: its format, and what a model
     learns of it, in «». A checkpoint, a tokenizer, token shards.
+
+    Example: workbench inspect quickstart --reason too_short
 
     Example: workbench inspect chats.jsonl --with quickstart
     """
+    from workbench.cli.inspect_corpus import CorpusLook
     from workbench.cli.inspecting import inspected
 
-    report = inspected(what, home=home, samples=samples, tokenizer=tokenizer)
+    look = CorpusLook(samples, step, reason, clusters)
+    report = inspected(what, home=home, look=look, tokenizer=tokenizer)
     if json:
         print_json(report.facts)
     else:
@@ -119,39 +135,47 @@ def export(
     reference: Reference,
     output: Annotated[Path, typer.Option("--output", metavar="DIR", help="A new folder.")],
     to: Annotated[
-        str, typer.Option("--to", help="hf: a Hugging Face folder (safetensors, tokenizer, chat template).")
+        str,
+        typer.Option(
+            "--to",
+            help="hf: a Hugging Face folder (safetensors, tokenizer, chat template). gguf: one file for llama.cpp.",
+        ),
     ] = "hf",
     home: Home = None,
     json: Json = False,
 ) -> None:
     """Write a model as a folder that others load.
 
-    Its logits are compared with the checkpoint's before the folder appears.
+    Its logits are compared with the checkpoint's before the folder appears: by loading it again, and with
+    transformers (hf) or llama-cpp-python (gguf) where that is installed.
 
     Example: workbench export quickstart --to hf --output my-model
     """
     from workbench.files import human_bytes
-    from workbench.model import export_hf
+    from workbench.model import export_gguf, export_hf
     from workbench.references import find_checkpoint
 
-    if to != "hf":
-        raise BadInput(f"--to {to!r} is not known", fix="write --to hf")
+    if to not in ("hf", "gguf"):
+        raise BadInput(f"--to {to!r} is not known", fix="write --to hf or --to gguf")
     os.environ.setdefault(
         "HF_HUB_DISABLE_PROGRESS_BARS", "1"
     )  # transformers, where it is installed, draws bars
-    done = export_hf(find_checkpoint(reference, home=home), output)
+    source = find_checkpoint(reference, home=home)
+    done = export_hf(source, output) if to == "hf" else export_gguf(source, output)
     facts: dict[str, Any] = {
         "folder": str(done.folder),
         "files": list(done.files),
         "bytes": done.num_bytes,
         "checked_with": list(done.checked_with),
-        "max_difference": done.max_difference,
+        "max_difference": done.max_difference if done.checked_with else None,
+        "notes": list(done.notes),
     }
     if json:
         print_json(facts)
     else:
-        say(
-            f"{human_bytes(done.num_bytes)}; logits checked with {', '.join(done.checked_with)}, "
-            f"largest difference {done.max_difference:.1e}"
-        )
+        checked = f"checked with {', '.join(done.checked_with)}, largest difference {done.max_difference:.1e}"
+        unchecked = "not checked: llama-cpp-python is not installed"
+        say(f"{human_bytes(done.num_bytes)}; logits {checked if done.checked_with else unchecked}")
+        for note in done.notes:
+            say(note)
         result(str(done.folder))

@@ -9,7 +9,16 @@ from importlib.util import find_spec
 
 from workbench.budget import require_fit
 from workbench.errors import BadInput, NotFound
-from workbench.layout import ON_SEVERAL_DEVICES, check_devices, check_rows, check_slices, check_value, lay_out
+from workbench.layout import (
+    ON_ONE_DEVICE,
+    check_devices,
+    check_engine,
+    check_rows,
+    check_slices,
+    check_value,
+    lay_out,
+    local_processes,
+)
 from workbench.plan import Plan, StagePlan
 from workbench.recipe import Dpo, Eval, Pretrain, Sft, Training
 from workbench.recipe_fields import Table
@@ -28,14 +37,22 @@ def precheck(plan: Plan, loaded: LoadedRecipe, *, nproc: int = 1) -> None:
     That is: a model or a corpus that will not fit this machine, an example file of unknown shape or with too
     many bad records, an unknown task, a bad file of questions, a missing package. Finished stages are not looked at.
     """
-    check_devices(nproc)
-    require_fit(plan, loaded)
+    check_devices(local_processes(nproc))
+    check_layouts(plan, loaded, nproc=nproc)
+    require_fit(plan, loaded, nproc=nproc)
     for stage in plan.stages:
         if not plan.store.exists(stage.makes):
             _check_stage(stage.table(), stage.name, loaded)
-            _check_layout(stage, loaded, nproc)
         if stage.name == "start" and not plan.store.exists(stage.makes):
             _check_start(plan, loaded)
+
+
+def check_layouts(plan: Plan, loaded: LoadedRecipe, *, nproc: int) -> None:
+    """Raise BadInput, pointing at the recipe's line, when `nproc` processes cannot share a training still to come."""
+    lay_out(nproc)
+    for stage in plan.stages:
+        if not plan.store.exists(stage.makes):
+            _check_layout(stage, loaded, nproc)
 
 
 def require_inputs(plan: Plan, only: str, *, again: bool = False) -> None:
@@ -99,8 +116,12 @@ def _check_layout(stage: StagePlan, loaded: LoadedRecipe, nproc: int) -> None:
         model = stage.model_table()
         if model is not None:
             check_slices(model.shape(vocab_size=256), layout)
-        for key in ON_SEVERAL_DEVICES:
+        for key in ON_ONE_DEVICE:
             check_value(key, getattr(table, key, None), layout)
+        key = "engine"
+        check_engine(table, layout)
+        if layout.ranks > 1 and table.engine == "deepspeed" and find_spec("deepspeed") is None:
+            raise BadInput('"deepspeed" needs DeepSpeed, which is not installed', fix="pip install deepspeed")
         if isinstance(table, Pretrain):
             key, first = "batch_tokens", table.sizes().at(0)
             check_rows(first.batch_tokens // first.context_length, layout, what="rows")

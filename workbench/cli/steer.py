@@ -81,7 +81,8 @@ def resume(
 
     Example: workbench resume quickstart
     """
-    from workbench.launcher import relaunch
+    from workbench.budget import estimate
+    from workbench.launcher import frozen_plan, relaunch
     from workbench.layout import check_devices, lay_out
     from workbench.runs import find_home, open_run
 
@@ -97,6 +98,8 @@ def resume(
         if nproc is not None:
             lay_out(nproc)
             check_devices(nproc)
+            for problem in estimate(frozen_plan(run), nproc=nproc).problems:
+                raise BadInput(f"will not fit: {problem}")
         relaunch(run, nproc=nproc)
         say(f"going on; `workbench follow {run.name}` shows it")
     result(run.name)

@@ -3,6 +3,9 @@
     train-00000.jsonl.zst …   what is learned from, in the order of the sources
     heldout.jsonl.zst         what is measured on, in order of hash: its first N are a fair sample of it
     rejected.jsonl.zst        what was left out, with the reason and the figure that decided
+    clusters.jsonl.zst        the largest clusters of copies, if there are copies
+    contamination.json        where test items were looked for: which of them stand in which documents; and by
+    contaminated.jsonl.zst    document which it holds
     report.json               counts, reasons, samples
 
 Knows nothing of how the documents were chosen.
@@ -12,15 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from workbench.data.documents import Document
 from workbench.data.jsonl_zst import JsonlZstWriter, read_jsonl_zst
 
 REPORT_FILE = "report.json"
 SHARD_BYTES = 256_000_000  # one shard is one unit of parallel work later, and small enough to copy about
+KEPT_CHARACTERS = 2_000  # of a rejected text: enough to see what it is
 _TRAIN_FILES = "train-{}.jsonl.zst"
 _HELDOUT_FILE = "heldout.jsonl.zst"
+CLUSTERS_FILE = "clusters.jsonl.zst"
 _REJECTED_FILE = "rejected.jsonl.zst"
 
 
@@ -39,9 +44,44 @@ def rejected_writer(folder: Path) -> JsonlZstWriter:
     return JsonlZstWriter(folder / _REJECTED_FILE)
 
 
+def train_file(folder: Path, shard: int) -> Path:
+    """Where shard number `shard` of `folder`'s training documents lies."""
+    return folder / _TRAIN_FILES.format(f"{shard:05d}")
+
+
+def heldout_file(folder: Path) -> Path:
+    """Where `folder`'s held-out documents lie."""
+    return folder / _HELDOUT_FILE
+
+
+def rejected_file(folder: Path) -> Path:
+    """Where `folder`'s rejected documents lie."""
+    return folder / _REJECTED_FILE
+
+
+def rejected_record(
+    document: Document, reason: str, figure: float | str, *, copy_of: str | None = None
+) -> dict[str, Any]:
+    """What is written of a rejected document: `figure` is what decided, `copy_of` the id of what is kept instead."""
+    text = document.text[:KEPT_CHARACTERS].encode("utf-8", "replace").decode()
+    return {
+        "id": document.id,
+        "source": document.source,
+        "reason": reason,
+        "figure": figure,
+        **({} if copy_of is None else {"copy_of": copy_of}),
+        "characters": len(document.text),
+        "text": text,
+    }
+
+
 def write_document(writer: JsonlZstWriter, document: Document) -> None:
     """Append `document`; which part it belongs to is said by the file."""
-    writer.write({"id": document.id, "source": document.source, "text": document.text})
+    record = {"id": document.id, "source": document.source, "text": document.text}
+    for name in ("url", "title", "language"):
+        if said := getattr(document, name):
+            record[name] = said.encode("utf-8", "replace").decode()
+    writer.write(record)
 
 
 def read_artifact_documents(folder: Path, part: Literal["train", "heldout"] = "train") -> Iterator[Document]:
@@ -52,7 +92,15 @@ def read_artifact_documents(folder: Path, part: Literal["train", "heldout"] = "t
     files = train_files(folder) if part == "train" else [folder / _HELDOUT_FILE]
     for file in files:
         for record in read_jsonl_zst(file):
-            yield Document(record["id"], record["text"], record["source"], heldout=part == "heldout")
+            yield Document(
+                record["id"],
+                record["text"],
+                record["source"],
+                heldout=part == "heldout",
+                url=record.get("url", ""),
+                title=record.get("title", ""),
+                language=record.get("language", ""),
+            )
 
 
 def train_files(folder: Path) -> list[Path]:

@@ -29,6 +29,11 @@ class Document:
     """True or False where the source itself decides the split (`python-docs`, by symbol); None: by hash."""
     foreign_bytes: int = 0
     """Bytes of a text file that were not UTF-8 and were read as Windows-1252."""
+    url: str = ""
+    """Where a web page was found; empty for other sources."""
+    title: str = ""
+    language: str = ""
+    """What the source itself says, such as `en`; not what the text was found to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ class BadRecord:
     """The file it stands in, as it may be shown to a person."""
     detail: str = ""
     """What was seen, for a person."""
+    at_fault: bool = True
+    """Whether it speaks against its file. A picture in a crawl does not, nor a page without an article."""
 
     @property
     def place(self) -> str:

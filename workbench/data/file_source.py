@@ -6,12 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from workbench.data.byte_stream import open_plain_file, shown_path, text_blocks
+from workbench.data.columns import text_of_record
 from workbench.data.documents import BadRecord, Document, TextSplit
 from workbench.data.lines import MAX_LINE_BYTES, split_lines
 from workbench.data.strict_json import RecordError, parse_object
 from workbench.data.text_files import BadText, texts_of
 from workbench.errors import BadInput
-from workbench.source_files import DOCUMENT_SUFFIXES, files_of
+from workbench.source_files import PACKINGS, files_of
+from workbench.text_columns import text_columns
+
+SUFFIXES = (
+    ".parquet",
+    *(kind + packing for kind in (".txt", ".md", ".jsonl") for packing in ("", *PACKINGS)),
+)
+"""What is read here; pages, archives and tables are the corpus workbench's."""
 
 
 class FileSource:
@@ -25,8 +33,8 @@ class FileSource:
         self, name: str, *, base: Path, text_key: str = "text", text_split: TextSplit = "file"
     ) -> None:
         self.name = name
-        self.files = files_of(name, base=base, suffixes=DOCUMENT_SUFFIXES)
-        self._kinds = [_kind(file) for file in self.files]
+        self.files = files_of(name, base=base, suffixes=SUFFIXES)
+        self._kinds = [kind_of(file) for file in self.files]
         self._base = base
         self._text_key = text_key
         self._text_split = text_split
@@ -65,18 +73,18 @@ class FileSource:
                 yield self._bad(file, line.number, "line_too_long", f"more than {MAX_LINE_BYTES:,} bytes")
             elif line.content.strip():
                 try:
-                    text = text_under(self._text_key, parse_object(line.content))
+                    text = text_of_record(text_columns(self._text_key), parse_object(line.content))
                 except RecordError as bad:
                     yield self._bad(file, line.number, bad.reason, bad.detail)
                 else:
                     yield Document(f"{label}:{line.number}", text, self.name)
 
     def _from_parquet(self, file: Path) -> Iterator[Document | BadRecord]:
-        from workbench.data.parquet import read_column  # pyarrow: 0.1 s and 100 MB not everybody needs
+        from workbench.data.parquet import read_texts  # pyarrow: 0.1 s and 100 MB not everybody needs
 
         label = self._label(file)
         with open_plain_file(file) as stream:
-            for row, text in enumerate(read_column(stream, self._text_key, shown_path(file)), 1):
+            for row, text in read_texts(stream, text_columns(self._text_key), shown_path(file)):
                 if isinstance(text, str):
                     yield Document(f"{label}:{row}", text, self.name)
                 else:
@@ -90,24 +98,16 @@ class FileSource:
         return BadRecord(self.name, line, reason, shown_path(file), detail)
 
 
-def text_under(key: str, record: dict[str, object]) -> str:
-    """The text that `record` holds under `key`. Raises RecordError when there is none."""
-    if key not in record:
-        keys = ", ".join(repr(name[:40]) for name in list(record)[:8])
-        raise RecordError("no_text", f"no key {key!r}, but {keys or 'none at all'}")
-    text = record[key]
-    if not isinstance(text, str):
-        raise RecordError("text_not_a_string", f"{key!r} holds {str(text)[:40]!r}, not a string")
-    return text
+def kind_of(file: Path) -> str:
+    """`.txt`, `.md`, `.jsonl` or `.parquet`: the suffix that says how `file` is read, under .gz or .zst.
 
-
-def _kind(file: Path) -> str:
-    """`.txt`, `.md`, `.jsonl` or `.parquet`: the suffix that says how `file` is read, under .gz or .zst."""
+    Raises BadInput for another one.
+    """
     name = file.name.lower()
-    for suffix in DOCUMENT_SUFFIXES:
+    for suffix in SUFFIXES:
         if name.endswith(suffix):
             return "." + suffix.split(".")[1]
-    readable = " ".join(DOCUMENT_SUFFIXES)
+    readable = " ".join(SUFFIXES)
     raise BadInput(
         "documents are not read from this kind of file", file=shown_path(file), fix=f"give {readable}"
     )

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from workbench.data.byte_stream import shown_path
+from workbench.data.columns import text_of_record
 from workbench.data.documents import BadRecord, Document
-from workbench.data.file_source import text_under
 from workbench.data.strict_json import RecordError
 from workbench.errors import BadInput
+from workbench.text_columns import text_columns
 
 
 class HubSource:
@@ -24,7 +25,7 @@ class HubSource:
         self.name = name
         self._base = base
         self._split = split
-        self._text_key = text_key
+        self._columns = text_columns(text_key)
 
     def __iter__(self) -> Iterator[Document | BadRecord]:
         rows = self._rows()
@@ -38,7 +39,7 @@ class HubSource:
                 break
             row += 1
             try:
-                text = text_under(self._text_key, record)
+                text = text_of_record(self._columns, record)
                 text.encode()
             except RecordError as bad:
                 yield BadRecord(self.name, row, bad.reason, self.name, bad.detail)

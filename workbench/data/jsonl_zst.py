@@ -52,6 +52,11 @@ class JsonlZstWriter:
             self._file.write(line)
         self._bytes_in_shard += len(line)
 
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of JSON in the last file."""
+        return self._bytes_in_shard
+
     def __enter__(self) -> JsonlZstWriter:
         return self
 
@@ -77,9 +82,21 @@ class JsonlZstWriter:
 
 def read_jsonl_zst(path: Path) -> Iterator[dict[str, Any]]:
     """Yields the records of one file in order. Raises Damaged when the file is cut or altered."""
+    for line in split_lines(artifact_bytes(path), max_bytes=sys.maxsize):
+        try:
+            yield orjson.loads(line.content or b"")
+        except orjson.JSONDecodeError as error:
+            raise _damaged(path) from error
+
+
+def artifact_bytes(path: Path) -> Iterator[bytes]:
+    """Yields the lines of one file as they are, in blocks. Raises Damaged when the file is cut or altered."""
     try:
         with path.open("rb") as file:
-            for line in split_lines(zstd_blocks(file), max_bytes=sys.maxsize):
-                yield orjson.loads(line.content or b"")
-    except (EOFError, zstandard.ZstdError, orjson.JSONDecodeError) as error:
-        raise Damaged("is damaged", file=path, fix="delete the artifact and run again") from error
+            yield from zstd_blocks(file)
+    except (EOFError, zstandard.ZstdError) as error:
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> Damaged:
+    return Damaged("is damaged", file=path, fix="delete the artifact and run again")

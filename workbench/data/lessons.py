@@ -15,6 +15,7 @@ Shapes: B rows, T positions.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -176,6 +177,13 @@ def order_conversations(lessons: Sequence[Lesson], *, batch_tokens: int, seed: i
 def order_pairs(pairs: Sequence[Pair], *, batch_pairs: int, seed: int) -> StepOrder:
     """An order in which a step holds at most `batch_pairs` pairs."""
     return StepOrder(len(pairs), math.ceil(len(pairs) / batch_pairs), seed)
+
+
+def longest_step(order: StepOrder, lengths: Sequence[int]) -> int:
+    """The step of the first epoch whose items, of these lengths, are longest together."""
+    steps = itertools.islice(order.from_step(0), order.steps_per_epoch)
+    totals = [sum(lengths[item] for item in items) for items in steps]
+    return totals.index(max(totals))
 
 
 # -- micro-batches -----------------------------------------------------------------------------------

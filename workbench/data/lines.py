@@ -17,9 +17,11 @@ class Line:
     content: bytes | None
 
 
-def split_lines(blocks: Iterable[bytes], *, max_bytes: int = MAX_LINE_BYTES) -> Iterator[Line]:
-    """Yields the lines of a stream, numbered from 1. Memory: one line and one block."""
-    number = 1
+def split_lines(
+    blocks: Iterable[bytes], *, max_bytes: int = MAX_LINE_BYTES, first: int = 1
+) -> Iterator[Line]:
+    """Yields the lines of a stream, numbered from `first`. Memory: one line and one block."""
+    number = first
     held: list[bytes] = []  # the pieces of a line that has not ended yet
     held_bytes = 0
     for block in blocks:

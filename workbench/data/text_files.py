@@ -50,15 +50,19 @@ def texts_of(
     blocks: Iterable[bytes], *, split: TextSplit, max_bytes: int = MAX_DOCUMENT_BYTES
 ) -> Iterator[Text | BadText]:
     """Yields the texts of one file's content; stretches of nothing but white space yield nothing."""
-    pieces = {"file": _cut, "blank-lines": _between_blank_lines, "lines": _lines}[split](blocks, max_bytes)
+    pieces: Iterator[tuple[int, bytes | None]]
+    pieces = {"file": cut_file, "blank-lines": _between_blank_lines, "lines": _lines}[split](
+        blocks, max_bytes
+    )
     for line, piece in pieces:
         if piece is None:
             yield BadText(line, "line_too_long", f"a line of more than {max_bytes:,} bytes")
         elif piece and not piece.isspace():
-            yield _decoded(line, piece)
+            yield decoded(line, piece)
 
 
-def _decoded(line: int, piece: bytes) -> Text | BadText:
+def decoded(line: int, piece: bytes) -> Text | BadText:
+    """`piece` as text that begins on `line`: UTF-8, with strays read as Windows-1252 if they are few."""
     try:
         return Text(line, piece.decode())
     except UnicodeDecodeError as error:
@@ -74,7 +78,7 @@ def _as_windows_1252(match: re.Match[str]) -> str:
     return bytes([ord(match[0]) - 0xDC00]).decode("cp1252", "replace")
 
 
-def _cut(blocks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, bytes | None]]:
+def cut_file(blocks: Iterable[bytes], max_bytes: int = MAX_DOCUMENT_BYTES) -> Iterator[tuple[int, bytes]]:
     """The whole stream in one piece, or in pieces of at most `max_bytes`, each with its first line."""
     line = 1
     held = bytearray()
@@ -102,7 +106,7 @@ def _cut_place(held: bytearray, limit: int) -> int:
 
 
 def _lines(blocks: Iterable[bytes], max_bytes: int) -> Iterator[tuple[int, bytes | None]]:
-    for line in split_lines(_line_feeds(blocks), max_bytes=max_bytes):
+    for line in split_lines(line_feeds(blocks), max_bytes=max_bytes):
         yield line.number, line.content
 
 
@@ -125,7 +129,7 @@ def _between_blank_lines(blocks: Iterable[bytes], max_bytes: int) -> Iterator[tu
     yield start, b"\n".join(held)
 
 
-def _line_feeds(blocks: Iterable[bytes]) -> Iterator[bytes]:
+def line_feeds(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """The stream with CR LF and lone CR (old Macintosh) as LF."""
     ended_in_return = False
     for block in blocks:

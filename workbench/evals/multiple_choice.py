@@ -23,28 +23,43 @@ from workbench.evals.subject import Subject
 
 @dataclass(frozen=True, slots=True)
 class MultipleChoice:
-    """Shares of questions answered rightly: by raw and by length-normalised log-likelihood."""
+    """For each question the credit it earned, 0 to 1: by raw and by length-normalised log-likelihood.
 
-    acc: Metric
-    acc_norm: Metric
+    chosen: the candidate with the best raw one, the right one where it shares the best.
+    """
+
+    raw: tuple[float, ...]
+    normalised: tuple[float, ...]
+    chosen: tuple[int, ...] = ()
+
+    @property
+    def acc(self) -> Metric:
+        """The share answered rightly by raw log-likelihood."""
+        return share(self.raw)
+
+    @property
+    def acc_norm(self) -> Metric:
+        """The share answered rightly by log-likelihood per byte."""
+        return share(self.normalised)
 
 
 def answer_questions(subject: Subject, questions: Sequence[Question]) -> MultipleChoice:
-    """How often the right candidate is the most likely one, with standard errors."""
+    """Whether the right candidate is the most likely one, question by question."""
     candidates = [
         _passage(subject, question, number)
         for question in questions
         for number in range(len(question.contexts))
     ]
     totals = subject.log_likelihoods(candidates)
-    raw, normalised, at = [], [], 0
+    raw, normalised, chosen, at = [], [], [], 0
     for question in questions:
         scores = totals[at : at + len(question.contexts)]
         at += len(scores)
         lengths = np.array([max(1, len(text.encode())) for text in question.continuations])
         raw.append(credit(scores, question.gold))
+        chosen.append(question.gold if raw[-1] else int(scores.argmax()))
         normalised.append(credit(scores / lengths, question.gold))
-    return MultipleChoice(acc=share(raw), acc_norm=share(normalised))
+    return MultipleChoice(tuple(raw), tuple(normalised), tuple(chosen))
 
 
 def credit(scores: NDArray[np.float64], gold: int) -> float:

@@ -22,10 +22,20 @@ from workbench.evals.subject import Subject
 
 @dataclass(frozen=True, slots=True)
 class PreferenceAccuracy:
-    """Shares of pairs ordered rightly: by likelihood per byte, and by margin over a reference."""
+    """For each pair the credit it earned, 0 to 1: by likelihood per byte, and by margin over a reference."""
 
-    likelihood_acc: Metric
-    margin_acc: Metric | None
+    by_likelihood: tuple[float, ...]
+    by_margin: tuple[float, ...] | None
+
+    @property
+    def likelihood_acc(self) -> Metric:
+        """The share ordered rightly by likelihood per byte."""
+        return share(self.by_likelihood)
+
+    @property
+    def margin_acc(self) -> Metric | None:
+        """The share ordered rightly by margin; None without a reference."""
+        return None if self.by_margin is None else share(self.by_margin)
 
 
 def preference_accuracy(
@@ -38,7 +48,7 @@ def preference_accuracy(
     )
     margins = None if reference is None else scores - pair_log_likelihoods(reference, pairs)
     return PreferenceAccuracy(
-        likelihood_acc=_share_won(scores / sizes), margin_acc=None if margins is None else _share_won(margins)
+        by_likelihood=_won(scores / sizes), by_margin=None if margins is None else _won(margins)
     )
 
 
@@ -52,5 +62,5 @@ def pair_log_likelihoods(subject: Subject, pairs: Sequence[Preference]) -> NDArr
     return subject.log_likelihoods(replies).reshape(len(pairs), 2)
 
 
-def _share_won(scores: NDArray[np.float64]) -> Metric:
-    return share([credit(row, 0) for row in scores])
+def _won(scores: NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(credit(row, 0) for row in scores)

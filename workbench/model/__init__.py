@@ -5,7 +5,8 @@
                      KV cache; rotation.py: where a token stands; norms.py)
     initialise.py    first weights, a function of the seed
     folder.py        save and load in Hugging Face's format (../hf_config.py: its words; weights.py: its tensors)
-    export.py        a checkpoint as a folder to give away, checked before it appears
+    export.py        a checkpoint as a folder to give away, checked before it appears; gguf_export.py: as llama.cpp's
+                     one file (gguf_names.py: its words; gguf_file.py: its bytes)
     sampling.py      from logits to the next token
     generate.py      a reply, or many at once
     stream.py        ids to text as they come
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from workbench.model.export import export_hf
     from workbench.model.folder import load_model, save_model
+    from workbench.model.gguf_export import export_gguf
     from workbench.model.memory import KVCache
     from workbench.model.sampling import GREEDY, Sampling
     from workbench.model.stream import TextStream, stream_text
@@ -33,6 +35,7 @@ _ROOMS = {
     "KVCache": "memory",
     "Sampling": "sampling",
     "TextStream": "stream",
+    "export_gguf": "gguf_export",
     "export_hf": "export",
     "load_model": "folder",
     "save_model": "folder",
@@ -45,6 +48,7 @@ __all__ = [
     "KVCache",
     "Sampling",
     "TextStream",
+    "export_gguf",
     "export_hf",
     "load_model",
     "save_model",

@@ -90,12 +90,18 @@ def attend(q_BTHE: Tensor, seen: Seen, *, multiplier: float, softcap: float | No
     """
     q_BHTE, k_BGSE, v_BGSE = (x.transpose(1, 2) for x in (q_BTHE, seen.k_BSGE, seen.v_BSGE))
     from_empty = seen.mask_B1TS is None or q_BHTE.shape[2] == k_BGSE.shape[2]
-    short = from_empty and q_BHTE.is_cpu and q_BHTE.dtype == torch.bfloat16 and q_BHTE.shape[2] <= 512
+    short = from_empty and q_BHTE.is_cpu and q_BHTE.dtype == torch.bfloat16 and q_BHTE.shape[2] <= 1024
     if short or softcap is not None:
         y_BHTE = attend_written_out(
             q_BHTE, k_BGSE, v_BGSE, seen.mask_B1TS, multiplier=multiplier, softcap=softcap
         )
         return y_BHTE.transpose(1, 2)
+    return attend_by_torch(q_BTHE, seen, multiplier=multiplier)
+
+
+def attend_by_torch(q_BTHE: Tensor, seen: Seen, *, multiplier: float) -> Tensor:
+    """The same by torch's own kernel (FlashAttention on a GPU), which knows no soft cap."""
+    q_BHTE, k_BGSE, v_BGSE = (x.transpose(1, 2) for x in (q_BTHE, seen.k_BSGE, seen.v_BSGE))
     y_BHTE = F.scaled_dot_product_attention(
         q_BHTE,
         k_BGSE,
@@ -106,6 +112,10 @@ def attend(q_BTHE: Tensor, seen: Seen, *, multiplier: float, softcap: float | No
         enable_gqa=q_BHTE.shape[1] != k_BGSE.shape[1],
     )
     return y_BHTE.transpose(1, 2)
+
+
+BLOCK = 256
+"""Queries whose scores are written out together: large enough for quick products."""
 
 
 def attend_written_out(
@@ -120,20 +130,37 @@ def attend_written_out(
     """The same, causal unless a mask says more, with the T x S scores written out.
 
     torch's CPU kernel spares that memory but multiplies small tiles: in bfloat16 on rows of 256 it takes more
-    than twice as long as this, forward and backward. Long rows are its home.
+    than twice as long as this, forward and backward, and on rows of 1,024 nearly twice. Long rows are its home.
     """
-    T = q_BHTE.shape[2]
+    T, S = q_BHTE.shape[2], k_BGSE.shape[2]
     queries_per_key = q_BHTE.shape[1] // k_BGSE.shape[1]
     k_BHSE, v_BHSE = (x.to(q_BHTE.dtype).repeat_interleave(queries_per_key, dim=1) for x in (k_BGSE, v_BGSE))
-    hidden = torch.full((T, T), -torch.inf, dtype=q_BHTE.dtype, device=q_BHTE.device).triu(diagonal=1)
-    if mask_B1TS is not None:
-        hidden = torch.zeros_like(mask_B1TS, dtype=q_BHTE.dtype).masked_fill_(~mask_B1TS, -torch.inf)
-    # Autocast would widen the scores to float32 before the softmax and narrow what comes out. The kernel sums in
-    # float32 whatever it is given, so the result is the same to the bit, without four passes over T x T.
-    with torch.autocast(q_BHTE.device.type, enabled=False):
-        scores_BHTS = soft_capped((q_BHTE * multiplier) @ k_BHSE.mT, softcap) + hidden
-        y_BHTE: Tensor = scores_BHTS.softmax(-1) @ v_BHSE
-    return y_BHTE
+    q_BHTE = q_BHTE * multiplier
+    parts = []
+    for first in range(0, T, BLOCK):
+        end = min(first + BLOCK, T)
+        seen = end if T == S else S  # what comes after the last query of a block none of them sees
+        hidden = _hidden(mask_B1TS, first, end, seen, before=S - T, like=q_BHTE)
+        # Autocast would widen the scores to float32 before the softmax and narrow what comes out. The kernel sums in
+        # float32 whatever it is given, so the result is the same to the bit, without four passes over T x S.
+        with torch.autocast(q_BHTE.device.type, enabled=False):
+            scores_BHTS = soft_capped(q_BHTE[:, :, first:end] @ k_BHSE[:, :, :seen].mT, softcap) + hidden
+            parts.append(scores_BHTS.softmax(-1) @ v_BHSE[:, :, :seen])
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+
+def _hidden(
+    mask_B1TS: Tensor | None, first: int, end: int, seen: int, *, before: int, like: Tensor
+) -> Tensor:
+    """What to add to the scores of queries `first` to `end` and the keys `seen`: -inf where they must not look.
+
+    before: keys that stand before the first query.
+    """
+    if mask_B1TS is None:
+        nothing = torch.full((end - first, seen), -torch.inf, dtype=like.dtype, device=like.device)
+        return nothing.triu(diagonal=before + first + 1)
+    looks = mask_B1TS[:, :, first:end, :seen]
+    return torch.zeros_like(looks, dtype=like.dtype).masked_fill_(~looks, -torch.inf)
 
 
 def soft_capped(x: Tensor, cap: float | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""A checkpoint as a folder to give away: what transformers, vLLM and llama.cpp need, and nothing else.
+"""A checkpoint as a folder to give away: what transformers and vLLM need, and nothing else (GGUF: gguf_export.py).
 
 Optimizer moments, data positions and manifests stay at home. The folder appears under its name only after the
 copy was loaded again and gave the source's logits. A model that nobody knows for its multipliers alone goes out with
@@ -7,10 +7,12 @@ them multiplied into its weights.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import secrets
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,9 +43,12 @@ class Exported:
     files: tuple[str, ...]
     num_bytes: int
     checked_with: tuple[str, ...]
-    """Who loaded the copy and gave the same logits: "workbench", and "transformers" where it is installed."""
+    """Who loaded the copy and gave the same logits: "workbench", and where they are installed "transformers", or for a
+    GGUF file "llama.cpp"."""
     max_difference: float
     """The largest difference of any logit, over all checks."""
+    notes: tuple[str, ...] = ()
+    """What is not quite the same there, in words."""
 
 
 def export_hf(
@@ -56,39 +61,24 @@ def export_hf(
     NoSpace if the disk refuses.
     """
     source, output = Path(source), Path(output)
-    if output.exists():
-        raise BadInput("is already there", file=output, fix="name a new folder, or remove this one first")
-    original = load_model(source)
-    if original.config.exported_as is None:
-        raise BadInput(
-            "no other program knows a model of these parts",
-            file=source,
-            fix="[model] architecture = llama or gpt2, without single parts replaced, can be exported",
-        )
-    building = output.with_name(f"{TEMPORARY_PREFIX}{output.name}-{secrets.token_hex(4)}")
-    try:
-        with disk_errors_named(output):
-            _make_folder(building, output)
-            files = [name for name in (*REQUIRED, *TOKENIZER_FILES) if (source / name).is_file()]
-            for name in files:
-                shutil.copyfile(source / name, building / name)
-            _say_longest(building, original.config.max_position_embeddings)
-            if original.config.known_as is None:
-                said = read_config(source)
-                folded = fold_multipliers(original)
-                save_model(folded, building, bos_id=said.bos_id, stop_ids=said.stop_ids, pad_id=said.pad_id)
-        ids_BT = _random_ids(original)
-        wanted_BTV = _logits(original, ids_BT)
-        checks = {"workbench": _difference(_logits(load_model(building), ids_BT), wanted_BTV, building)}
+    refuse_existing(output)
+    original = exportable(source)
+    with new_folder(output) as building:
+        files = [name for name in (*REQUIRED, *TOKENIZER_FILES) if (source / name).is_file()]
+        for name in files:
+            shutil.copyfile(source / name, building / name)
+        _say_longest(building, original.config.max_position_embeddings)
+        if original.config.known_as is None:
+            said = read_config(source)
+            folded = fold_multipliers(original)
+            save_model(folded, building, bos_id=said.bos_id, stop_ids=said.stop_ids, pad_id=said.pad_id)
+        ids_BT = some_ids(original)
+        wanted_BTV = logits(original, ids_BT)
+        checks = {"workbench": difference(logits(load_model(building), ids_BT), wanted_BTV, building)}
         if check_with_transformers or (
             check_with_transformers is None and importlib.util.find_spec("transformers")
         ):
-            checks["transformers"] = _difference(_transformers_logits(building, ids_BT), wanted_BTV, building)
-        publish_folder(building, output)
-    except FileExistsError:
-        raise BadInput("has appeared meanwhile", file=output, fix="name a new folder") from None
-    finally:
-        shutil.rmtree(building, ignore_errors=True)  # gone already when it was published
+            checks["transformers"] = difference(_transformers_logits(building, ids_BT), wanted_BTV, building)
     return Exported(
         folder=output,
         files=tuple(files),
@@ -96,6 +86,39 @@ def export_hf(
         checked_with=tuple(checks),
         max_difference=max(checks.values()),
     )
+
+
+def refuse_existing(output: Path) -> None:
+    """Raise BadInput if `output` is there already: nothing is ever exported over something else."""
+    if output.exists():
+        raise BadInput("is already there", file=output, fix="name a new folder, or remove this one first")
+
+
+def exportable(source: Path) -> Decoder:
+    """The model in `source`, one that other programs know, if need be without its multipliers. Else BadInput."""
+    original = load_model(source)
+    if original.config.exported_as is None:
+        raise BadInput(
+            "no other program knows a model of these parts",
+            file=source,
+            fix="[model] architecture = llama or gpt2, without single parts replaced, can be exported",
+        )
+    return original
+
+
+@contextlib.contextmanager
+def new_folder(output: Path) -> Iterator[Path]:
+    """A folder to fill; it gets the name `output` when the block ends, and goes when the block fails."""
+    building = output.with_name(f"{TEMPORARY_PREFIX}{output.name}-{secrets.token_hex(4)}")
+    try:
+        with disk_errors_named(output):
+            _make_folder(building, output)
+            yield building
+        publish_folder(building, output)
+    except FileExistsError:
+        raise BadInput("has appeared meanwhile", file=output, fix="name a new folder") from None
+    finally:
+        shutil.rmtree(building, ignore_errors=True)  # gone already when it was published
 
 
 def _make_folder(building: Path, output: Path) -> None:
@@ -120,15 +143,16 @@ def _say_longest(folder: Path, tokens: int) -> None:
     path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
-def _random_ids(model: Decoder) -> Tensor:
-    """Two rows of 32 ids, always the same ones."""
+def some_ids(model: Decoder) -> Tensor:
+    """ids_BT: two rows of 32 ids, always the same ones."""
     length = min(32, model.config.max_position_embeddings)
     generator = torch.Generator().manual_seed(0)
     return torch.randint(model.config.vocab_size, (2, length), generator=generator)
 
 
 @torch.inference_mode()
-def _logits(model: Decoder, ids_BT: Tensor) -> Tensor:
+def logits(model: Decoder, ids_BT: Tensor) -> Tensor:
+    """logits_BTV of the model."""
     logits_BTV: Tensor = model(ids_BT)
     return logits_BTV
 
@@ -143,13 +167,13 @@ def _transformers_logits(folder: Path, ids_BT: Tensor) -> Tensor:
     return logits_BTV
 
 
-def _difference(logits_BTV: Tensor, wanted_BTV: Tensor, folder: Path) -> float:
+def difference(logits_BTV: Tensor, wanted_BTV: Tensor, folder: Path) -> float:
     """The largest difference of two sets of logits; Damaged when they are not the same model's."""
-    difference = float((logits_BTV - wanted_BTV).abs().max())
-    if not difference <= TOLERANCE * max(1.0, float(wanted_BTV.abs().max())):
+    largest = float((logits_BTV - wanted_BTV).abs().max())
+    if not largest <= TOLERANCE * max(1.0, float(wanted_BTV.abs().max())):
         raise Damaged(
-            f"the copy gives other logits than the checkpoint (largest difference {difference:.2g})",
+            f"the copy gives other logits than the checkpoint (largest difference {largest:.2g})",
             file=folder,
             fix="nothing was exported; check the disk and try again",
         )
-    return difference
+    return largest

@@ -9,10 +9,11 @@ The tokenizer's files lie in the same folder and are the tokenizer's business.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from workbench.errors import BadInput, NotFound
 from workbench.files import disk_errors_named
@@ -20,6 +21,7 @@ from workbench.hf_config import config_json, generation_config_json, read_config
 from workbench.model.hf_names import from_hf, is_redundant, to_hf, with_prefix
 from workbench.model.transformer import Decoder
 from workbench.model.weights import StoredTensor, read_tensors, stored_tensors, write_weights
+from workbench.model_config import ModelConfig
 
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
@@ -36,9 +38,23 @@ def save_model(
 
     Weights keep their dtype. A tied head is not written: it *is* the embedding. Raises NoSpace.
     """
-    dtype = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
-    write_weights(folder / "model.safetensors", to_hf(model.config, model.state_dict()))
-    config = config_json(model.config, dtype=dtype, bos_id=bos_id, stop_ids=stop_ids, pad_id=pad_id)
+    weights = to_hf(model.config, model.state_dict())
+    write_model(folder, model.config, weights, bos_id=bos_id, stop_ids=stop_ids, pad_id=pad_id)
+
+
+def write_model(
+    folder: Path,
+    shape: ModelConfig,
+    weights: Mapping[str, Tensor],
+    *,
+    bos_id: int | None = None,
+    stop_ids: Sequence[int] = (),
+    pad_id: int | None = None,
+) -> None:
+    """`save_model` of a model of that shape with these weights, which are named and laid out as in the file."""
+    dtype = str(next(iter(weights.values())).dtype).removeprefix("torch.")
+    write_weights(folder / "model.safetensors", weights)
+    config = config_json(shape, dtype=dtype, bos_id=bos_id, stop_ids=stop_ids, pad_id=pad_id)
     generation_config = generation_config_json(bos_id=bos_id, stop_ids=stop_ids, pad_id=pad_id)
     with disk_errors_named(folder):
         for name, content in (("config.json", config), ("generation_config.json", generation_config)):

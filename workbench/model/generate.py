@@ -192,8 +192,8 @@ class Decoding:
         rows = [torch.tensor(prompt) for prompt in self.prompts]
         ids_BT = pad_sequence(rows, batch_first=True).to(weight.device)
         lengths_B = torch.tensor(lengths, device=weight.device)
+        self.cache.expect(lengths)
         x_BTD = self.model.hidden(ids_BT, cache=self.cache)
-        self.cache.trim(lengths_B)
         if self.sampling.repetition_penalty != 1:
             self.seen_BV = torch.zeros(len(rows), self.model.config.vocab_size, dtype=torch.bool)
             for slot, prompt in enumerate(rows):

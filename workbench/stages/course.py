@@ -23,9 +23,10 @@ from workbench.stage_run import StageRun
 from workbench.stages.checkpoints import Checkpoints, newest_checkpoint
 from workbench.stages.meter import Meter
 from workbench.stages.pace import Pace
+from workbench.stages.restoring import put_back
 from workbench.tokenizer import Tokenizer
 from workbench.train.averaging import WeightAverage
-from workbench.train.checkpoint import TrainingState, restore
+from workbench.train.checkpoint import TrainingState
 from workbench.train.checkpoint_folder import steps_in, write_summary
 from workbench.train.compile_choice import CompileMemory, choose_compiling
 from workbench.train.device import Machine, matmul_peak
@@ -77,7 +78,7 @@ class Course:
         self.num_steps = num_steps  # fewer once a person has let it decay earlier
         self._planned_steps = num_steps
         self._data_knows_end = data_knows_end
-        self._parameters = sum(parameter.numel() for parameter in model.parameters())
+        self._parameters = model.config.num_parameters
         self._full_batches_before = full_batches_before
         self._run = run
         self._settings = settings
@@ -166,16 +167,20 @@ class Course:
                             break  # by other rules from here
             except TrainingDiverged as diverged:
                 self._roll_back(diverged, first_batch)
+            except BaseException:
+                self._checkpoints.abandon()  # nobody writes for a training that is over
+                raise
         meter.warn_of_waiting()
 
     @contextlib.contextmanager
     def published(self) -> Iterator[Decoder]:
         """The model with the weights that are published, to be measured: for the block, an average if one is kept."""
-        if self._average is None or not self._average.holds(self.state.step):
+        averaged = self._average is not None and self._average.holds(self.state.step)
+        with (
+            self._average.in_place() if averaged and self._average is not None else contextlib.nullcontext(),
+            self._ranks.measuring(self.model),
+        ):
             yield self.model
-        else:
-            with self._average.in_place():
-                yield self.model
 
     def try_gradient(
         self, micro_batch: MicroBatch, loss_fn: Callable[[Decoder, MicroBatch], LossSum]
@@ -258,7 +263,10 @@ class Course:
                 loss_fn=loss_fn,
                 autocast=self._autocast,
                 passes_left=(self.num_steps - self.state.step) * len(batch),
-                memory=CompileMemory(self._run.compile_times_path, self._kind_of_pass()),
+                memory=CompileMemory(self._run.compile_times_path, self._kind_of_pass())
+                if self._ranks.is_first
+                else None,
+                ranks=self._ranks,
             )
             environment["compiled"] = choice.compiled
             self._run.note(choice.reason)
@@ -287,8 +295,10 @@ class Course:
         must_be_kept = self.state.step in {*self._milestones, self.num_steps}
         if must_be_kept or self._is_best or is_due or request in SAVE_FIRST:
             with self._pace.saving():
-                self._save()
+                self._save(durable=request in SAVE_FIRST or self.state.step == self.num_steps)
         self._is_best = False
+        if request == "save":
+            self._run.answer("save", f"saved at step {self.state.step:,}, as asked")
         if request == "pause":
             self._ranks.first_does(self._run.wait_while_paused)
             request = self._ranks.agree(self._run.request())
@@ -296,31 +306,32 @@ class Course:
             raise Stopped(
                 f"stopped in {self._run.stage} with everything saved", fix="`workbench resume` goes on"
             )
-        return request is not None and request.startswith("tune ") and self._tune(request[5:])
+        return request is not None and request.startswith("tune ") and self._tune(request)
 
-    def _tune(self, assignment: str) -> bool:
+    def _tune(self, request: str) -> bool:
         """Do what a person asked for, from the next step on, or say why not; gives whether it steers the course."""
         step, steps_before = self.state.step, self.num_steps
         try:
-            tuning = parse_tuning(assignment, self._settings)
+            tuning = parse_tuning(request.removeprefix("tune "), self._settings)
             self._require_in_time(tuning)
         except BadInput as error:
-            self._run.warning(f"not tuned: {error}")
+            self._run.answer(request, f"not tuned: {error}", refused=True)
             return False
         if not tuning.steers:
             self.state.tuned[tuning.key] = int(tuning.value)
             self._take_tuned()
-            self._run.note(f"from step {step:,} on {tuning.key} = {tuning.value}")
+            self._run.answer(request, f"from step {step:,} on {tuning.key} = {tuning.value}")
             return False
         self.state.steering.append({"step": step, tuning.key: tuning.value})
         self._lay_out()
-        self._save()
+        self._save(durable=True)
         self._tell_steering()
         end = (
             f"; ends at step {self.num_steps:,} instead of {steps_before:,}" if tuning.key == "decay" else ""
         )
-        self._run.note(
-            f"steered at step {step:,}: {tuning.key} = {tuning.value}{end}; what comes of it is this run's alone"
+        self._run.answer(
+            request,
+            f"steered at step {step:,}: {tuning.key} = {tuning.value}{end}; what comes of it is this run's alone",
         )
         return True
 
@@ -344,11 +355,21 @@ class Course:
     def _take_tuned(self) -> None:
         self._checkpoints.every_seconds = self.setting("save_every_seconds")
 
-    def _save(self) -> None:
+    def _save(self, *, durable: bool) -> None:
+        """Save the state of now; `durable`: it is on disk on return."""
         model, optimizer = self._ranks.gather(self.model, self._optimizer)
+        average = self._average
+        if average is not None and model is not self.model:  # one in shards
+            average = average.whole(model)
         self._ranks.first_does(
             lambda: self._checkpoints.save(
-                model, optimizer, self.state, keep=self._milestones, average=self._average
+                model,
+                optimizer,
+                self.state,
+                keep=self._milestones,
+                average=average,
+                own_tensors=self._ranks.count > 1,
+                durable=durable,
             )
         )
 
@@ -359,6 +380,7 @@ class Course:
         when this was tried often enough.
         """
         state = self.state
+        self._ranks.first_does(self._checkpoints.abandon)
         found = newest_checkpoint(self._run, self._ranks)
         if found is None or state.rollbacks == MOST_ROLLBACKS:
             tries = f" after {state.rollbacks} rollbacks" if state.rollbacks else ""
@@ -366,7 +388,15 @@ class Course:
             raise TrainingDiverged(f"{diverged.message}{tries}; {batches}", fix=diverged.fix) from None
         step, next_batch = state.step, state.batch
         self._ranks.load(self.model, load_model(found.folder))
-        state.roll_back_to(restore(found.folder, self._optimizer, model=self.model, average=self._average))
+        state.roll_back_to(
+            put_back(
+                found.folder,
+                self._optimizer,
+                model=self.model,
+                average=self._average,
+                ranks=self._ranks,
+            )
+        )
         self._is_best = False
         self._run.warning(
             f"{diverged.message}: went back from step {step:,} to the checkpoint of step {state.step:,}; "

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+import torch
 
 from workbench.data.examples import gather_preferences, sample
-from workbench.data.lessons import PairBatch, encode_preferences, order_pairs, pair_batches
+from workbench.data.lessons import (
+    PairBatch,
+    encode_preferences,
+    longest_step,
+    order_pairs,
+    pair_batches,
+    row_width,
+)
 from workbench.errors import BadInput, Stopped
 from workbench.model.transformer import Decoder
 from workbench.recipe import Dpo as Settings
@@ -27,6 +35,7 @@ from workbench.stages.fine_tuning import (
     sample_prompts,
     source_figures,
 )
+from workbench.stages.micro_batch import choose_micro_batch, free_memory_bytes, try_cut
 from workbench.stages.starting_point import check_context, open_starting_point
 from workbench.stages.training import open_course, open_machine
 from workbench.train.checkpoint import SaveClock
@@ -80,21 +89,19 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     if not pairs:
         raise BadInput(f"no pair fits into context_length = {settings.context_length}", fix="raise it")
     order = order_pairs(pairs, batch_pairs=settings.batch_pairs, seed=settings.seed)
-    max_tokens = settings.micro_batch_tokens or 2 * settings.batch_pairs * settings.context_length
-    at_once = max_tokens * machine.ranks.data_ranks  # each takes its rows of them
-    batches = functools.partial(pair_batches, max_tokens=at_once, pad_id=start.tokenizer.pad_id)
-    (heldout_batches,) = batches(heldout.pairs, [np.arange(len(heldout.pairs))])
+    longest_sides = [max(side.num_inputs for side in pair.sides) for pair in pairs]
+    row = row_width(max(longest_sides))
+    max_tokens = choose_micro_batch(
+        run,
+        settings,
+        start.shape,
+        machine=machine,
+        row=row,
+        free_bytes=free_memory_bytes(machine),
+    )
+    pad_id = start.tokenizer.pad_id
     prompts = sample_prompts(heldout_sample, start.tokenizer, context_length=settings.context_length)
 
-    # What the frozen reference thinks of every pair, asked once. In the batches of the first epoch, so that
-    # policy and reference agree at step 0; a resumed training asks in the same batches, for the same bits.
-    model = machine.ranks.place(start.load_model(machine), machine.device)
-    first_epoch = batches(pairs, itertools.islice(order.from_step(0), order.steps_per_epoch))
-    first_batches = itertools.chain.from_iterable(first_epoch)
-    reference = ask_reference(run, model, first_batches, kept="pairs", num_pairs=len(pairs), machine=machine)
-    heldout_reference = ask_reference(
-        run, model, heldout_batches, kept="heldout", num_pairs=len(heldout.pairs), machine=machine
-    )
     loss_fn = functools.partial(
         preference_loss, beta=settings.beta, chosen_nll_weight=settings.chosen_nll_weight
     )
@@ -105,10 +112,50 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         settings,
         machine=machine,
         tokenizer=start.tokenizer,
-        fresh_model=lambda: model,
+        fresh_model=lambda: start.load_model(machine),
         num_steps=order.num_steps(settings.epochs),
         micro_batch_tokens=max_tokens,
     )
+
+    def batches_from(number: int, *, tokens: int | None = None) -> Iterator[list[PairBatch]]:
+        """What a step reads is a function of the seed and its number; how it is cut, of the tokens at once."""
+        at_once = (tokens or max_tokens) * machine.ranks.data_ranks  # each takes its rows of them
+        return pair_batches(pairs, order.from_step(number), max_tokens=at_once, pad_id=pad_id)
+
+    longest = longest_step(order, longest_sides)
+    max_tokens = try_cut(
+        run,
+        course,
+        settings,
+        max_tokens,
+        machine=machine,
+        least=2 * row,
+        largest_at=lambda tokens: max(
+            next(batches_from(longest, tokens=tokens)), key=lambda batch: batch.rows.inputs_BT.numel()
+        ),
+        loss_fn=functools.partial(
+            loss_fn, reference=Reference.of_anything(len(pairs), device=machine.device)
+        ),
+    )
+    (heldout_batches,) = pair_batches(
+        heldout.pairs,
+        [np.arange(len(heldout.pairs))],
+        max_tokens=max_tokens * machine.ranks.data_ranks,
+        pad_id=pad_id,
+    )
+
+    # What the frozen reference thinks of every pair, asked once. In the batches of the first epoch, so that
+    # policy and reference agree at step 0; a resumed training asks in the same batches, for the same bits.
+    frozen = course.model
+    if course.state.step > 0:
+        weights_dtype = getattr(torch, settings.weights_dtype)
+        frozen = machine.ranks.place(start.load_model(machine), machine.device, weights_dtype=weights_dtype)
+    first_batches = itertools.chain.from_iterable(itertools.islice(batches_from(0), order.steps_per_epoch))
+    reference = ask_reference(run, frozen, first_batches, kept="pairs", num_pairs=len(pairs), machine=machine)
+    heldout_reference = ask_reference(
+        run, frozen, heldout_batches, kept="heldout", num_pairs=len(heldout.pairs), machine=machine
+    )
+    del frozen  # of a training that goes on, a model beside the one that learns
     measure = functools.partial(
         heldout_loss,
         micro_batches=heldout_batches,
@@ -119,7 +166,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
 
     last: HeldoutLoss | None = None  # after the last step
     for report in course.steps(
-        lambda number: batches(pairs, order.from_step(number)),
+        batches_from,
         functools.partial(loss_fn, reference=reference),
         flops_per_token=flops_per_learned_token(
             course.model, [side for pair in pairs for side in pair.sides]
@@ -170,17 +217,18 @@ def ask_reference(
             with clock.saving():
                 run.when_there_is_room(lambda: save_reference(reference, file))
 
-    for done in reference_likelihoods(
-        frozen, batches, into=reference, autocast=machine.autocast, ranks=machine.ranks
-    ):
-        run.progress(done, num_pairs, "reference pairs")
-        if clock.is_due() or done == num_pairs:
-            keep()
-        try:
-            run.check_stop()
-        except Stopped:
-            keep()
-            raise
+    with machine.ranks.measuring(frozen):
+        for done in reference_likelihoods(
+            frozen, batches, into=reference, autocast=machine.autocast, ranks=machine.ranks
+        ):
+            run.progress(done, num_pairs, "reference pairs")
+            if clock.is_due() or done == num_pairs:
+                keep()
+            try:
+                run.check_stop()
+            except Stopped:
+                keep()
+                raise
     return reference
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench.artifacts import read_manifest
+from workbench.corpus.contamination_report import SeenItems, read_contamination, seen_items
+from workbench.corpus.eval_items import eval_items
 from workbench.data.corpus_folder import read_artifact_documents
 from workbench.data.sample import spread_sample
 from workbench.data.shards import TokenShards
@@ -21,6 +23,7 @@ from workbench.evals.measures import Material, Metrics, measure_baseline
 from workbench.evals.scorecard import Scorecard, metrics_to_json, score
 from workbench.evals.subject import Subject, load_subject
 from workbench.evals.tasks import Task, find_task
+from workbench.failure_report import write_failures
 from workbench.files import human_bytes, human_count, write_atomic
 from workbench.recipe import Eval as Settings
 from workbench.stage_run import StageInputs, StageRun
@@ -43,17 +46,29 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     heldout = heldout_texts(inputs)
     exams = plan_exams(tasks, inputs, has_heldout=bool(heldout))
     announce_omissions(tasks, exams, run)
+    contamination = read_seen(tasks, inputs)
+    seen = {task: each.seen for task, each in contamination.items()}
 
     # One step of progress per task and model, and one for the baselines.
     total = sum(len(exam.tasks) for exam in exams) + settings.baselines
     done = 0
     cards = []
+    failures: list[dict[str, Any]] = []
     for exam in exams:
         reference = None if exam.reference is None else exam.reference.subject(settings.batch_size)
-        material = Material(heldout, reference=reference, limit=settings.limit)
+        material = Material(heldout, reference=reference, limit=settings.limit, seen=seen)
         results: dict[str, Metrics] = {}
         for result in score(exam.subject(settings.batch_size), exam.tasks, material):
             results[result.task] = result.metrics
+            failures += [
+                {
+                    "model": exam.stage,
+                    "task": result.task,
+                    **each.to_json(),
+                    "seen": each.id in seen.get(result.task, ()),
+                }
+                for each in material.wrong
+            ]
             done += 1
             run.progress(done, total, "tasks")
             run.emit("metric", model=exam.stage, task=result.task, **_values(result.metrics))
@@ -66,9 +81,24 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         "models": {card.model: card.to_json() for card in cards},
         "baselines": metrics_to_json(baselines),
     }
+    if contamination:
+        figures["contamination"] = {task: each.to_json() for task, each in contamination.items()}
+    write_failures(run.folder, failures)
     write_atomic(run.folder / SCORECARD_FILE, json.dumps(figures, indent=1) + "\n")
     run.progress(total, total, "tasks")
     return by_path(cards, baselines)
+
+
+def read_seen(tasks: Sequence[Task], inputs: StageInputs) -> dict[str, SeenItems]:
+    """By task, which of its items the corpus says stand in training text; tasks it did not look for are left out."""
+    known = read_contamination(inputs.documents) if inputs.has("documents") else {}
+    found = {}
+    for task in tasks if known else ():
+        if "documents" not in task.needs and (
+            seen := seen_items(known, eval_items(task.name, base=inputs.recipe_folder))
+        ):
+            found[task.name] = seen
+    return found
 
 
 def heldout_texts(inputs: StageInputs) -> list[str]:

@@ -9,54 +9,87 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from workbench.errors import BadInput, WorkbenchError
 from workbench.files import human_bytes
 from workbench.hardware import available_bytes, resident_bytes
+from workbench.layout import Seat, lay_out
+from workbench.model.transformer import Decoder
 from workbench.model_config import ModelConfig
-from workbench.recipe import Pretrain
+from workbench.recipe import Dpo, Pretrain, Sft
 from workbench.stage_run import StageRun
 from workbench.train.checkpoint_folder import STATE_NUMBERS, step_folder, steps_in
 from workbench.train.device import Machine
-from workbench.training_step import SHARE_OF_FREE_MEMORY, largest_micro_batch, peak_bytes, pretrain_step
+from workbench.train.losses import LossSum
+from workbench.training_step import (
+    SHARE_OF_FREE_MEMORY,
+    cuts,
+    largest_micro_batch,
+    least_bytes,
+    step_of,
+)
+
+if TYPE_CHECKING:
+    from workbench.stages.course import Course
+
+MicroBatch = TypeVar("MicroBatch")
 
 
 def choose_micro_batch(
     run: StageRun,
-    settings: Pretrain,
+    settings: Pretrain | Sft | Dpo,
     config: ModelConfig,
     *,
     machine: Machine,
     begin: Path | None = None,
+    row: int | None = None,
     free_bytes: int,
 ) -> int:
     """The tokens of a forward pass: the recipe's, else those of the checkpoint it goes on from, else what fits.
 
-    begin: a checkpoint of another training that this one goes on from. free_bytes: of the device.
+    begin: a checkpoint of another training that this one goes on from. row: tokens of the longest row of examples.
+    free_bytes: of the device, for this process. Of several ranks the first one's choice holds for all.
     Raises BadInput when not even a single row fits, before anything is allocated.
     """
+    chosen = _choose(run, settings, config, machine, begin, row, free_bytes) if machine.ranks.is_first else 0
+    return machine.ranks.agree(chosen)
+
+
+def _choose(
+    run: StageRun,
+    settings: Pretrain | Sft | Dpo,
+    config: ModelConfig,
+    machine: Machine,
+    begin: Path | None,
+    row: int | None,
+    free_bytes: int,
+) -> int:
     if settings.micro_batch_tokens is not None:
         return settings.micro_batch_tokens
     steps = steps_in(run.folder)
     recorded = recorded_micro_batch(step_folder(run.folder, steps[-1]) if steps else begin)
     if recorded is not None:
         return recorded
+    layout = lay_out(
+        machine.ranks.count, tensor_parallel=settings.tensor_parallel, replicate=settings.replicate
+    )
     room = round(SHARE_OF_FREE_MEMORY * free_bytes)
-    chosen = largest_micro_batch(settings, config, room)
+    chosen = largest_micro_batch(settings, config, room, layout, row)
+    all_cuts = cuts(settings, layout, row)
     if chosen is None:
-        one_row = settings.model_copy(update={"micro_batch_tokens": settings.context_length})
-        needed = peak_bytes(pretrain_step(one_row, config))
+        needed = least_bytes(step_of(settings, config, layout, at_once=all_cuts[-1], row=row))
+        what = "pair of rows" if isinstance(settings, Dpo) else "row"
         raise BadInput(
-            f"a single row of {settings.context_length:,} tokens needs about {human_bytes(needed)} and "
-            f"{human_bytes(free_bytes)} are free on the {machine.device.type}",
+            f"a single {what} of {row or settings.context_length:,} tokens needs about "
+            f"{human_bytes(needed)} and {human_bytes(free_bytes)} are free on the {machine.device.type}",
             fix="choose a smaller [model] size; `workbench plan` says which fits",
         )
-    if chosen < settings.batch_tokens:
+    if chosen < all_cuts[0]:
         run.note(
-            f"a step of {settings.batch_tokens:,} tokens is cut into micro-batches of {chosen:,}: "
-            f"{human_bytes(free_bytes)} of memory are free"
+            f"a step is cut into micro-batches of {chosen:,} tokens: {human_bytes(free_bytes)} of memory are free"
         )
     return chosen
 
@@ -72,6 +105,35 @@ def recorded_micro_batch(checkpoint: Path | None) -> int | None:
     return recorded if isinstance(recorded, int) and recorded > 0 else None
 
 
+def try_cut(
+    run: StageRun,
+    course: Course,
+    settings: Pretrain | Sft | Dpo,
+    chosen: int,
+    *,
+    machine: Machine,
+    least: int,
+    largest_at: Callable[[int], MicroBatch],
+    loss_fn: Callable[[Decoder, MicroBatch], LossSum],
+) -> int:
+    """`chosen` where the recipe names the cut or nothing can be tried out, else what the device was seen to bear.
+
+    least: the tokens of a row, or of both rows of a pair. largest_at: the largest micro-batch of a cut; its gradient is
+    computed and forgotten. What comes out is the course's cut, before its first step.
+    """
+    is_open = settings.micro_batch_tokens is None and course.state.step == 0
+    if not is_open or machine.ranks.count > 1 or not raises_when_full(machine):
+        return chosen  # (of several ranks one that is full would stop all the others)
+    fits = halve_until_it_fits(
+        run,
+        chosen,
+        context_length=least,
+        try_out=lambda tokens: course.try_gradient(largest_at(tokens), loss_fn),
+    )
+    course.state.environment["micro_batch_tokens"] = fits
+    return fits
+
+
 def raises_when_full(machine: Machine) -> bool:
     """Whether the device says that its memory is full; on a CPU the kernel ends the process instead."""
     return machine.device.type == "cuda"
@@ -81,6 +143,8 @@ def halve_until_it_fits(
     run: StageRun, tokens: int, *, context_length: int, try_out: Callable[[int], None]
 ) -> int:
     """`tokens`, or the next smaller half of it in whole rows with which `try_out` does not run out of memory.
+
+    context_length: of a row, or of both rows of a pair.
 
     What was drawn at random meanwhile is given back: the training after it is that without it. Raises WorkbenchError
     when a single row is too much.
@@ -106,7 +170,8 @@ def halve_until_it_fits(
 
 
 def free_memory_bytes(machine: Machine) -> int:
-    """What training may allocate on its device now."""
+    """What training may allocate on its device now; on a CPU, this process's part of it."""
     if machine.device.type == "cuda":
         return int(torch.cuda.mem_get_info(machine.device)[0])
-    return available_bytes() + resident_bytes()  # the estimate counts this process too
+    free = available_bytes() + resident_bytes()  # the estimate counts this process too
+    return free // Seat.here().local_ranks

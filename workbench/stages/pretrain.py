@@ -20,12 +20,7 @@ from workbench.model.transformer import Decoder
 from workbench.model_config import ModelConfig
 from workbench.recipe import Pretrain as Settings
 from workbench.stage_run import StageInputs, StageRun
-from workbench.stages.micro_batch import (
-    choose_micro_batch,
-    free_memory_bytes,
-    halve_until_it_fits,
-    raises_when_full,
-)
+from workbench.stages.micro_batch import choose_micro_batch, free_memory_bytes, try_cut
 from workbench.stages.starting_point import beginning_of, check_context, open_starting_point
 from workbench.stages.training import open_course, open_machine
 from workbench.tokenizer import Tokenizer
@@ -50,7 +45,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     heldout = heldout_texts(inputs, settings.eval_documents)
     prompts = settings.sample_prompts or tuple(first_words(text) for text in heldout[:2])
     beginning = beginning_of(inputs, start)
-    chosen = choose_micro_batch(
+    micro_batch_tokens = choose_micro_batch(
         run,
         settings,
         config,
@@ -58,7 +53,6 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         begin=None if beginning is None else beginning.folder,
         free_bytes=free_memory_bytes(machine),
     )
-    micro_batch_tokens = machine.ranks.agree(chosen)
     sizes = settings.sizes()
 
     def fresh_model() -> Decoder:
@@ -103,20 +97,22 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
 
     loss_fn = functools.partial(next_token_loss, z_loss_weight=settings.z_loss_weight)
 
-    def try_out(tokens: int) -> None:
-        """The gradient of a micro-batch of so many tokens, of a batch of full size, computed and forgotten."""
+    def largest_at(tokens: int) -> Batch:
+        """A micro-batch of so many tokens, of a batch of full size."""
         nonlocal micro_batch_tokens
         micro_batch_tokens = tokens
-        course.try_gradient(next(batches_from(sizes.num_steps - 1))[0], loss_fn)
+        return next(batches_from(sizes.num_steps - 1))[0]
 
-    is_open = (
-        settings.micro_batch_tokens is None and machine.ranks.count == 1
-    )  # one that is full stops all the others
-    if is_open and raises_when_full(machine) and course.state.step == 0:
-        fits = halve_until_it_fits(
-            run, micro_batch_tokens, context_length=settings.context_length, try_out=try_out
-        )
-        course.state.environment["micro_batch_tokens"] = micro_batch_tokens = fits
+    micro_batch_tokens = try_cut(
+        run,
+        course,
+        settings,
+        micro_batch_tokens,
+        machine=machine,
+        least=settings.context_length,
+        largest_at=largest_at,
+        loss_fn=loss_fn,
+    )
 
     for report in course.steps(batches_from, loss_fn, flops_per_token=flops_per_token):
         if heldout and course.is_due(settings.eval_every_steps):

@@ -6,6 +6,7 @@ Read it top to bottom: what there is to learn from, where the training stands, t
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 from workbench.data.examples import gather_conversations, sample
@@ -13,9 +14,12 @@ from workbench.data.lessons import (
     conversation_batches,
     encode_conversations,
     lessons_in_rows,
+    longest_step,
     order_conversations,
     padding_share,
+    shared_width,
 )
+from workbench.data.loader import Batch
 from workbench.errors import BadInput
 from workbench.recipe import Sft as Settings
 from workbench.stage_run import StageInputs, StageRun
@@ -27,6 +31,7 @@ from workbench.stages.fine_tuning import (
     sample_prompts,
     source_figures,
 )
+from workbench.stages.micro_batch import choose_micro_batch, free_memory_bytes, try_cut
 from workbench.stages.starting_point import check_context, open_starting_point
 from workbench.stages.training import open_course, open_machine
 from workbench.train.heldout import heldout_loss
@@ -70,9 +75,16 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     if not lessons:
         raise BadInput(f"no reply begins within context_length = {settings.context_length}", fix="raise it")
     order = order_conversations(lessons, batch_tokens=settings.batch_tokens, seed=settings.seed)
-    max_tokens = settings.micro_batch_tokens or 2 * settings.batch_tokens  # a step reads about batch_tokens
+    lengths = [lesson.num_inputs for lesson in lessons]
+    max_tokens = choose_micro_batch(
+        run,
+        settings,
+        start.shape,
+        machine=machine,
+        row=shared_width(lengths, max_tokens=2 * settings.batch_tokens),
+        free_bytes=free_memory_bytes(machine),
+    )
     pad_id = start.tokenizer.pad_id
-    heldout_batches = lessons_in_rows(heldout.lessons, max_tokens=max_tokens, pad_id=pad_id)
     prompts = sample_prompts(heldout_sample, start.tokenizer, context_length=settings.context_length)
 
     # Where the training stands: the pretrained weights and step 0, or the newest whole checkpoint.
@@ -85,8 +97,25 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         num_steps=order.num_steps(settings.epochs),
         micro_batch_tokens=max_tokens,
     )
-    at_once = max_tokens * machine.ranks.data_ranks  # each takes its rows of them
-    batches = functools.partial(conversation_batches, lessons, max_tokens=at_once, pad_id=pad_id)
+
+    def batches_from(number: int, *, tokens: int | None = None) -> Iterator[list[Batch]]:
+        """What a step reads is a function of the seed and its number; how it is cut, of the tokens at once."""
+        at_once = (tokens or max_tokens) * machine.ranks.data_ranks  # each takes its rows of them
+        return conversation_batches(lessons, order.from_step(number), max_tokens=at_once, pad_id=pad_id)
+
+    longest = longest_step(order, lengths)
+    max_tokens = try_cut(
+        run,
+        course,
+        settings,
+        max_tokens,
+        machine=machine,
+        least=min(settings.context_length, max_tokens),
+        largest_at=lambda tokens: next(batches_from(longest, tokens=tokens))[0],
+        loss_fn=next_token_loss,
+    )
+    at_once = max_tokens * machine.ranks.data_ranks
+    heldout_batches = lessons_in_rows(heldout.lessons, max_tokens=at_once, pad_id=pad_id)
     measure = functools.partial(
         heldout_loss,
         micro_batches=heldout_batches,
@@ -97,7 +126,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
 
     last_loss: float | None = None  # of the held-out side, after the last step
     for report in course.steps(
-        lambda number: batches(order.from_step(number)),
+        batches_from,
         next_token_loss,
         flops_per_token=flops_per_learned_token(course.model, lessons),
     ):
@@ -120,5 +149,5 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         **({} if last_loss is None else {"val_loss": last_loss}),
         "cut": encoded.cut,
         "skipped": encoded.skipped,
-        "padding_share": round(padding_share(lessons, order, max_tokens=max_tokens), 3),
+        "padding_share": round(padding_share(lessons, order, max_tokens=at_once), 3),
     }

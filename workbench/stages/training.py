@@ -17,7 +17,7 @@ from typing import Any, TypedDict
 import torch
 
 from workbench.errors import BadInput, Damaged
-from workbench.layout import ON_SEVERAL_DEVICES, Seat, check_value, lay_out
+from workbench.layout import ON_ONE_DEVICE, Seat, check_engine, check_value, lay_out
 from workbench.model.folder import load_model
 from workbench.model.parametrization import rate_factors
 from workbench.model.transformer import Decoder
@@ -25,15 +25,17 @@ from workbench.recipe import Dpo, Pretrain, Sft, Training
 from workbench.stage_run import StageRun
 from workbench.stages.checkpoints import newest_checkpoint
 from workbench.stages.course import Course, first_averaged
+from workbench.stages.restoring import put_back
 from workbench.stages.starting_point import Beginning
 from workbench.tokenizer import Tokenizer
 from workbench.train.averaging import WeightAverage
-from workbench.train.checkpoint import TrainingState, restore
-from workbench.train.checkpoint_folder import Found, damage
+from workbench.train.checkpoint import TrainingState
+from workbench.train.checkpoint_folder import damage
 from workbench.train.compile_choice import require_compiler
 from workbench.train.device import Machine, compare, environment, prepare_machine
 from workbench.train.optimizers import Optimizers
 from workbench.train.parameter_groups import OptimizerSettings
+from workbench.train.ranks import Ranks
 from workbench.train.working_model import WorkingModel
 from workbench.version import VERSION
 
@@ -53,8 +55,13 @@ def open_machine(settings: Pretrain | Sft | Dpo) -> Machine:
     layout = lay_out(seat.ranks, tensor_parallel=settings.tensor_parallel, replicate=settings.replicate)
     if layout.ranks == 1:
         return machine
-    for key in ON_SEVERAL_DEVICES:
+    for key in ON_ONE_DEVICE:
         check_value(key, getattr(settings, key, None), layout)
+    if settings.engine == "deepspeed":
+        check_engine(settings, layout)
+        from workbench.train.deepspeed_engine import open_deepspeed
+
+        return dataclasses.replace(machine, ranks=open_deepspeed(layout))
     from workbench.train.parallel import open_ranks  # the engine for several: a second that one need not wait
 
     return dataclasses.replace(machine, ranks=open_ranks(layout))
@@ -89,7 +96,10 @@ def open_course(
         run.warning(f"starting over: {begin.folder.name} of the shorter training is damaged ({problem})")
         begin = None
     at = found or begin
-    model = ranks.place(fresh_model() if at is None else load_model(at.folder), machine.device)
+    weights_dtype = getattr(torch, settings.weights_dtype)
+    model = ranks.place(
+        fresh_model() if at is None else load_model(at.folder), machine.device, weights_dtype=weights_dtype
+    )
     optimizer = make_optimizer(model, settings, machine)
     working = make_working_model(model, settings, machine)
     here = environment(
@@ -100,10 +110,13 @@ def open_course(
         compiled=wants_compiled(settings, machine),
         micro_batch_tokens=micro_batch_tokens,
     )
-    average = make_average(model, settings, num_steps=num_steps)
-    weights: Weights = {"model": model, "average": average}
+    average = make_average(model, settings, num_steps=num_steps, ranks=ranks)
+    weights: Weights = {"model": model, "average": average, "ranks": ranks}
     if found is not None:
-        state = _resume(run, found, optimizer, weights, here)
+        for line in found.set_aside:
+            run.warning(f"damaged checkpoint set aside: {line}")
+        state = put_back(found.folder, optimizer, **weights)
+        _say_how_exact(run, f"resuming at step {state.step}", state, here)
     elif begin is not None:
         state = _begin_with(run, begin, optimizer, weights, here, num_steps=num_steps)
     else:
@@ -158,12 +171,13 @@ def make_optimizer(model: Decoder, settings: Pretrain | Sft | Dpo, machine: Mach
     )
 
 
-def make_average(model: Decoder, settings: Training, *, num_steps: int) -> WeightAverage | None:
+def make_average(model: Decoder, settings: Training, *, num_steps: int, ranks: Ranks) -> WeightAverage | None:
     """The average of the weights that a stage's table asks for; None when the last ones are published."""
     if settings.ema_decay is not None:
-        return WeightAverage(model, decay=settings.ema_decay)
+        return WeightAverage(model, decay=settings.ema_decay, ranks=ranks)
     if settings.average_last is not None:
-        return WeightAverage(model, first_step=first_averaged(settings.average_last, num_steps))
+        first = first_averaged(settings.average_last, num_steps)
+        return WeightAverage(model, first_step=first, ranks=ranks)
     return None
 
 
@@ -183,7 +197,9 @@ def wants_compiled(settings: Training, machine: Machine) -> bool | None:
     wish = settings.compile if isinstance(settings, Pretrain) else "never"
     if wish == "always":
         require_compiler(machine.device)
-    return {"never": False, "auto": None, "always": True}[wish]
+    if wish == "auto" and (machine.ranks.count == 1 or settings.engine == "fsdp"):
+        return None
+    return wish == "always"
 
 
 class Weights(TypedDict):
@@ -191,17 +207,7 @@ class Weights(TypedDict):
 
     model: Decoder
     average: WeightAverage | None
-
-
-def _resume(
-    run: StageRun, found: Found, optimizer: Optimizers, weights: Weights, here: dict[str, Any]
-) -> TrainingState:
-    """Where the checkpoint left off, with optimizer and random numbers put back."""
-    for line in found.set_aside:
-        run.warning(f"damaged checkpoint set aside: {line}")
-    state = restore(found.folder, optimizer, **weights)
-    _say_how_exact(run, f"resuming at step {state.step}", state, here)
-    return state
+    ranks: Ranks
 
 
 def _begin_with(
@@ -215,7 +221,7 @@ def _begin_with(
 ) -> TrainingState:
     """Where another training stood, to go on from; for a branch what was best there, by other rules, does not count."""
     try:
-        state = restore(begin.folder, optimizer, **weights)
+        state = put_back(begin.folder, optimizer, **weights)
     except Damaged as error:
         fix = 'leave optimizer and model as they were there, or write [start] state = "weights"'
         raise BadInput(f"cannot branch off there: {error.message}", file=error.file, fix=fix) from None

@@ -1,4 +1,5 @@
-"""Text to ids and back: byte-level BPE (bpe.py), the chat format (chat.py), files on disk (folder.py).
+"""Text to ids and back: byte-level BPE (bpe.py), the chat format (chat.py), files on disk (folder.py;
+gguf.py: in a GGUF file).
 
 The front desk: import from here. Knows nothing of corpora, models or stages.
 """
@@ -8,6 +9,7 @@ from workbench.tokenizer.bpe import train_tokenizer
 from workbench.tokenizer.chat import (
     CHAT_TEMPLATE,
     EOS_TOKEN,
+    PLAIN_CHAT_TEMPLATE,
     SPECIAL_TOKENS,
     Rendered,
     render,
@@ -20,6 +22,7 @@ from workbench.tokenizer.tokenizer import Tokenizer
 __all__ = [
     "CHAT_TEMPLATE",
     "EOS_TOKEN",
+    "PLAIN_CHAT_TEMPLATE",
     "SPECIAL_TOKENS",
     "TOKENIZER_FILES",
     "Adopted",

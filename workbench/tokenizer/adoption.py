@@ -53,5 +53,5 @@ def _add_chat_tokens(content: Any) -> tuple[str, ...]:
     for token_id, token in enumerate(missing, start=len(known)):
         flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
         listed.append({"id": token_id, "content": token, **flags, "special": True})
-    content["post_processor"] = None  # nothing is written around a text but what `render` writes
+    content["post_processor"] = None  # what is written around a text is ours
     return missing

@@ -59,6 +59,9 @@ CHAT_TEMPLATE = """\
 """
 """What `render` does, in Jinja. `{% generation %}` marks what is learned (a transformers extension)."""
 
+PLAIN_CHAT_TEMPLATE = CHAT_TEMPLATE.replace("{%- generation %}\n", "").replace("{%- endgeneration %}\n", "")
+"""The same for readers that know Jinja's own tags alone."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SpecialNames:

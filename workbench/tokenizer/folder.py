@@ -49,6 +49,12 @@ _KNOWN_PATTERNS = {
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     """Write `TOKENIZER_FILES` into `folder`, made if absent. Raises NoSpace when the disk refuses."""
     folder.mkdir(parents=True, exist_ok=True)
+    for name, content in tokenizer.files.items():
+        write_atomic(folder / name, content)
+
+
+def tokenizer_files(tokenizer: Tokenizer) -> dict[str, bytes]:
+    """What stands in each of `TOKENIZER_FILES`."""
     special = {
         "bos_token": tokenizer.names.begin,
         "eos_token": EOS_TOKEN,
@@ -58,14 +64,17 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         **special,
-        "add_bos_token": False,  # plain text is encoded as it is; the chat template writes its own bos
+        "add_bos_token": True,  # before plain text; the chat template writes its own, as Llama 3's does
         "clean_up_tokenization_spaces": False,
         "chat_template": CHAT_TEMPLATE,
     }
-    write_atomic(folder / "tokenizer.json", tokenizer.backend.to_str(pretty=True) + "\n")
-    write_atomic(folder / "tokenizer_config.json", json.dumps(config, indent=2) + "\n")
-    write_atomic(folder / "special_tokens_map.json", json.dumps(special, indent=2) + "\n")
-    write_atomic(folder / "chat_template.jinja", CHAT_TEMPLATE)
+    texts = (
+        tokenizer.backend.to_str(pretty=True) + "\n",
+        json.dumps(config, indent=2) + "\n",
+        json.dumps(special, indent=2) + "\n",
+        CHAT_TEMPLATE,
+    )
+    return {name: text.encode() for name, text in zip(TOKENIZER_FILES, texts, strict=True)}
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import tokenizers
+from tokenizers.processors import TemplateProcessing
 
 from workbench.tokenizer.chat import IM_END, IM_START, SpecialNames
 
@@ -46,6 +47,13 @@ class Tokenizer:
         assert names is not None, "nothing in the vocabulary begins a document"
         self.names = names
         self.bos_id = self.special_id(names.begin)
+        # For other people's tools, which ask for it by default: every text here begins with this token, in training,
+        # scoring and generating, so a model of ours is another one without it. (Ours is written by `render`.)
+        backend.post_processor = TemplateProcessing(
+            single=f"{names.begin} $A",
+            pair=f"{names.begin} $A {names.begin} $B",
+            special_tokens=[(names.begin, self.bos_id)],
+        )
         self.im_start_id = self.special_id(IM_START)
         self.im_end_id = self.special_id(IM_END)
         self.pad_id = self.special_id(names.pad)
@@ -65,6 +73,13 @@ class Tokenizer:
         from workbench.tokenizer.folder import save_tokenizer
 
         save_tokenizer(self, folder)
+
+    @cached_property
+    def files(self) -> dict[str, bytes]:
+        """The content of every file that `save` writes, by name; made once, for every checkpoint has them."""
+        from workbench.tokenizer.folder import tokenizer_files
+
+        return tokenizer_files(self)
 
     def special_id(self, token: str) -> int:
         """The id of the special token written `token`."""

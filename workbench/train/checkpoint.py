@@ -6,7 +6,7 @@
     step, tokens, best…         training/state.json (step and batches passed over are the data position)
 
 A training that goes on from these is bit for bit the one that was never interrupted, in an equal environment
-(device.py). How a folder becomes visible and is found again: checkpoint_folder.py. Knows no recipe, no run.
+(device.py). How they are written: snapshot.py; how they are found again: checkpoint_folder.py. Knows no recipe, no run.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ import contextlib
 import dataclasses
 import json
 import math
-import secrets
-import shutil
 import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -27,30 +25,16 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from workbench.errors import Damaged, DiskFull, NoSpace, TrainingDiverged
-from workbench.files import (
-    TEMPORARY_PREFIX,
-    disk_error,
-    free_bytes,
-    human_bytes,
-    publish_folder,
-    remove_folder,
-    write_atomic,
-)
-from workbench.model.folder import save_model
+from workbench.errors import Damaged
+from workbench.model.hf_names import to_hf
 from workbench.model.transformer import Decoder
-from workbench.tokenizer import Tokenizer, stop_ids
+from workbench.tokenizer import Tokenizer
 from workbench.train.averaging import WeightAverage
-from workbench.train.checkpoint_folder import (
-    STATE_NUMBERS,
-    STATE_TENSORS,
-    prune,
-    step_folder,
-    write_manifest,
-)
+from workbench.train.checkpoint_folder import STATE_NUMBERS, STATE_TENSORS
 from workbench.train.guard import SpikeGuard
 from workbench.train.loop import StepReport
 from workbench.train.optimizers import Optimizers
+from workbench.train.snapshot import Saved, Snapshot, write_snapshot
 
 STATE_FORMAT = 1
 NEWEST = "weights."
@@ -119,12 +103,27 @@ class TrainingState:
         return True
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Saved:
-    """A checkpoint that was just written."""
+def take_snapshot(
+    model: Decoder, optimizer: Optimizers, state: TrainingState, *, average: WeightAverage | None = None
+) -> Snapshot:
+    """What a checkpoint of now holds, in the training's own tensors: write or copy it before the next step.
 
-    folder: Path
-    bytes: int
+    average: what to publish as the weights, where it holds any.
+    """
+    weights = dict(model.state_dict())
+    tensors = optimizer.state_tensors() | _random_state()
+    if average is not None and average.holds(state.step):
+        tensors |= {f"{NEWEST}{name}": weight for name, weight in model.named_parameters()}
+        weights |= average.named()
+    numbers = {"format": STATE_FORMAT, **dataclasses.asdict(state), "guard": state.guard.memory()}
+    return Snapshot(
+        step=state.step,
+        best_step=state.best_step,
+        shape=model.config,
+        weights=to_hf(model.config, weights),
+        tensors={name: tensor.detach() for name, tensor in tensors.items()},
+        numbers=json.dumps(numbers, indent=1) + "\n",
+    )
 
 
 def save_checkpoint(
@@ -138,47 +137,9 @@ def save_checkpoint(
     keep: Collection[int] = (),
     average: WeightAverage | None = None,
 ) -> Saved:
-    """Write `folder/step-…` and delete older checkpoints beyond `keep_last`, but never the best or those in `keep`.
-
-    average: what to publish as the weights, where it holds any.
-
-    Whoever kills this at any instant finds either the whole checkpoint or none under its name.
-    Raises DiskFull, before it writes or with everything cleared away; NoSpace when the disk refuses otherwise;
-    TrainingDiverged when a weight or moment is not finite, because a poisoned checkpoint would outlive the good
-    ones.
-    """
-    tensors = optimizer.state_tensors() | _random_state()
-    published: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-    if average is not None and average.holds(state.step):
-        tensors |= {f"{NEWEST}{name}": weight.detach() for name, weight in model.named_parameters()}
-        published = average.in_place()
-    weights = dict(model.named_parameters())
-    _check_finite(weights | tensors)
-
-    needed = sum(tensor.nbytes for tensor in (weights | tensors).values())
-    final = step_folder(folder, state.step)
-    building = folder / f"{TEMPORARY_PREFIX}{final.name}-{secrets.token_hex(4)}"
-    with _whole_or_nothing(building, needed=needed):
-        with published:
-            save_model(
-                model,
-                building,
-                bos_id=tokenizer.bos_id,
-                stop_ids=stop_ids(tokenizer),
-                pad_id=tokenizer.pad_id,
-            )
-        tokenizer.save(building)
-        (building / STATE_TENSORS).parent.mkdir()
-        safetensors.torch.save_file(
-            {name: tensor.detach().contiguous() for name, tensor in tensors.items()}, building / STATE_TENSORS
-        )
-        numbers = {"format": STATE_FORMAT, **dataclasses.asdict(state), "guard": state.guard.memory()}
-        write_atomic(building / STATE_NUMBERS, json.dumps(numbers, indent=1) + "\n", durable=False)
-        size = write_manifest(building, step=state.step)
-        remove_folder(final)  # only there when a resumed training comes to the same step again
-        publish_folder(building, final)
-    prune(folder, keep_last=keep_last, keep={*keep, state.best_step})
-    return Saved(final, size)
+    """`write_snapshot` of now, without a copy: the training waits."""
+    snapshot = take_snapshot(model, optimizer, state, average=average)
+    return write_snapshot(folder, snapshot, tokenizer=tokenizer, keep_last=keep_last, keep=keep)
 
 
 def restore(
@@ -210,10 +171,11 @@ def restore(
 
 
 class SaveClock:
-    """Says when a checkpoint is due: every so many seconds, and rarer when saving would take over 2 % of time.
+    """Says when a checkpoint is due: every so many seconds, and rarer when training would wait for over 2 % of time.
 
-    Sooner at first: 2 s after the start, then 4, then 8. What killed a process may come back, and one that dies
-    every ten seconds must still get on. On the monotonic clock: a changed date neither hurries nor delays it.
+    What counts is what training is held up for: the writing, or the copying of what a thread will write. Sooner at
+    first: 2 s after the start, then 4, then 8. What killed a process may come back, and one that dies every ten
+    seconds must still get on. On the monotonic clock: a changed date neither hurries nor delays it.
     """
 
     LARGEST_SHARE = 0.02
@@ -234,40 +196,12 @@ class SaveClock:
 
     @contextlib.contextmanager
     def saving(self) -> Iterator[None]:
-        """Wrap the save in this: it measures the cost and starts the wait anew."""
+        """Wrap in this what holds training up: it measures that, and starts the wait anew."""
         started = self._now()
         yield
         self._saved_at = self._now()
         self._saves += 1
         self._cost_seconds = self._saved_at - started
-
-
-@contextlib.contextmanager
-def _whole_or_nothing(building: Path, *, needed: int) -> Iterator[None]:
-    """Make the folder `building` for the block, and leave no trace of it when the block fails.
-
-    A full disk shows itself as OSError, SafetensorError or RuntimeError, so what decides is the free space.
-    """
-    folder, with_margin = building.parent, needed * 11 // 10
-
-    def full(problem: str) -> DiskFull:
-        message = f"the disk is full: a checkpoint needs {human_bytes(with_margin)}, {problem}"
-        return DiskFull(message, file=folder, fix="free some space on this disk", needed=with_margin)
-
-    if (free := free_bytes(folder)) < with_margin:
-        raise full(f"{human_bytes(free)} are free")
-    try:
-        building.mkdir()
-        yield
-    except BaseException as error:
-        free = free_bytes(folder)
-        shutil.rmtree(building, ignore_errors=True)
-        if isinstance(error, Exception) and free < with_margin:
-            raise full("it filled up meanwhile") from error
-        if isinstance(error, OSError | SafetensorError):  # a quota, a read-only or broken disk
-            refused = NoSpace(f"a checkpoint cannot be written ({error})", file=folder, fix="see to the disk")
-            raise disk_error(error, folder) or refused from error
-        raise
 
 
 @torch.no_grad()
@@ -280,12 +214,6 @@ def _put_back(newest: dict[str, Tensor], model: Decoder, *, file: Path) -> None:
         raise Damaged("its weights are not this model's", file=file)
     for name, parameter in named.items():
         parameter.copy_(newest[name])
-
-
-def _check_finite(tensors: dict[str, Tensor]) -> None:
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise TrainingDiverged(f"{name} is not finite, so no checkpoint was written")
 
 
 def _read_numbers(path: Path) -> TrainingState:

@@ -129,14 +129,17 @@ def read_manifest(checkpoint: Path) -> dict[str, dict[str, Any]]:
 
 
 def write_manifest(building: Path, *, step: int) -> int:
-    """Write the manifest over all files of `building`; gives their bytes. The last file of a checkpoint."""
+    """Write the manifest over all files of `building`; gives their bytes. The last file of a checkpoint.
+
+    Not durable by itself: `publish_folder` makes the whole folder so before it gives it its name.
+    """
     files: dict[str, dict[str, Any]] = {
         path.relative_to(building).as_posix(): {"bytes": path.stat().st_size, "digest": digest_file(path)}
         for path in sorted(building.rglob("*"))
         if path.is_file() and path != building / MANIFEST
     }
     manifest = {"kind": "checkpoint-step", "format": MANIFEST_FORMAT, "step": step, "files": files}
-    write_atomic(building / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    write_atomic(building / MANIFEST, json.dumps(manifest, indent=1) + "\n", durable=False)
     return sum(entry["bytes"] for entry in files.values())
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import shutil
 import time
@@ -29,13 +30,14 @@ from torch import nn
 from workbench.errors import BadInput
 from workbench.files import human_duration, write_atomic
 from workbench.train.losses import LossSum
+from workbench.train.ranks import ALONE, Ranks
 from workbench.train.working_model import WorkingModel
 
 Model = TypeVar("Model", bound=nn.Module)
 MicroBatch = TypeVar("MicroBatch")
 
-MOST_GAIN = 0.6
-"""Share of an eager pass that compiling saves at the very best; 0.29 was seen on a CPU (recipes/LOG.md)."""
+MOST_GAIN = {"cpu": 0.25, "cuda": 0.6}
+"""Share of an eager pass that compiling saves at the very best; 0.10 to 0.29 were seen on a CPU (recipes/LOG.md)."""
 LEAST_COMPILE_SECONDS = 10.0
 """What no compiling stays below: a layer, forward and backward, took 11.5 CPU seconds besides the C++ compiler's."""
 PASSES_TIMED = 3
@@ -70,22 +72,31 @@ def choose_compiling(
     loss_fn: Callable[[Model, MicroBatch], LossSum],
     autocast: torch.dtype | None,
     passes_left: int,
-    memory: CompileMemory,
+    memory: CompileMemory | None,
+    ranks: Ranks = ALONE,
 ) -> CompileChoice:
-    """Leave `working` with its layers compiled if that pays, and say why or why not."""
+    """Leave `working` with its layers compiled if that pays, and say why or why not.
+
+    ranks: all take the same passes, and the first one's times decide. memory: what is known, on the first.
+    """
     device = next(working.kept.parameters()).device
 
     def seconds_of_pass() -> float:
         started = time.perf_counter()
         with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-            part = loss_fn(working.model, micro_batch)
+            part = loss_fn(working.model, ranks.share(micro_batch).rows)
         part.total.backward()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds = time.perf_counter() - started
         for parameter in working.kept.parameters():
             parameter.grad = None
-        return seconds
+        return ranks.agree(seconds)
+
+    def remembered() -> CompileTimes | None:
+        known = None if memory is None else memory.times()
+        told = ranks.agree(None if known is None else dataclasses.astuple(known))
+        return None if told is None else CompileTimes(*told)
 
     try:
         require_compiler(device)
@@ -94,11 +105,15 @@ def choose_compiling(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         working.model.train()
         choice = weigh(
-            seconds_of_pass, working.compile_layers, passes_left=passes_left, remembered=memory.times()
+            seconds_of_pass,
+            working.compile_layers,
+            passes_left=passes_left,
+            remembered=remembered(),
+            most_gain=MOST_GAIN[device.type],
         )
     if not choice.compiled:
         working.leave_layers_uncompiled()
-    if choice.times is not None:
+    if choice.times is not None and memory is not None:
         memory.remember(choice.times)
     return choice
 
@@ -109,12 +124,18 @@ def weigh(
     *,
     passes_left: int,
     remembered: CompileTimes | None,
+    most_gain: float,
 ) -> CompileChoice:
-    """The choice, by timing passes before and, where it can pay at all, after `compile_layers`."""
-    eager = min(seconds_of_pass() for _ in range(PASSES_TIMED))
-    left = f"{human_duration(passes_left * eager)} of computing left"
-    if passes_left * eager * MOST_GAIN < LEAST_COMPILE_SECONDS:
-        return CompileChoice(False, f"layers are not compiled: {left}, too little to earn it back")
+    """The choice, by timing passes before and, where it can pay at all, after `compile_layers`.
+
+    most_gain: the share of an eager pass that can be saved at the very best.
+    """
+    eager = math.inf
+    for _ in range(PASSES_TIMED):
+        eager = min(eager, seconds_of_pass())
+        left = f"{human_duration(passes_left * eager)} of computing left"
+        if passes_left * eager * most_gain < LEAST_COMPILE_SECONDS:
+            return CompileChoice(False, f"layers are not compiled: {left}, too little to earn it back")
     if remembered is not None:
         gain = remembered.gain(passes_left)
         if gain <= 0:

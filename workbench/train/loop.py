@@ -163,9 +163,9 @@ def accumulate_gradient(
     for micro_batch in micro_batches:
         share = ranks.share(micro_batch)
         with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-            part = loss_fn(model, share.rows)
+            part = ranks.loss(loss_fn, model, share.rows)
         part = part if share.counts else part.of_nobody()
-        part.total.backward()
+        ranks.backward(part.total)
         parts.append(dataclasses.replace(part, total=part.total.detach()))
 
     sums: dict[str, Tensor | int] = {
@@ -188,7 +188,7 @@ def average_and_clip(
 
     One pass does both: a gradient divided by the count and then scaled down is one multiplication.
     """
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    gradients = ranks.gradients(parameters)
     norm = ranks.norm(gradients) / count if count else math.nan
     if math.isfinite(norm):
         clip = max_norm / norm if 0 < max_norm < norm else 1.0

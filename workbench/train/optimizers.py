@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from workbench.errors import Damaged
 from workbench.train.adaptive import adafactor, adamw, adamw8bit
-from workbench.train.parameter_groups import OptimizerSettings, parameter_groups
+from workbench.train.parameter_groups import OptimizerSettings, ParameterGroup, parameter_groups
 
 # Quintics a x + b x^3 + c x^5, one a round. Each is the best there is for what the rounds before it leave (Polar
 # Express, Amsel et al. 2025), where Jordan et al. 2024 repeat one five times. A matrix of norm 1 has singular values
@@ -84,13 +84,16 @@ class Optimizers:
             by_name = {name: parameter for name, parameter in self._parameters.items() if name in factors}
             self._parts.append(self._make_muon(by_name, settings, factors))
         if groups:
-            self._parts.append(EVERYTHING.get(settings.optimizer, adamw)(groups, settings))
+            self._parts.append(self._make_adaptive(groups, settings))
         self.set_learning_rate(1.0)
 
     def _make_muon(
         self, matrices: Mapping[str, nn.Parameter], settings: OptimizerSettings, factors: Mapping[str, float]
     ) -> Part:
         return Muon(matrices, settings, factors)
+
+    def _make_adaptive(self, groups: Sequence[ParameterGroup], settings: OptimizerSettings) -> Part:
+        return EVERYTHING.get(settings.optimizer, adamw)(groups, settings)
 
     @property
     def implementation(self) -> str:

@@ -16,7 +16,7 @@ import datetime
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,7 +24,12 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import (
+    FSDPModule,
+    MixedPrecisionPolicy,
+    fully_shard,
+    register_fsdp_forward_method,
+)
 from torch.distributed.tensor import DTensor, Shard
 from torch.distributed.tensor.parallel import (
     ColwiseParallel,
@@ -40,7 +45,9 @@ from workbench.model.transformer import Decoder
 from workbench.train.optimizers import Optimizers
 from workbench.train.parameter_groups import OptimizerSettings
 from workbench.train.ranks import Ranks, Rows, Share
-from workbench.train.sharded_optimizers import ShardedOptimizers, WholeState, cut, held, whole
+from workbench.train.sharded_optimizers import ShardedOptimizers, WholeState
+from workbench.train.shards import cut, held, holders, whole
+from workbench.train.working_model import narrow_stream
 
 T = TypeVar("T")
 
@@ -166,20 +173,44 @@ class ManyRanks(Ranks):
 
     # -- weights, gradients, moments ------------------------------------------------------------------
 
-    def place(self, model: Decoder, device: torch.device) -> Decoder:
+    def place(
+        self, model: Decoder, device: torch.device, *, weights_dtype: torch.dtype = torch.float32
+    ) -> Decoder:
         if isinstance(model, FSDPModule):
             return model
         if self._layout.tensor > 1:
             self._slice_matrices(model)
-        for module in (*model.layers, model):  # the embedding, the last norm and the head are the model's own
-            fully_shard(module, mesh=self._data, shard_placement_fn=_shard_where)
+        # The embedding and the head are the model's own, in float32: of a token that occurs often the gradient is a
+        # sum of hundreds. The rest comes together narrow where that is asked for, and is reduced in float32.
+        narrow = weights_dtype != torch.float32
+        policy = MixedPrecisionPolicy(
+            param_dtype=weights_dtype if narrow else None,
+            reduce_dtype=torch.float32 if narrow else None,
+            cast_forward_inputs=False,
+        )
+        for module in (*model.layers, *((model.norm,) if narrow else ())):
+            fully_shard(module, mesh=self._data, shard_placement_fn=_shard_where, mp_policy=policy)
+        fully_shard(model, mesh=self._data, shard_placement_fn=_shard_where)
         for module in model.modules():
             if isinstance(module, FSDPModule):
                 module.set_gradient_divide_factor(1.0)
                 module.set_force_sum_reduction_for_comms(True)
+        if narrow:
+            narrow_stream(model, weights_dtype)
+            norm = model.norm.forward
+            model.norm.forward = lambda x_BTD: _no_view(norm(x_BTD))
         # What a loss calls is a forward pass too. Its result must not be a view: the engine's hooks hang on it.
         hidden = model.hidden
-        model.hidden = lambda *inputs, **options: _no_view(hidden(*inputs, **options))  # type: ignore[method-assign]
+
+        def forward(*inputs: Any, **options: Any) -> Tensor:
+            if not narrow or torch.is_grad_enabled():
+                return _no_view(hidden(*inputs, **options))
+            with torch.autocast(
+                device.type, dtype=weights_dtype
+            ):  # the stream is that of one process, float32
+                return hidden(*inputs, **options).float()
+
+        model.hidden = forward  # type: ignore[method-assign]
         register_fsdp_forward_method(model, "hidden")
         return model
 
@@ -215,21 +246,11 @@ class ManyRanks(Ranks):
         """One sum over all ranks: of squares, each divided by the number of ranks that hold the same numbers."""
         by_holders: dict[int, list[Tensor]] = {}
         for gradient in gradients:
-            by_holders.setdefault(self._holders(gradient), []).append(held(gradient))
-        squares = [
-            float(nn.utils.get_total_norm(parts)) ** 2 / holders for holders, parts in by_holders.items()
-        ]
+            by_holders.setdefault(holders(gradient), []).append(held(gradient))
+        squares = [float(nn.utils.get_total_norm(parts)) ** 2 / count for count, parts in by_holders.items()]
         mine = torch.tensor(sum(squares), dtype=torch.float64)
         dist.all_reduce(mine)
         return float(mine.sqrt())
-
-    def _holders(self, gradient: Tensor) -> int:
-        """How many ranks hold the same numbers of this gradient."""
-        assert isinstance(gradient, DTensor)
-        shards = 1
-        for size, placement in zip(gradient.device_mesh.shape, gradient.placements, strict=True):
-            shards *= size if placement.is_shard() else 1
-        return self._layout.ranks // shards
 
     def whole(self, tensor: Tensor) -> Tensor:
         return whole(tensor)
@@ -244,7 +265,8 @@ class ManyRanks(Ranks):
             for name, tensor in tensors.items():
                 together = whole(tensor)
                 if self.is_first:
-                    kept[name] = together.detach().cpu()
+                    # What every rank holds whole is no copy yet.
+                    kept[name] = together.detach().to("cpu", copy=True)
             return kept
 
         weights, state = collect(model.state_dict()), collect(optimizer.placed_state())

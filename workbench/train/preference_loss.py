@@ -64,6 +64,11 @@ class Reference:
         """All NaN, so that a pair that was never asked about cannot be learned from unnoticed."""
         return cls(*(torch.full((num_pairs,), torch.nan, device=device) for _ in range(2)))
 
+    @classmethod
+    def of_anything(cls, num_pairs: int, *, device: torch.device) -> Reference:
+        """Zeros: for a loss that is computed to see whether it fits, and forgotten."""
+        return cls(*(torch.zeros(num_pairs, device=device) for _ in range(2)))
+
     def knows(self, places_P: Tensor) -> bool:
         """Whether the reference was asked about all of these pairs."""
         asked = self.rejected[places_P].isfinite() & self.chosen[places_P].isfinite()

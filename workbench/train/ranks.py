@@ -7,8 +7,9 @@ imported for them only.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -17,11 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from workbench.model.transformer import Decoder
+from workbench.train.losses import LossSum
 from workbench.train.optimizers import Optimizers
 from workbench.train.parameter_groups import OptimizerSettings
 
 T = TypeVar("T")
 Rows = TypeVar("Rows")
+Model = TypeVar("Model", bound=nn.Module)
+MicroBatch = TypeVar("MicroBatch")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,8 +76,13 @@ class Ranks:
 
     # -- weights, gradients, moments ------------------------------------------------------------------
 
-    def place(self, model: Decoder, device: torch.device) -> Decoder:
-        """The same model on this rank's device, or what this rank holds of it. All its weights must be equal."""
+    def place(
+        self, model: Decoder, device: torch.device, *, weights_dtype: torch.dtype = torch.float32
+    ) -> Decoder:
+        """The same model on this rank's device, or what this rank holds of it. All its weights must be equal.
+
+        weights_dtype: of what computes a step, where that is no copy of the model (working_model.py).
+        """
         return model.to(device)
 
     def settle(self, model: nn.Module) -> None:
@@ -89,6 +98,26 @@ class Ranks:
         """The optimizer of what this rank holds."""
         return Optimizers(model, settings, rate_factors=rate_factors)
 
+    # -- a step ---------------------------------------------------------------------------------------
+
+    def loss(
+        self, loss_fn: Callable[[Model, MicroBatch], LossSum], model: Model, rows: MicroBatch
+    ) -> LossSum:
+        """`loss_fn` of this rank's rows."""
+        return loss_fn(model, rows)
+
+    def backward(self, total: Tensor) -> None:
+        """Add the gradient of a loss to those of the parameters."""
+        total.backward()
+
+    def gradients(self, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
+        """Those that there are, summed over ranks; the loop changes them in place, once a step."""
+        return [parameter.grad for parameter in parameters if parameter.grad is not None]
+
+    def measuring(self, model: nn.Module) -> contextlib.AbstractContextManager[None]:
+        """For the block `model` can be computed with outside of a step."""
+        return contextlib.nullcontext()
+
     def held(self, tensors: Iterable[Tensor]) -> list[Tensor]:
         """The parts of these tensors that this rank holds; writing into them writes the tensors."""
         return list(tensors)
@@ -102,7 +131,10 @@ class Ranks:
         return tensor
 
     def gather(self, model: Decoder, optimizer: Optimizers) -> tuple[Decoder, Optimizers]:
-        """Both with whole tensors, for a checkpoint; on ranks other than the first nobody may look at them."""
+        """Both with whole tensors, for a checkpoint; on ranks other than the first nobody may look at them.
+
+        Of one process alone they are the training's own; of several, copies in host memory.
+        """
         return model, optimizer
 
     def load(self, model: Decoder, weights: Decoder) -> None:

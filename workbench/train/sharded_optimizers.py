@@ -1,8 +1,9 @@
 """The optimizers over shards: AdamW moves what a rank holds; Muon brings its matrices together first.
 
 AdamW works number by number, so shards need nothing of each other. Orthogonalising mixes a whole matrix: the
-matrices of a stack are gathered, dealt out over the ranks, and each rank's results are handed to all. What one
-process alone would do comes out, up to rounding. Imported only where there are several processes.
+matrices of a stack are gathered, dealt out over the ranks, and each rank's results are handed to all. Adafactor's sums
+of rows and columns are added up over the ranks (sharded_adafactor.py). What one process alone would do comes out, up to
+rounding. Imported only where there are several processes.
 """
 
 from __future__ import annotations
@@ -13,39 +14,14 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, Replicate, Shard
+from torch.distributed.tensor import DTensor, Shard
 
 from workbench.errors import Damaged
+from workbench.step_memory import MATRICES_TOGETHER_BYTES
 from workbench.train.optimizers import Muon, Optimizers, Part, orthogonalise
-from workbench.train.parameter_groups import OptimizerSettings
-
-
-def held(tensor: Tensor) -> Tensor:
-    """The part of `tensor` that this rank holds, sharing its memory."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
-
-
-def whole(tensor: Tensor) -> Tensor:
-    """The tensor of which every rank of its mesh holds a part; all of them must ask."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-
-
-def cut(full: Tensor, *, like: Tensor) -> Tensor:
-    """The part of `full` that this rank holds when it is placed as `like` is. Asks nobody."""
-    if not isinstance(like, DTensor):
-        return full
-    everywhere = [Replicate()] * like.device_mesh.ndim
-    placed = DTensor.from_local(full.to(like.device), like.device_mesh, everywhere, run_check=False)
-    return placed.redistribute(placements=like.placements).to_local()
-
-
-def placed_like(part: Tensor, like: Tensor) -> Tensor:
-    """What this rank holds of a tensor that is placed as `like` is, as that tensor."""
-    if not isinstance(like, DTensor) or part.ndim == 0:  # a count of steps is everybody's
-        return part
-    return DTensor.from_local(
-        part, like.device_mesh, like.placements, run_check=False, shape=like.shape, stride=like.stride()
-    )
+from workbench.train.parameter_groups import OptimizerSettings, ParameterGroup
+from workbench.train.sharded_adafactor import SUMMED, ShardedAdafactor
+from workbench.train.shards import cut, held, placed_like, stride_of
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,6 +63,11 @@ class ShardedOptimizers(Optimizers):
     ) -> Part:
         return ShardedMuon(matrices, settings, factors, placed=self._placed)
 
+    def _make_adaptive(self, groups: Sequence[ParameterGroup], settings: OptimizerSettings) -> Part:
+        if settings.optimizer == "adafactor":
+            return ShardedAdafactor(groups, settings, placed=self._placed)
+        return super()._make_adaptive(groups, settings)
+
     def step(self) -> None:
         for name, part in self._parameters.items():
             gradient = self._placed[name].grad
@@ -100,7 +81,10 @@ class ShardedOptimizers(Optimizers):
 
     def placed_state(self) -> dict[str, Tensor]:
         """`state_tensors`, each as the tensor that this rank holds a part of."""
-        return {key: placed_like(part, self._parameter_of(key)) for key, part in self.state_tensors().items()}
+        return {
+            key: placed_like(part, self._parameter_of(key), summed=SUMMED.get(key.rpartition(".")[2]))
+            for key, part in self.state_tensors().items()
+        }
 
     def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what `state_tensors` of one process, or of any number of them, gave in whole tensors."""
@@ -142,24 +126,25 @@ class ShardedMuon(Muon):
 
     def _orthogonalised(self, parts_NRC: Tensor, names: Sequence[str]) -> Tensor:
         like = self._placed[names[0]]
+        ranks = dist.get_world_size()
+        whole_bytes = like.numel() * parts_NRC.element_size()
+        at_once = max(1, MATRICES_TOGETHER_BYTES // whole_bytes // ranks) * ranks
+        return torch.cat([self._orthogonalised_together(some, like) for some in parts_NRC.split(at_once)])
+
+    def _orthogonalised_together(self, parts_NRC: Tensor, like: Tensor) -> Tensor:
+        """Every rank orthogonalises some of the matrices. Those of blocks lie on all ranks, however they are placed."""
         assert isinstance(like, DTensor)
         placements = [Shard(p.dim + 1) if isinstance(p, Shard) else p for p in like.placements]
-        size = torch.Size((len(names), *like.shape))
+        size = torch.Size((len(parts_NRC), *like.shape))
         stack = DTensor.from_local(
-            parts_NRC,
-            like.device_mesh,
-            placements,
-            run_check=False,
-            shape=size,
-            stride=torch.empty(size, device="meta").stride(),
+            parts_NRC, like.device_mesh, placements, run_check=False, shape=size, stride=stride_of(size)
         )
-        # Every rank orthogonalises some of the matrices. Block matrices lie on all ranks, however they are placed.
         full_NRC = stack.full_tensor()
-        each = -(-len(names) // dist.get_world_size())
-        first = min(dist.get_rank() * each, len(names))
+        each = -(-len(full_NRC) // dist.get_world_size())
+        first = min(dist.get_rank() * each, len(full_NRC))
         mine_NRC = full_NRC.new_zeros((each, *like.shape))
         if len(some_NRC := full_NRC[first : first + each]):
             mine_NRC[: len(some_NRC)] = orthogonalise(some_NRC, dtype=self._settings.matmul_dtype)
         parts = [torch.empty_like(mine_NRC) for _ in range(dist.get_world_size())]
         dist.all_gather(parts, mine_NRC)
-        return cut(torch.cat(parts)[: len(names)], like=stack)
+        return cut(torch.cat(parts)[: len(full_NRC)], like=stack)

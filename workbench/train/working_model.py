@@ -8,7 +8,9 @@
     compiled layers             the same operations, fused by torch into fewer passes over memory
     checkpointed layers         a layer keeps its input alone and computes the rest again in the backward pass
 
-Whoever keeps the kept model keeps everything: the working one follows from it. Knows no optimizer, no loss, no step.
+Whoever keeps the kept model keeps everything: the working one follows from it. A model in shards has no copy: there
+both are one, and what computes a step is told from what measures by whether gradients are asked for (parallel.py
+gathers its weights in bfloat16). Knows no optimizer, no loss, no step.
 """
 
 from __future__ import annotations
@@ -53,12 +55,12 @@ class WorkingModel(Generic[Model]):
         checkpoint_layers: bool = False,
         in_place: bool = False,
     ) -> None:
-        """in_place: the layers of the kept model itself are checkpointed; one in shards cannot be copied."""
-        assert not in_place or weights_dtype == torch.float32, "the weights of a copy"
+        """in_place: the layers of the kept model itself are checkpointed and compiled; its weights come narrow."""
         self.implementation = "plain"
         self.model = self.kept = kept
+        self._in_place = in_place
         own: dict[int, nn.Parameter] = {}
-        if weights_dtype != torch.float32:
+        if weights_dtype != torch.float32 and not in_place:
             for name, parameter in kept.named_parameters():
                 if kind_of(name, parameter) != "embeddings":
                     own[id(parameter)] = nn.Parameter(parameter.detach().to(weights_dtype))
@@ -70,9 +72,8 @@ class WorkingModel(Generic[Model]):
         for kept_parameter, own_parameter in pairs:
             own_parameter.register_post_accumulate_grad_hook(functools.partial(_hand_over, kept_parameter))
         if own:
-            for module in self.model.modules():
-                if isinstance(module, nn.Embedding):
-                    module.register_forward_hook(functools.partial(_cast_output, weights_dtype))
+            narrow_stream(self.model, weights_dtype)
+        if weights_dtype != torch.float32:
             self._is_also(f"{weights_dtype} weights".removeprefix("torch."))
         if float8:
             use_float8(self.model.get_submodule("layers"))
@@ -94,7 +95,7 @@ class WorkingModel(Generic[Model]):
         The whole model as one program would take as many times longer to compile as it has layers. Every shape has a
         program of its own, so that the bits of a step do not depend on the shapes before it.
         """
-        if self.model is self.kept:
+        if self.model is self.kept and not self._in_place:
             self.model = copy_with(self.kept, {})
         torch._dynamo.config.recompile_limit = MOST_SHAPES
         self._wrap_layers(BACKEND)
@@ -105,15 +106,25 @@ class WorkingModel(Generic[Model]):
 
     def _wrap_layers(self, backend: str | None = None) -> None:
         for layer in self.model.get_submodule("layers").children():
-            forward: Callable[..., Any] = type(layer).forward.__get__(layer)
+            plain: Callable[..., Any] = type(layer).forward.__get__(layer)
+            forward = plain
             if backend is not None:
-                forward = torch.compile(forward, backend=backend, dynamic=False)
+                forward = torch.compile(plain, backend=backend, dynamic=False)
             if self._checkpoint_layers:
                 forward = functools.partial(checkpoint, forward, use_reentrant=False)
+            if self._in_place and backend is not None:  # measuring meets too many shapes to compile each
+                forward = functools.partial(_one_of, forward, plain)
             layer.forward = forward
 
     def _is_also(self, trait: str) -> None:
         self.implementation = trait if self.implementation == "plain" else f"{self.implementation}, {trait}"
+
+
+def narrow_stream(model: nn.Module, dtype: torch.dtype) -> None:
+    """Let what the tables of `model` give be of `dtype` where gradients are asked for."""
+    for module in model.modules():
+        if isinstance(module, nn.Embedding):
+            module.register_forward_hook(functools.partial(_cast_output, dtype))
 
 
 def copy_with(model: Model, instead: dict[int, nn.Parameter]) -> Model:
@@ -132,5 +143,9 @@ def _hand_over(kept: nn.Parameter, own: Tensor) -> None:
     own.grad = None
 
 
+def _one_of(with_gradient: Callable[..., Any], without: Callable[..., Any], *inputs: Any) -> Any:
+    return (with_gradient if torch.is_grad_enabled() else without)(*inputs)
+
+
 def _cast_output(dtype: torch.dtype, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-    return output.to(dtype)
+    return output.to(dtype) if torch.is_grad_enabled() else output

@@ -1,0 +1,188 @@
+"""The list of runs: filter, order, what to do next, and a thousand of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.widgets import Input, OptionList
+
+from tests.tui.test_screens import running, text_of, until
+from tui import rows
+from tui.app import WorkbenchApp
+from tui.rows import RowReader, arranged, next_thing
+from tui.screens.enlarge import EnlargeScreen
+from tui.screens.home import HomeScreen
+from tui.screens.run import RunScreen
+from workbench.runs import create_run
+
+MakeRun = Any
+
+
+def many_runs(home: Path, count: int) -> None:
+    for number in range(count):
+        run = create_run(home, f"run-{number:04}", recipe_text="", plan={"stages": []})
+        status = {
+            "state": "finished",
+            "stage": "eval",
+            "step": number,
+            "loss": 1 + number % 7,
+            "heartbeat": 1.7e9,
+        }
+        (run.path / "status.json").write_text(json.dumps(status))
+
+
+def test_what_is_over_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many_runs(tmp_path, 30)
+    read: list[str] = []
+    row_of = rows.row_of
+    monkeypatch.setattr(rows, "row_of", lambda run: (read.append(run.name), row_of(run))[1])
+    reader = RowReader(tmp_path)
+    first = reader.read()
+    assert len(read) == len(first) == 30
+    assert reader.read() == first and len(read) == 30
+    status = tmp_path / "runs" / "run-0007" / "status.json"
+    status.write_text(json.dumps({"state": "stopped"}))
+    assert {row.name: row.state for row in reader.read()}["run-0007"] == "stopped" and len(read) == 31
+
+
+def test_a_run_that_seems_alive_is_asked_for_every_time(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(state="running")
+    reader = RowReader(tmp_path)
+    assert reader.read()[0].state == "crashed"
+    run.path.rename(tmp_path / "gone")
+    assert reader.read() == ()
+
+
+def test_filter_and_order(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run("beta", state="failed")
+    make_run("alpha", state="finished")
+    make_run("gamma-[b", state="stopped")
+    read = RowReader(tmp_path).read()
+    assert [row.name for row in arranged(read, order="name")] == ["alpha", "beta", "gamma-[b"]
+    assert [row.state for row in arranged(read, order="state")] == ["finished", "failed", "stopped"]
+    assert [row.name for row in arranged(read, order="name", words_wanted="PRETRAIN failed")] == ["beta"]
+    assert [row.name for row in arranged(read, order="nonsense", words_wanted="[b")] == ["gamma-[b"]
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [("finished", "t talks"), ("failed", "shows why"), ("stopped", "then R"), ("running", "R there")],
+)
+def test_there_is_always_something_to_do_next(
+    make_run: MakeRun, tmp_path: Path, state: str, said: str
+) -> None:
+    make_run(state=state)
+    told = next_thing(RowReader(tmp_path).read())
+    assert told is not None and said in told[1]
+    assert next_thing(()) is None
+
+
+async def test_a_thousand_runs_are_listed_found_and_ordered(tmp_path: Path) -> None:
+    many_runs(tmp_path, 1000)
+    app = WorkbenchApp(tmp_path)
+    async with running(app) as pilot:
+        await until(pilot, lambda: "1,000 runs, newest first" in text_of(app))
+        runs = app.screen.query_one(OptionList)
+        assert runs.option_count == 1000
+        replaced: list[int] = []
+        replace = runs.replace_option_prompt_at_index
+        runs.replace_option_prompt_at_index = lambda *facts: (replaced.append(1), replace(*facts))[1]  # type: ignore[method-assign,assignment]
+        app.screen._show_rows()  # type: ignore[attr-defined]
+        assert replaced == []
+        await pilot.press("slash", *"0777")
+        await until(pilot, lambda: "1 of 1,000 have" in text_of(app))
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        assert "run-0777" in text_of(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+        await pilot.press("slash", *"xyz")
+        await until(pilot, lambda: "No run has all of these words" in text_of(app))
+        await pilot.press("escape", "o")
+        await until(pilot, lambda: "1,000 runs, by name" in text_of(app))
+        assert runs.highlighted is not None and not app.screen.query_one(Input).display
+        await pilot.press("escape")
+        assert isinstance(app.screen, HomeScreen)
+
+
+async def test_the_last_screen_and_the_order_come_back(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run()
+    app = WorkbenchApp(tmp_path)
+    async with running(app) as pilot:
+        await until(pilot, lambda: run.name in text_of(app))
+        await pilot.press("o", "enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        await pilot.press("q")
+    again = WorkbenchApp(tmp_path)
+    async with running(again) as pilot:
+        await until(pilot, lambda: isinstance(again.screen, RunScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: "by name" in text_of(again))
+        await pilot.press("q")
+    at_home = WorkbenchApp(tmp_path)
+    async with running(at_home) as pilot:
+        await until(pilot, lambda: run.name in text_of(at_home))
+        assert isinstance(at_home.screen, HomeScreen)
+
+
+async def test_a_state_that_cannot_be_read_is_said_and_left_aside(tmp_path: Path) -> None:
+    (tmp_path / ".screen.json").write_text('{"version": 1, "values": {"run": "[/b')
+    app = WorkbenchApp(tmp_path)
+    async with running(app) as pilot:
+        await until(pilot, lambda: "begin anew" in " ".join(text_of(app).split()))
+
+
+async def test_a_window_too_small_says_so_in_one_line_and_comes_back(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    run = make_run()
+    app = WorkbenchApp(tmp_path)
+    async with running(app) as pilot:
+        await until(pilot, lambda: run.name in text_of(app))
+        await pilot.resize_terminal(39, 12)
+        await until(pilot, lambda: isinstance(app.screen, EnlargeScreen))
+        assert text_of(app).split() == ["enlarge:", "40×10"]
+        await pilot.press("question_mark", "n", "enter")
+        assert isinstance(app.screen, EnlargeScreen)
+        await pilot.resize_terminal(60, 15)
+        await until(pilot, lambda: run.name in text_of(app))
+        assert isinstance(app.screen, HomeScreen)
+
+
+async def test_the_log_is_followed_searched_and_left(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run()
+    run.log_path.write_text("".join(f"line {number}\n" for number in range(500)) + "wide " * 100 + "\nlast\n")
+    app = WorkbenchApp(tmp_path, run.name)
+    async with running(app) as pilot:
+        await until(pilot, lambda: "smooth" in text_of(app))
+        await pilot.press("8")
+        await until(pilot, lambda: "last" in text_of(app) and "follows" in text_of(app))
+        await pilot.press("pageup", "pageup")
+        await until(pilot, lambda: "line 460" in text_of(app))
+        with run.log_path.open("a") as log:
+            log.write("newer\n")
+        await until(pilot, lambda: "stands still" in text_of(app))
+        assert "newer" not in text_of(app)
+        await pilot.press("f")
+        await until(pilot, lambda: "newer" in text_of(app))
+        await pilot.press("slash", *"line 17/", "backspace", "enter")
+        await until(pilot, lambda: "match 11 of 11" in text_of(app) and "line 179" in text_of(app))
+        await pilot.press("comma", "comma", "full_stop")
+        await until(pilot, lambda: "match 10 of 11" in text_of(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "match" not in text_of(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+
+
+async def test_a_line_of_ten_megabytes_is_shown(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run()
+    run.log_path.write_text("x" * 10_000_000 + "END")
+    app = WorkbenchApp(tmp_path, run.name)
+    async with running(app) as pilot:
+        await until(pilot, lambda: "smooth" in text_of(app))
+        await pilot.press("8")
+        await until(pilot, lambda: "xxxx" in text_of(app))

@@ -1,0 +1,137 @@
+"""What one stage drew: its metrics over steps, tokens, seconds and FLOPs, what was measured beside, and what happened.
+
+Grown by the feed in its thread and read by the charts in theirs: columns only grow, and a resume that repeats some
+steps puts shorter copies in their place. Knows no event and no widget.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tui.chart.series import NAN, Series
+
+X_AXES = ("step", "tokens", "time", "flops")
+MOST_METRICS = 40
+MOST_STEP = 2**31 - 1
+_NAME = re.compile(r"[A-Za-z0-9_/.@-]{1,40}")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that happened at a step: `kind` is checkpoint, evaluation, resume or rollback."""
+
+    step: int
+    kind: str
+
+
+class Track:
+    """A table that grows by rows: the four ways to measure x, and a Series for each metric."""
+
+    def __init__(self) -> None:
+        self.steps: array[int] = array("i")
+        self.tokens: array[float] = array("d")
+        self.seconds: array[float] = array("f")
+        self.metrics: dict[str, Series] = {}
+        self.broken: dict[str, int] = {}
+        """The last step at which a metric was not a number, by name."""
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def add(self, step: int, tokens: float, seconds: float, values: Mapping[str, float]) -> None:
+        """Append a row. A step seen before replaces what came after it; names that are no metric's are passed over."""
+        if not 0 <= step <= MOST_STEP:
+            return
+        if self.steps and step <= self.steps[-1]:
+            self._cut(step)
+        row = len(self.steps)
+        for name, value in values.items():
+            series = self.metrics.get(name)
+            if series is None:
+                if not _NAME.fullmatch(name) or len(self.metrics) == MOST_METRICS:
+                    continue
+                series = self.metrics[name] = Series()
+            if len(series.raw) < row:
+                series.pad_to(row)
+            series.append(value)
+            if not -3e38 < value < 3e38:
+                self.broken[name] = step
+        # x never goes back, whatever a run says.
+        self.tokens.append(max(tokens, self.tokens[-1]) if row else tokens)
+        self.seconds.append(max(seconds, self.seconds[-1]) if row else seconds)
+        self.steps.append(step)  # last: whoever reads goes by their number
+
+    def _cut(self, step: int) -> None:
+        rows = bisect_left(self.steps, step)
+        self.steps, self.tokens, self.seconds = self.steps[:rows], self.tokens[:rows], self.seconds[:rows]
+        self.metrics = {name: series.cut(rows) for name, series in self.metrics.items()}
+
+    def at_step(self, step: int) -> tuple[float, float]:
+        """Tokens and seconds when `step` was taken; of the nearest step before, zero before the first."""
+        row = min(bisect_left(self.steps, step), len(self.steps) - 1)
+        return (self.tokens[row], self.seconds[row]) if row >= 0 else (0.0, 0.0)
+
+
+class StageCurves:
+    """The training's own track, the one of what was measured on held-out data, and marks under the axis."""
+
+    def __init__(self, *, flops_per_token: float = 0.0) -> None:
+        self.training = Track()
+        self.measured = Track()
+        self.marks: list[Mark] = []
+        self.flops_per_token = flops_per_token
+
+    def mark(self, kind: str, step: int | None = None) -> None:
+        """Remember that something happened, by default at the newest step. Marks of steps to be taken again go."""
+        if step is None:
+            step = self.training.steps[-1] if len(self.training) else 0
+        if 0 <= step <= MOST_STEP:
+            self.marks.append(Mark(step, kind))
+
+    def column(self, track: Track, axis: str) -> tuple[array[float] | array[int], float]:
+        """The column of an axis, and what its entries are to be multiplied by."""
+        if axis == "tokens":
+            return track.tokens, 1.0
+        if axis == "time":
+            return track.seconds, 1.0
+        return (track.tokens, self.flops_per_token) if axis == "flops" else (track.steps, 1.0)
+
+    def x_of(self, step: int, axis: str) -> float:
+        """Where a step lies on an axis."""
+        if axis == "step":
+            return step
+        tokens, seconds = self.training.at_step(step)
+        return seconds if axis == "time" else tokens * (self.flops_per_token if axis == "flops" else 1.0)
+
+    def end(self, axis: str) -> float:
+        """The newest x."""
+        found = [
+            column[-1] * factor
+            for track in (self.training, self.measured)
+            for column, factor in [self.column(track, axis)]
+            if column
+        ]
+        return max(found, default=0.0)
+
+    def axes(self) -> tuple[str, ...]:
+        """The axes that this stage knows."""
+        track = self.training
+        known = {
+            "step": True,
+            "tokens": bool(track.tokens) and track.tokens[-1] > 0,
+            "time": bool(track.seconds) and track.seconds[-1] > 0,
+            "flops": bool(track.tokens) and track.tokens[-1] > 0 and self.flops_per_token > 0,
+        }
+        return tuple(axis for axis in X_AXES if known[axis])
+
+    def newest(self, name: str) -> float:
+        """The last value of a metric, NaN where there is none."""
+        for track in (self.training, self.measured):
+            series = track.metrics.get(name)
+            if series is not None and series.raw:
+                return series.raw[-1]
+        return NAN

@@ -1,0 +1,29 @@
+"""What is done here, as the command that does the same in a shell: shown beside every action, and copied by `y`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from workbench.runs import find_home
+
+
+def workbench(home: Path, *arguments: str) -> str:
+    """A whole command line; `--home` only where a shell would look elsewhere."""
+    words = ["workbench", *arguments]
+    if home != find_home():
+        words += ["--home", str(home)]
+    return shlex.join(words)
+
+
+def steer(home: Path, run: str, request: str) -> str:
+    """The verb of a request: `save`, `pause`, `resume`, `stop`, `tune KEY=VALUE`."""
+    verb, _, argument = request.partition(" ")
+    return workbench(home, verb, run, *([argument] if argument else []))
+
+
+def branch(home: Path, recipe: str, reference: str, changes: Sequence[str]) -> str:
+    """A run that begins at a checkpoint, with some keys of the recipe changed."""
+    options = [part for change in changes for part in ("--set", change)]
+    return workbench(home, "run", recipe, "--from", reference, *options, "--detach")

@@ -1,0 +1,307 @@
+"""Every figure on the screens, explained in two sentences with a source. Data for the help; knows no widget.
+
+`recipe_key` explains a key of a recipe from its own docstring, so that it is written once, where the key is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What something is, in two sentences, and who says so."""
+
+    name: str
+    text: str
+    source: str = ""
+
+
+LOSS = "Shannon 1948, A Mathematical Theory of Communication"
+CHINCHILLA = "Hoffmann et al. 2022, Training Compute-Optimal Large Language Models"
+DPO = "Rafailov et al. 2023, Direct Preference Optimization"
+PPO = "Ouyang et al. 2022, Training language models to follow instructions"
+
+TRAINING = (
+    Explanation(
+        "step",
+        "One step reads a batch, sees how wrong the model was, and moves every weight a little against "
+        "the error. How many there are is the tokens of the recipe divided by the tokens of a batch.",
+        "Goodfellow, Bengio, Courville 2016, Deep Learning, ch. 8",
+    ),
+    Explanation(
+        "loss",
+        "How surprised the model is by each next token of the text, in nats: 0 is certain, ln(vocabulary) "
+        "is a blind guess (8.3 for 4,096 entries). It falls fast, then ever slower; a straight line on a "
+        "logarithmic x axis is health.",
+        f"{LOSS}; Kaplan et al. 2020, Scaling Laws for Neural Language Models",
+    ),
+    Explanation(
+        "held-out loss (◆)",
+        "The loss on documents that training never reads, so that learning by heart cannot help. Training "
+        "falling on while this turns up means the corpus is being memorised: more text, fewer passes or "
+        "more weight decay.",
+        "Muennighoff et al. 2023, Scaling Data-Constrained Language Models",
+    ),
+    Explanation(
+        "bits/byte",
+        "The held-out loss divided by ln 2 and by the UTF-8 bytes of the text: how well the model would "
+        "compress it. Unlike the loss per token it can be compared between models with different "
+        "tokenizers.",
+        "Gao et al. 2020, The Pile, section 3.1",
+    ),
+    Explanation(
+        "perplexity",
+        "e to the power of the loss: between how many equally likely tokens the model is undecided. It "
+        "depends on the tokenizer, so compare it only where the tokenizer is the same.",
+        "Jelinek et al. 1977, Perplexity: a measure of the difficulty of speech recognition tasks",
+    ),
+    Explanation(
+        "gradient norm",
+        "How strongly one batch pulls at all weights together. A single spike is an odd batch, and is "
+        "skipped when it stands out by six sigma; a norm that climbs for long means the learning rate is "
+        "too high.",
+        "Chowdhery et al. 2022, PaLM, section 5.1; Takase et al. 2023, Spike No More",
+    ),
+    Explanation(
+        "learning rate",
+        "How far a step moves the weights. It warms up because the optimizer's averages know nothing in "
+        "the first steps, and falls at the end because small steps settle where large ones jump about.",
+        "Goyal et al. 2017, Accurate, Large Minibatch SGD; Hägele et al. 2024 on warmup, stable, decay",
+    ),
+    Explanation(
+        "tokens",
+        "How much text was read, in the tokenizer's pieces, each about four bytes of English. About 20 "
+        "tokens per parameter spend a fixed amount of computing best; small models that are used a lot "
+        "are worth many more.",
+        CHINCHILLA,
+    ),
+    Explanation(
+        "speed",
+        "Tokens trained on per second, smoothed. It drops while something is evaluated or saved; a "
+        "lasting drop means another program, a hot processor, or data that comes too slowly.",
+    ),
+    Explanation(
+        "MFU",
+        "Model FLOPs utilisation: the arithmetic the model needs, as a share of what the hardware could "
+        "do at best. 40 % is good on one GPU; small models stay far below because their matrices are too "
+        "small to fill it.",
+        "Chowdhery et al. 2022, PaLM, appendix B",
+    ),
+    Explanation(
+        "data wait",
+        "The share of time in which training stood still because the next batch was not ready. Above 5 % "
+        "a faster disk, or fewer programs beside it, make the run quicker.",
+    ),
+    Explanation(
+        "memory",
+        "What the worker keeps in memory: weights, gradients, the optimizer's averages (two more per "
+        "weight for AdamW) and what the backward pass needs. The last grows with the batch; "
+        "`micro_batch_tokens` makes it smaller at no cost in quality.",
+        "Rajbhandari et al. 2020, ZeRO, section 3",
+    ),
+    Explanation(
+        "left",
+        "The time until this stage ends, if it goes on at the speed of the last steps. Later stages are "
+        "not in it.",
+    ),
+    Explanation(
+        "sample",
+        "What the model writes after a fixed prompt, always the same ones, so that you can watch it "
+        "learn. Single letters come first, then words, then grammar; sense comes last and needs more "
+        "parameters and text.",
+        "Eldan and Li 2023, TinyStories",
+    ),
+    Explanation(
+        "reward margin",
+        "By how much the model now prefers the chosen answer to the rejected one, more than the model it "
+        "started from did. It starts at 0 and should rise; when it climbs on while the held-out accuracy "
+        "stands still, it is learning the pairs by heart.",
+        DPO,
+    ),
+    Explanation(
+        "accuracy",
+        "In how many pairs the chosen answer has the higher reward. 50 % is chance at the start; near 100 "
+        "% the pairs are too easy or are learned by heart.",
+        DPO,
+    ),
+    Explanation(
+        "chosen, rejected",
+        "How much likelier each answer became against the starting model. Both often fall; that is "
+        "harmless while rejected falls faster, and a warning when chosen falls steeply.",
+        "Pal et al. 2024, Smaug: Fixing Failure Modes of Preference Optimisation",
+    ),
+    Explanation(
+        "kl",
+        "How far the model's choices have moved from those of the model it started from, in nats. A "
+        "reward that rises with a running-away KL is being cheated, not earned.",
+        f"{PPO}; Gao et al. 2022, Scaling Laws for Reward Model Overoptimization",
+    ),
+    Explanation(
+        "entropy",
+        "How undecided the model is about the next token. When it collapses towards 0 the model says "
+        "always the same, and there is nothing left to learn from.",
+        "Mnih et al. 2016, Asynchronous Methods for Deep Reinforcement Learning",
+    ),
+)
+
+STAGES = (
+    Explanation(
+        "corpus",
+        "Reads the sources, takes out what is broken, foreign or said before, and sets some documents "
+        "aside to measure with. What a model reads decides more about it than anything later.",
+        "Penedo et al. 2024, The FineWeb Datasets",
+    ),
+    Explanation(
+        "tokenizer",
+        "Learns the pieces that text is cut into: frequent words become one piece, rare ones several. "
+        "More pieces make texts shorter and the model's first and last layer bigger.",
+        "Sennrich et al. 2016, Neural Machine Translation of Rare Words with Subword Units",
+    ),
+    Explanation(
+        "pack",
+        "Cuts all documents with the tokenizer and lays them in rows of equal length, shuffled once and "
+        "for all. That makes every run of the recipe read the same rows in the same order.",
+    ),
+    Explanation(
+        "pretrain",
+        "The model reads the corpus and learns to guess each next token; all its knowledge comes from "
+        "here. It can then continue a text, but not answer.",
+        "Radford et al. 2019, Language Models are Unsupervised Multitask Learners",
+    ),
+    Explanation(
+        "sft",
+        "Supervised fine-tuning: examples of questions and answers, with the loss on the answers only. It "
+        "teaches the manner of a conversation, hardly any new fact.",
+        PPO,
+    ),
+    Explanation(
+        "dpo",
+        "Pairs of a better and a worse answer: the model learns to make the better one likelier. It needs "
+        "no reward model and is held close to where it started.",
+        DPO,
+    ),
+    Explanation(
+        "ppo",
+        "The model answers, a reward model judges, and what was judged well becomes likelier. Powerful "
+        "and touchy: watch kl and entropy beside the reward.",
+        PPO,
+    ),
+    Explanation(
+        "eval",
+        "Tasks with known answers, each figure with its standard error. Two scores differ only when they "
+        "are further apart than about two of those.",
+        "Miller 2024, Adding Error Bars to Evals",
+    ),
+)
+
+STATES = (
+    Explanation(
+        "● running",
+        "A process is at work on it now; it would go on without this window.",
+    ),
+    Explanation(
+        "◐ paused",
+        "It has saved, keeps its memory and waits. P lets it go on.",
+    ),
+    Explanation(
+        "✓ finished",
+        "All stages are done: t talks to its model.",
+    ),
+    Explanation(
+        "◌ stopped",
+        "It saved and ended because somebody asked. R takes it up exactly where it was.",
+    ),
+    Explanation(
+        "✗ failed",
+        "It ended with an error, which its screen shows. After mending the cause R goes on.",
+    ),
+    Explanation(
+        "? crashed",
+        "Its process is gone without a last word: killed, out of memory, or the machine went down. What "
+        "it saved is whole; R goes on from there.",
+    ),
+    Explanation(
+        "○ starting",
+        "It was started and has not yet said anything.",
+    ),
+)
+
+PLANNING = (
+    Explanation(
+        "parameters",
+        "The numbers that training adjusts, nearly all in the matrices of the layers. Twice as many want "
+        "about twice as much text and cost four times the time.",
+        CHINCHILLA,
+    ),
+    Explanation(
+        "time",
+        "Computed from the arithmetic of the stages and the speed of this machine, or measured where "
+        "earlier runs left figures. Other programs on the machine make it longer.",
+    ),
+    Explanation(
+        "reused",
+        "The same stage with the same settings and inputs was made before, so that its result is taken. A "
+        "changed key makes again only what depends on it.",
+    ),
+)
+
+CHATTING = (
+    Explanation(
+        "temperature",
+        "Divides the model's scores before one token is drawn: below 1 it keeps to what is likely, at 0 "
+        "it always takes the likeliest. Small models ramble above 0.8: /set temperature 0.5.",
+        "Holtzman et al. 2020, The Curious Case of Neural Text Degeneration",
+    ),
+    Explanation(
+        "top_p",
+        "Draws only among the likeliest tokens that together hold this share of the probability. It cuts "
+        "the long tail of nonsense and leaves variety where several words fit: /set top_p 0.9.",
+        "Holtzman et al. 2020, The Curious Case of Neural Text Degeneration",
+    ),
+    Explanation(
+        "context",
+        "How many tokens the model sees at once, the conversation so far included. What falls out of it "
+        "is forgotten; ctrl+n begins anew.",
+        "Vaswani et al. 2017, Attention Is All You Need",
+    ),
+    Explanation(
+        "tok/s",
+        "Tokens written per second. The first one takes longer: the whole conversation is read before it.",
+    ),
+)
+
+EVALUATING = (
+    Explanation(
+        "± (standard error)",
+        "How much the score would vary if other questions of the same kind were asked. Differences below "
+        "about two of them say nothing.",
+        "Miller 2024, Adding Error Bars to Evals",
+    ),
+    Explanation(
+        "n",
+        "How many questions were asked. The error shrinks with its root: four times the questions halve it.",
+        "Miller 2024, Adding Error Bars to Evals",
+    ),
+)
+
+TOPICS: dict[str, tuple[Explanation, ...]] = {
+    "home": (*STATES, *STAGES),
+    "run": (*TRAINING, *STAGES, *STATES),
+    "compare": TRAINING,
+    "start": (*PLANNING, *STAGES),
+    "chat": CHATTING,
+    "eval": EVALUATING,
+}
+"""What a kind of screen shows, by its name without `Screen` and in small letters."""
+
+
+def recipe_key(dotted: str) -> Explanation | None:
+    """What a key of a recipe (`pretrain.learning_rate`) is, from its docstring; None when there is no such key."""
+    from workbench.recipe_file import all_tables, describe_key
+
+    name, _, key = dotted.rpartition(".")
+    table = all_tables().get(name)
+    if table is None or key not in table.model_fields:
+        return None
+    return Explanation(dotted, describe_key(table, key), f"recipes/README.md, [{name}]")

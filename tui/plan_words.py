@@ -1,0 +1,156 @@
+"""What a recipe will do and cost, read from the library and put into words. Runs in a thread; imports no tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+
+from workbench.files import human_bytes, human_count, human_duration
+from workbench.safe_text import one_line
+
+if TYPE_CHECKING:
+    from workbench.recipe_file import LoadedRecipe
+
+
+@dataclass(frozen=True, slots=True)
+class StageCost:
+    """One stage: whether it is there already and why, and what it takes."""
+
+    name: str
+    reused: bool
+    why: str
+    seconds: float
+    summary: str
+    peak_bytes: int
+    disk_bytes: int
+    basis: str
+    memory: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanCost:
+    """A whole plan."""
+
+    run: str
+    parameters: int
+    tokens: int
+    optimal_tokens: int
+    flops: float
+    seconds: float
+    peak_bytes: int
+    memory_bytes: int | None
+    disk_bytes: int
+    free_bytes: int
+    energy_kwh: float
+    power_watts: float
+    device: str
+    problems: tuple[str, ...]
+    stages: tuple[StageCost, ...]
+
+
+def plan_cost(loaded: LoadedRecipe, *, home: Path) -> PlanCost:
+    """What running the recipe would do and cost. Raises what planning raises."""
+    import dataclasses
+
+    from workbench.budget import estimate
+    from workbench.plan import make_plan
+
+    plan = make_plan(loaded, home=home)
+    budget = estimate(plan)
+    stages = []
+    for stage in plan.stages:
+        cost = budget.stages[stage.name]
+        reused, why = plan.reuse(stage)
+        parts = (
+            {} if cost.memory is None else dataclasses.asdict(cost.memory) | {"process": cost.process_bytes}
+        )
+        stages.append(
+            StageCost(
+                stage.name, reused, why, cost.seconds, one_line(cost.summary, 40), cost.peak_bytes,
+                cost.disk_bytes, str(cost.basis), tuple((name, int(size)) for name, size in parts.items()),
+            )
+        )  # fmt: skip
+    return PlanCost(
+        run=plan.name,
+        parameters=budget.parameters,
+        tokens=budget.tokens,
+        optimal_tokens=budget.compute_optimal_tokens,
+        flops=budget.flops,
+        seconds=budget.seconds,
+        peak_bytes=budget.peak_bytes,
+        memory_bytes=budget.memory_bytes,
+        disk_bytes=budget.disk_bytes,
+        free_bytes=budget.free_bytes,
+        energy_kwh=budget.energy_kwh,
+        power_watts=budget.power_watts,
+        device=budget.device,
+        problems=budget.problems,
+        stages=tuple(stages),
+    )
+
+
+def short_plan(cost: PlanCost) -> Content:
+    """Three lines: what it is and takes; what is to do; whether it fits."""
+    known = f" of {human_bytes(cost.memory_bytes)}" if cost.memory_bytes else ""
+    facts = [
+        f"{human_count(cost.parameters)} parameters" if cost.parameters else "",
+        f"{human_count(cost.tokens)} tokens" if cost.tokens else "",
+        f"~{human_duration(cost.seconds)}",
+        f"memory ~{human_bytes(cost.peak_bytes)}{known}",
+        f"disk ~{human_bytes(cost.disk_bytes)}",
+    ]
+    parts: list[Content] = []
+    for stage in cost.stages:
+        said = "" if stage.reused else f" {human_duration(stage.seconds)}"
+        parts.append(
+            Content.assemble(
+                ("✓ " if stage.reused else "○ ", "$success" if stage.reused else "$dim"),
+                stage.name,
+                (said, "$dim"),
+            )
+        )
+    fits = Content.styled("✓ fits this machine", "$success")
+    if cost.problems:
+        fits = Content.assemble(("! will not fit: ", "$warning"), one_line("; ".join(cost.problems), 300))
+    head = Content.assemble(("plan  ", "$primary bold"), " · ".join(filter(None, facts)))
+    return Content("\n").join([head, Content("  ").join(parts), fits])
+
+
+def long_plan(cost: PlanCost) -> Iterator[Content]:
+    """All of it, a line a fact."""
+    yield from short_plan(cost).split("\n")
+    yield Content("")
+    yield Content.styled("what it makes, and what is there already", "bold")
+    for stage in cost.stages:
+        sign, color = ("✓", "$success") if stage.reused else ("○", "$dim")
+        took = "reused" if stage.reused else f"~{human_duration(stage.seconds)}"
+        yield Content.assemble(
+            (f"{sign} ", color), f"{stage.name:<10} {took:>9}  ", (f"{human_bytes(stage.peak_bytes):>9}  ", "$dim"),
+            stage.summary, (f"  {one_line(stage.why, 80)}", "$dim"),
+        )  # fmt: skip
+    trained = [stage for stage in cost.stages if stage.memory]
+    if trained:
+        yield Content("")
+        yield Content.styled("memory at its highest, by part", "bold")
+        for stage in trained:
+            said = "  ".join(f"{name} {human_bytes(size)}" for name, size in stage.memory if size)
+            yield Content.assemble(f"{stage.name:<10} ", (said, "$dim"))
+    yield Content("")
+    yield Content.styled("in all", "bold")
+    if cost.tokens:
+        share = cost.tokens / max(cost.optimal_tokens, 1)
+        yield Content(
+            f"tokens   {human_count(cost.tokens)}, {share:.2g} of the {human_count(cost.optimal_tokens)}"
+            " (20 a parameter) that spend compute best"
+        )
+    yield Content(f"compute  {cost.flops:.2g} FLOPs on {one_line(cost.device, 60)}")
+    yield Content(f"disk     ~{human_bytes(cost.disk_bytes)} of {human_bytes(cost.free_bytes)} free")
+    energy = f"{cost.energy_kwh:.1f} kWh" if cost.energy_kwh >= 0.1 else f"{1000 * cost.energy_kwh:.1f} Wh"
+    yield Content(f"energy   ~{energy} at {cost.power_watts:.0f} W")
+    measured = sorted({stage.basis for stage in cost.stages})
+    yield Content(f"basis    {one_line('; '.join(measured), 200)}")
+    yield Content.assemble("run      ", (one_line(cost.run, 80), "$primary"))

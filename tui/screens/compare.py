@@ -1,0 +1,224 @@
+"""Two to six runs over each other: their curves, the keys their recipes differ in, their figures side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from rich.cells import set_cell_size
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container, VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+
+from tui import commands
+from tui.chart.picture import RUN_GLYPHS
+from tui.comparison import Difference, as_text, figures_of, recipe_differences, stage_to_compare
+from tui.feed import RunFeed, RunSeen
+from tui.keys import bind
+from tui.messages import ActionFailed, ComparedRead
+from tui.plots import compared
+from tui.widgets.charts import Charts
+from tui.widgets.key_bar import KeyBar
+from tui.widgets.still import StillText
+from workbench.errors import WorkbenchError
+from workbench.runs import open_run
+from workbench.safe_text import one_line
+
+POLL_SECONDS = 2.0
+RUN_COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+"""Okabe and Ito's, which people with any kind of colour blindness tell apart; each run has a glyph besides."""
+
+
+class CompareScreen(Screen[None]):
+    """A view of several run folders; the first is what the others are measured against."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("back", "app.pop_screen", description="runs", tooltip="Back to the runs"),
+        bind("runs", "app.pop_screen", show=False),
+        bind("baseline"),
+        bind("stage_before", "stage(-1)", show=False),
+        bind("stage_after", "stage(1)", tooltip="The stage after"),
+    ]
+    DEFAULT_CSS = """
+    CompareScreen #body { height: 1fr; layout: vertical; }
+    CompareScreen #tables { height: auto; max-height: 50%; padding: 1 1 0 1;
+        scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
+    CompareScreen Charts { height: 1fr; }
+    CompareScreen.-side #body { layout: horizontal; }
+    CompareScreen.-side #tables { width: 40%; height: 1fr; max-height: 100%; }
+    CompareScreen.-side Charts { width: 1fr; }
+    CompareScreen #figures, CompareScreen #differences { height: auto; text-wrap: nowrap; }
+    CompareScreen #figures { margin-bottom: 1; }
+    """
+
+    def __init__(self, home: Path, names: Sequence[str]) -> None:
+        super().__init__()
+        self._home, self._names = home, list(names)
+        self._feeds: dict[str, RunFeed] = {}
+        self._seen: dict[str, RunSeen] = {}
+        self._differences: list[Difference] = []
+        self._chosen: str | None = None
+        self._looking = False
+
+    def compose(self) -> ComposeResult:
+        """Title, curves, tables."""
+        yield StillText(id="title")
+        with Container(id="body"):
+            yield Charts()
+            with VerticalScroll(id="tables", can_focus=False):
+                yield StillText(id="figures")
+                yield StillText(id="differences")
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Look at once, then every other second."""
+        self._look()
+        self.set_interval(POLL_SECONDS, self._look)
+
+    def on_screen_resume(self) -> None:
+        """Fresh when seen again."""
+        self._look()
+
+    def on_resize(self) -> None:
+        """Tables beside the curves where both have room."""
+        self.set_class(self.size.width >= 120, "-side")
+        self.call_after_refresh(self._show)
+
+    def command(self) -> str:
+        """The same in a shell."""
+        return commands.workbench(self._home, "plot", *self._names)
+
+    def copied(self) -> str:
+        """The tables, for a note."""
+        return as_text(self._labels(), [*self._figures(), *self._differences])
+
+    def _look(self) -> None:
+        if self.is_active and not self._looking:
+            self._looking = True
+            self._read(tuple(self._names))
+
+    @work(thread=True, group="feed", exit_on_error=False)
+    def _read(self, names: tuple[str, ...]) -> None:
+        try:
+            if not self._feeds:
+                runs = [open_run(self._home, name) for name in names]
+                self._differences = recipe_differences(runs)
+                self._feeds = {name: RunFeed(run) for name, run in zip(names, runs, strict=True)}
+            self.post_message(ComparedRead(tuple(self._feeds[name].look() for name in names)))
+        except (WorkbenchError, OSError) as error:
+            self.post_message(ActionFailed(str(error)))
+        finally:
+            self._looking = False
+
+    @on(ComparedRead)
+    def _take(self, message: ComparedRead) -> None:
+        self._seen = {seen.path.name: seen for seen in message.seen}
+        self._show()
+        if any(seen.behind for seen in message.seen):
+            self._look()
+
+    def _in_order(self) -> list[RunSeen]:
+        return [self._seen[name] for name in self._names if name in self._seen]
+
+    def _labels(self) -> list[str]:
+        """What tells the names apart: what all of them begin with is left out."""
+        names = [one_line(name, 60) for name in self._names]
+        common = 0
+        while len({name[: common + 1] for name in names}) == 1 and common < min(map(len, names)) - 1:
+            common += 1
+        common = names[0].rfind("-", 0, common) + 1 if names else 0
+        return [name[common:] for name in names]
+
+    def _stage(self) -> str:
+        return self._chosen or stage_to_compare(self._in_order())
+
+    def _figures(self) -> list[Difference]:
+        return figures_of(self._in_order(), self._stage())
+
+    def _show(self) -> None:
+        seen = self._in_order()
+        if not seen:
+            return
+        stage, labels = self._stage(), self._labels()
+        title = Content.assemble(("compare", "bold $primary"), (f"  {stage}", "$dim"))
+        for number, label in enumerate(labels):
+            sign = f"{RUN_GLYPHS[number]} {label}"
+            title = Content.assemble(
+                title, "   ", (set_cell_size(sign, min(len(sign), 30)), RUN_COLORS[number])
+            )
+        self.query_one("#title", StillText).put(
+            Content.assemble(title, (f"   {labels[0]} is the baseline", "$dim"))
+        )
+        runs = [
+            (_one_cell_each(label), run.curves[stage])
+            for label, run in zip(labels, seen, strict=True)
+            if stage in run.curves
+        ]
+        version = (stage, tuple(self._names), tuple(run.version for run in seen))
+        self.query_one(Charts).show(
+            compared(stage, runs) if runs else [], empty="no curves yet", version=version
+        )
+        width = self.query_one("#tables").scrollable_content_region.width - 2
+        heads = [f"{RUN_GLYPHS[number]} {label}" for number, label in enumerate(labels)]
+        figures = self._figures()
+        self.query_one("#figures", StillText).put(_table("figures", heads, figures, width), layout=True)
+        keys = self._differences
+        said = "recipe keys that differ" if keys else "the recipes do not differ"
+        self.query_one("#differences", StillText).put(_table(said, heads, keys, width), layout=True)
+
+    def action_baseline(self) -> None:
+        """The next run becomes the first."""
+        self._names.append(self._names.pop(0))
+        runs = [feed.run for name in self._names if (feed := self._feeds.get(name))]
+        self._differences = recipe_differences(runs)
+        self._show()
+
+    def action_stage(self, direction: int) -> None:
+        """The neighbouring stage that has curves."""
+        names = list(
+            dict.fromkeys(s.name for run in self._in_order() for s in run.stages if s.name in run.curves)
+        )
+        if names:
+            index = names.index(self._stage()) if self._stage() in names else 0
+            self._chosen = names[min(max(index + direction, 0), len(names) - 1)]
+            self._show()
+
+    def live_runs(self) -> list[str]:
+        """Those that go on when this window closes."""
+        return [run.name for run in self._in_order() if run.is_live]
+
+
+def _one_cell_each(text: str) -> str:
+    """Text for a chart's title, where every character takes one cell."""
+    return "".join(c if c.isascii() else "?" for c in text)[:20]
+
+
+def _table(title: str, heads: Sequence[str], lines: Sequence[Difference], width: int) -> Content:
+    """A table in `width` cells: names on the left, a column a run."""
+    if not lines:
+        return Content.styled(title, "$dim")
+    longest = max(len(title), *(len(line.name) for line in lines))
+    first = min(longest, max(width - len(heads) * 12, width // 3))
+    each = max(6, min((width - first) // len(heads) - 2, 24))
+    rows = [Content.assemble((set_cell_size(title, first), "bold"), *_cells(heads, each, RUN_COLORS))]
+    for line in lines:
+        deltas = line.deltas or ("",) * len(line.values)
+        cells: list[tuple[str, str] | str] = []
+        for value, delta in zip(line.values, deltas, strict=True):
+            room = each - len(delta) - 1 if delta and each - len(delta) - 1 >= len(value) else each
+            cells += ["  ", set_cell_size(value, room)]
+            if room != each:
+                cells.append((f" {delta}", "$dim"))
+        rows.append(Content.assemble((set_cell_size(line.name, first), "$dim"), *cells))
+    return Content("\n").join(rows)
+
+
+def _cells(heads: Sequence[str], each: int, colors: Sequence[str]) -> list[tuple[str, str] | str]:
+    cells: list[tuple[str, str] | str] = []
+    for head, color in zip(heads, colors, strict=False):
+        cells += ["  ", (set_cell_size(head, each), f"{color} bold")]
+    return cells

@@ -1,0 +1,58 @@
+"""A short list to pick one thing from, over the screen that asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from tui.keys import bind
+from workbench.safe_text import one_line
+
+
+class PickScreen(ModalScreen[str | None]):
+    """Gives back what was picked, or None."""
+
+    DEFAULT_CSS = """
+    PickScreen { align: center middle; background: $background 60%; }
+    PickScreen #dialog { width: 64; max-width: 95%; height: auto; max-height: 80%; }
+    PickScreen OptionList { height: auto; max-height: 14; background: $panel; border: none; }
+    PickScreen OptionList > .option-list--option-highlighted { background: $primary; color: $background; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("back", "dismiss(None)", tooltip="Leave it as it is"),
+    ]
+
+    def __init__(
+        self, question: str, choices: Sequence[tuple[str, str]], *, empty: str = "There is none."
+    ) -> None:
+        """choices: (what is given back, what is said of it)."""
+        super().__init__()
+        self._question, self._choices, self._empty = question, list(choices), empty
+
+    def compose(self) -> ComposeResult:
+        """The question and the list."""
+        with Vertical(id="dialog"):
+            yield Static(Content(one_line(self._question, 200)))
+            if self._choices:
+                yield OptionList(
+                    *(
+                        Option(Content.assemble(one_line(name, 60), (f"  {one_line(said, 60)}", "$dim")))
+                        for name, said in self._choices
+                    ),
+                    markup=False,
+                )
+            else:
+                yield Static(Content.styled(self._empty, "$dim"))
+
+    @on(OptionList.OptionSelected)
+    def _picked(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(self._choices[event.option_index][0])

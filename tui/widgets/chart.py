@@ -1,0 +1,142 @@
+"""One chart: told what to show and how, it draws itself and sends only the cells that changed to the terminal."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tui.chart.canvas import changed_spans
+from tui.chart.picture import STYLES, Held, Line, Row, View, picture
+
+GAUGES = {
+    "tokens_per_second": "speed",
+    "grad_norm": "gradient norm",
+    "mfu": "MFU",
+    "data_wait_share": "data wait",
+    "val_loss": "held-out loss (◆)",
+    "val_bpb": "bits/byte",
+    "rewards/margins": "reward margin",
+    "rewards/accuracies": "accuracy",
+    "rewards/chosen": "chosen, rejected",
+    "rewards/rejected": "chosen, rejected",
+}
+"""The names under which metrics are explained, where they are not their own."""
+
+
+class Chart(Widget, can_focus=True):
+    """Title, canvas, axes. Focus moves by tab; what the keys do is the group's affair (charts.py)."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"chart--{name}" for name in STYLES.values()}
+    DEFAULT_CSS = """
+    Chart { height: 1fr; width: 1fr; min-height: 2; }
+    Chart > .chart--title, Chart > .chart--mark { color: $dim; }
+    Chart > .chart--value { color: $foreground; text-style: bold; }
+    Chart > .chart--axis { color: $faint; }
+    Chart > .chart--raw { color: $faint; }
+    Chart > .chart--smooth { color: $primary; text-style: bold; }
+    Chart > .chart--measured { color: $warning; text-style: bold; }
+    Chart > .chart--broken { color: $error; text-style: bold; }
+    Chart > .chart--cursor { color: $secondary; }
+    Chart > .chart--run-0 { color: #0072b2; text-style: bold; }
+    Chart > .chart--run-1 { color: #e69f00; text-style: bold; }
+    Chart > .chart--run-2 { color: #009e73; text-style: bold; }
+    Chart > .chart--run-3 { color: #cc79a7; text-style: bold; }
+    Chart > .chart--run-4 { color: #56b4e9; text-style: bold; }
+    Chart > .chart--run-5 { color: #d55e00; text-style: bold; }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self._title = ""
+        self._lines: Sequence[Line] = ()
+        self._view = View()
+        self._held = Held()
+        self._rows: list[Row] = []
+        self._strips: dict[int, Strip] = {}
+        self.times_drawn = 0
+
+    @property
+    def title(self) -> str:
+        """What is shown."""
+        return self._title
+
+    @property
+    def gauge(self) -> str:
+        """What the help explains first (gauges.py). Nothing for the first chart: nobody chose to stand on it."""
+        if self.id == "chart-0":
+            return ""
+        metric = self._lines[0].metric if self._lines else ""
+        return GAUGES.get(metric, metric.replace("_", " "))
+
+    def show(self, title: str, lines: Sequence[Line], view: View) -> None:
+        """Show `lines` as `view` says."""
+        self._title, self._lines, self._view = title, lines, view
+        self._redraw()
+
+    def on_resize(self, _: events.Resize) -> None:
+        """Draw for the new size."""
+        self._redraw()
+
+    def on_focus(self) -> None:
+        """The title says which chart the keys are for."""
+        self._redraw()
+
+    def on_blur(self) -> None:
+        """No longer."""
+        self._redraw()
+
+    def notify_style_update(self) -> None:
+        """Another theme has other colours."""
+        super().notify_style_update()
+        self._strips.clear()
+
+    def _redraw(self) -> None:
+        width, height = self.size
+        if width <= 0 or height <= 0:
+            return
+        self.times_drawn += 1
+        rows = picture(
+            self._title, self._lines, self._view, width=width, height=height, held=self._held,
+            focused=self.has_focus,
+        )  # fmt: skip
+        rows += [(" " * width, " " * width)] * (height - len(rows))
+        same_shape = len(rows) == len(self._rows) and width == len(self._rows[0][0])
+        changed = [
+            Region(first, y, last - first + 1, 1)
+            for y, row in enumerate(rows)
+            for first, last in (changed_spans(self._rows[y], row) if same_shape else [(0, width - 1)])
+        ]
+        self._rows = rows
+        for region in changed:
+            self._strips.pop(region.y, None)
+        if changed:
+            self.refresh(*changed)
+
+    def render_line(self, y: int) -> Strip:
+        """One finished row."""
+        if y >= len(self._rows):
+            return Strip.blank(self.size.width)
+        if y not in self._strips:
+            self._strips[y] = self._strip(*self._rows[y])
+        return self._strips[y]
+
+    def _strip(self, text: str, styles: str) -> Strip:
+        plain = Style(bgcolor=self.background_colors[1].rich_color)
+        segments = []
+        at = 0
+        for letter, cells in itertools.groupby(styles):
+            end = at + sum(1 for _ in cells)
+            style = plain
+            if letter in STYLES:
+                style = plain + self.get_component_rich_style(f"chart--{STYLES[letter]}", partial=True)
+            segments.append(Segment(text[at:end], style))
+            at = end
+        return Strip(segments, len(text))

@@ -1,0 +1,63 @@
+"""Tensors that lie on several ranks in parts: the part, the whole, and where a part belongs.
+
+The engine's `DTensor` says how a tensor is placed on the mesh of ranks; a plain one is everybody's own. Imported only
+where there are several processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.tensor import DTensor, Replicate
+
+
+def held(tensor: Tensor) -> Tensor:
+    """The part of `tensor` that this rank holds, sharing its memory."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """The tensor of which every rank of its mesh holds a part; all of them must ask."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def cut(full: Tensor, *, like: Tensor) -> Tensor:
+    """The part of `full` that this rank holds when it is placed as `like` is. Asks nobody."""
+    if not isinstance(like, DTensor):
+        return full
+    everywhere = [Replicate()] * like.device_mesh.ndim
+    placed = DTensor.from_local(full.to(like.device), like.device_mesh, everywhere, run_check=False)
+    return placed.redistribute(placements=like.placements).to_local()
+
+
+def placed_like(part: Tensor, like: Tensor, *, summed: int | None = None) -> Tensor:
+    """What this rank holds of a tensor that is placed as `like` is, as that tensor.
+
+    summed: the dimension of `like`, from its end, that the tensor was summed over and has but one of.
+    """
+    if not isinstance(like, DTensor) or part.ndim == 0:  # a count of steps is everybody's
+        return part
+    size, placements = list(like.shape), list(like.placements)
+    if summed is not None:
+        size[summed] = 1
+        placements = [Replicate() if p.is_shard(like.ndim + summed) else p for p in placements]
+    return DTensor.from_local(
+        part, like.device_mesh, placements, run_check=False, shape=torch.Size(size), stride=stride_of(size)
+    )
+
+
+def holders(tensor: Tensor) -> int:
+    """How many ranks hold the same numbers of this tensor."""
+    assert isinstance(tensor, DTensor)
+    shards = 1
+    for size, placement in zip(tensor.device_mesh.shape, tensor.placements, strict=True):
+        shards *= size if placement.is_shard() else 1
+    return dist.get_world_size() // shards
+
+
+def stride_of(size: Sequence[int]) -> tuple[int, ...]:
+    """Of a plain tensor of that shape."""
+    return torch.empty(tuple(size), device="meta").stride()

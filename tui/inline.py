@@ -35,39 +35,51 @@ _ANSI = {
 _FIGURES = (("step", "step"), ("loss", "loss"), ("val_loss", "held-out"), ("val_bpb", "bits/byte"))
 
 
-class _Signalled(BaseException):
-    """A signal came; its number is the argument."""
-
-
 def watch_inline(run: Run) -> int:
     """Show `run` until it is over or the person leaves by q or ctrl-c. Returns the status to exit with."""
     feed = RunFeed(run)
     console = Console(highlight=False, markup=False, emoji=False)
-    before = {number: signal.signal(number, _signalled) for number in (signal.SIGHUP, signal.SIGTERM)}
     try:
-        with _QuietKeys() as keys, Live(console=console, auto_refresh=False) as live:
+        with _Hangup() as hangup, _QuietKeys() as keys, Live(console=console, auto_refresh=False) as live:
             shown: list[str] = []
-            while True:
+            while not hangup.number:
                 seen = feed.look()
                 lines = picture(seen, now=time.time(), width=console.width)
                 if [line.markup for line in lines] != shown:
                     shown = [line.markup for line in lines]
                     live.update(Group(*lines), refresh=True)
-                if (not seen.is_live and not seen.behind) or keys.left_within(
-                    0.0 if seen.behind else LOOK_SECONDS
-                ):
-                    return ExitCode.FINE
+                if not seen.is_live and not seen.behind:
+                    break
+                if keys.left_within(0.0 if seen.behind else LOOK_SECONDS, or_woken_by=hangup.told):
+                    break
+        return 128 + hangup.number if hangup.number else ExitCode.FINE
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    except _Signalled as caught:
-        return 128 + int(caught.args[0])
-    finally:
-        for number, handler in before.items():
+
+
+class _Hangup:
+    """SIGHUP and SIGTERM become a number and a byte in a pipe, while this lasts.
+
+    An exception out of the handler could come in the middle of a line, and leave the cursor hidden.
+    """
+
+    def __enter__(self) -> _Hangup:
+        self.number = 0
+        self.told, self._tell = os.pipe()
+        self._before = {
+            number: signal.signal(number, self._hear) for number in (signal.SIGHUP, signal.SIGTERM)
+        }
+        return self
+
+    def _hear(self, number: int, _: FrameType | None) -> None:
+        self.number = number
+        os.write(self._tell, b"!")
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
-
-
-def _signalled(number: int, _: FrameType | None) -> None:
-    raise _Signalled(number)
+        os.close(self.told)
+        os.close(self._tell)
 
 
 class _QuietKeys:
@@ -89,9 +101,10 @@ class _QuietKeys:
         with contextlib.suppress(termios.error):  # the terminal is gone
             termios.tcsetattr(self._terminal, termios.TCSADRAIN, self._before)
 
-    def left_within(self, seconds: float) -> bool:
-        """Wait so long for a key; whether it was q, or the end of input."""
-        if not select.select([self._terminal], [], [], seconds)[0]:
+    def left_within(self, seconds: float, *, or_woken_by: int) -> bool:
+        """Wait so long for a key, or for that file; whether the key was q, or the input has ended."""
+        ready = select.select([self._terminal, or_woken_by], [], [], seconds)[0]
+        if self._terminal not in ready:
             return False
         typed = os.read(self._terminal, 1024)
         return not typed or b"q" in typed.lower()

@@ -19,6 +19,7 @@ def why_not() -> str:
 
 def open_app(home: Path, run: str | None = None, *, read_only: bool = False) -> int:
     """Show the app, on the run of that name if one is given, until the person leaves. Returns the exit status."""
+    _believe_the_terminal()
     # Over a slow line every frame costs; nothing here needs to glide.
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     os.environ.setdefault("TEXTUAL_FPS", "15")
@@ -33,7 +34,14 @@ def open_app(home: Path, run: str | None = None, *, read_only: bool = False) -> 
 
 def open_inline(home: Path, run: str) -> int:
     """Show that run in four lines until it is over or the person leaves. Returns the exit status."""
+    _believe_the_terminal()
     from tui.inline import watch_inline
     from workbench.runs import open_run
 
     return watch_inline(open_run(home, run))
+
+
+def _believe_the_terminal() -> None:
+    """Let the terminal say how large it is: an exported COLUMNS is the size of another moment, or of another window."""
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.tui.terminal import Terminal
 from workbench.runs import Run, create_run
 
 NOW = 1_700_000_000.0
@@ -94,8 +94,15 @@ def make_run(tmp_path: Path) -> MakeRun:
     return make
 
 
-alone = pytest.mark.skipif(
-    "PYTEST_XDIST_WORKER" in os.environ,
-    reason="waits for what another process paints in time; run without -n: pytest tests/tui",
-)
-"""Of tests that tests beside them on the same cores would fail."""
+@pytest.fixture
+def open_terminal() -> Iterator[Callable[..., Terminal]]:
+    """Opens the app in a terminal of its own; every one is closed at the end."""
+    opened: list[Terminal] = []
+
+    def start(home: Path, *arguments: str, **options: Any) -> Terminal:
+        opened.append(Terminal(home, *arguments, **options))
+        return opened[-1]
+
+    yield start
+    for terminal in opened:
+        terminal.close()

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.tui.hostile import HOSTILE, file_names
-from tests.tui.test_terminal import Terminal
 from tui.app import WorkbenchApp
 from workbench.runs import Run
 from workbench.safe_text import HARMFUL
@@ -35,19 +33,6 @@ def misdeeds(output: bytes) -> list[str]:
     told = [found[0] for found in SEQUENCE.finditer(text) if not MAY_STAND.match(found[0])]
     rest = SEQUENCE.sub("", text).replace("\r", "")
     return sorted({repr(one) for one in [*told, *HARM.findall(rest)]})
-
-
-@pytest.fixture
-def open_terminal() -> Iterator[Callable[..., Terminal]]:
-    opened: list[Terminal] = []
-
-    def start(home: Path, *arguments: str, **options: Any) -> Terminal:
-        opened.append(Terminal(home, *arguments, **options))
-        return opened[-1]
-
-    yield start
-    for terminal in opened:
-        terminal.close()
 
 
 def test_there_are_two_hundred_of_them() -> None:

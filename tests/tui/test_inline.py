@@ -7,32 +7,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.tui.test_terminal import HOSTILE, LEFT_ALTERNATE_SCREEN, NEEDLES, ROOT, Terminal
+from tests.tui.terminal import ROOT
+from tests.tui.test_terminal import HOSTILE, LEFT_ALTERNATE_SCREEN, NEEDLES
 from tui.feed import RunFeed
 from tui.inline import picture
 from workbench.files import lock_file
 from workbench.runs import Run
 
 MakeRun = Any
-
-
-@pytest.fixture
-def open_terminal() -> Iterator[Callable[..., Terminal]]:
-    opened: list[Terminal] = []
-
-    def start(home: Path, *arguments: str, **environment: str) -> Terminal:
-        opened.append(Terminal(home, *arguments, **environment))
-        return opened[-1]
-
-    yield start
-    for terminal in opened:
-        terminal.close()
 
 
 @pytest.mark.parametrize("width", [20, 80, 200])

@@ -9,15 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.tui.conftest import alone
+from tests.tui.terminal import ready
 from tests.tui.test_home import many_runs
-from tests.tui.test_terminal import Terminal, ready
 from workbench.runs import Run
 
 MakeRun = Any
@@ -41,19 +40,6 @@ with lock_file(folder / ".lock"):
 
 
 @pytest.fixture
-def open_terminal() -> Iterator[Callable[..., Terminal]]:
-    opened: list[Terminal] = []
-
-    def start(home: Path, *arguments: str) -> Terminal:
-        opened.append(Terminal(home, *arguments))
-        return opened[-1]
-
-    yield start
-    for terminal in opened:
-        terminal.close()
-
-
-@pytest.fixture
 def worker(make_run: MakeRun) -> Iterator[Run]:
     """A run that somebody works on, fifty steps a second."""
     run: Run = make_run("busy", state="running", now=time.time())
@@ -63,38 +49,31 @@ def worker(make_run: MakeRun) -> Iterator[Run]:
     child.wait()
 
 
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def test_a_thousand_runs_at_rest_send_nothing_and_cost_little(tmp_path: Path, open_terminal: Any) -> None:
     many_runs(tmp_path, 1000)
     terminal = open_terminal(tmp_path)
     terminal.read_until(lambda output: ready(output) and b"1,000 runs" in output)
-    first_paint = _cpu_seconds(terminal.pid)
+    first_paint = terminal.cpu_seconds()
     while select.select([terminal.fd], [], [], 1.5)[0]:  # what is still on its way
         terminal.output += os.read(terminal.fd, 65536)
-    before = _cpu_seconds(terminal.pid)
+    before = terminal.cpu_seconds()
     assert select.select([terminal.fd], [], [], IDLE_SECONDS)[0] == []
-    assert (_cpu_seconds(terminal.pid) - before) / IDLE_SECONDS < 0.10
+    assert (terminal.cpu_seconds() - before) / IDLE_SECONDS < 0.10
     assert first_paint < 2.0
 
 
-@alone
 def test_a_key_is_answered_while_a_run_is_live(worker: Run, tmp_path: Path, open_terminal: Any) -> None:
     terminal = open_terminal(tmp_path, worker.name)
     terminal.read_until(lambda output: b"smooth" in output and b"running" in output)
     spent = []
     for key in (b"l", b"a") * 10:
-        cpu, seen = _cpu_seconds(terminal.pid), len(terminal.output)
+        cpu, seen = terminal.cpu_seconds(), len(terminal.output)
         terminal.type(key)
         terminal.read_until(lambda output: len(output) > seen)  # noqa: B023 - called at once
-        spent.append(_cpu_seconds(terminal.pid) - cpu)
+        spent.append(terminal.cpu_seconds() - cpu)
     assert sorted(spent)[17] <= 0.05, "CPU seconds until the answer, the 90th percentile"
 
 
-@alone
 def test_a_terminal_that_stops_reading_stops_no_run(worker: Run, tmp_path: Path, open_terminal: Any) -> None:
     terminal = open_terminal(tmp_path, worker.name)
     terminal.read_until(lambda output: b"smooth" in output and b"running" in output)
@@ -106,7 +85,7 @@ def test_a_terminal_that_stops_reading_stops_no_run(worker: Run, tmp_path: Path,
         assert time.monotonic() < deadline, "the run stood still"
         time.sleep(0.05)
     os.kill(terminal.pid, signal.SIGTERM)
-    assert terminal.exit_code(12) == 128 + signal.SIGTERM
+    assert terminal.exit_code() == 128 + signal.SIGTERM
     assert worker.is_alive()
 
 

@@ -13,7 +13,6 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tests.tui.conftest import alone
 from tui.app import WorkbenchApp
 from tui.screens.compare import CompareScreen
 from tui.screens.run import RunScreen
@@ -66,7 +65,6 @@ def tell(run: Run, **event: Any) -> None:
         file.write(json.dumps({"time": time.time(), "stage": "pretrain", **event}) + "\n")
 
 
-@alone
 async def test_a_request_is_followed_until_it_is_done(live: Run, tmp_path: Path) -> None:
     app = WorkbenchApp(tmp_path, live.name)
     async with running(app) as pilot:
@@ -100,7 +98,6 @@ async def test_a_refusal_says_why(live: Run, tmp_path: Path) -> None:
         await until(pilot, lambda: "decay now ✗ refused: not tuned: the rate falls already" in text_of(app))
 
 
-@alone
 async def test_the_list_of_actions_has_commands_and_reasons(live: Run, tmp_path: Path) -> None:
     app = WorkbenchApp(tmp_path, live.name)
     async with running(app) as pilot:
@@ -139,7 +136,6 @@ async def test_a_value_is_checked_before_it_is_asked_for(
         assert [request for _, request in asked(live)] == ["tune learning_rate=3e-4"]
 
 
-@alone
 async def test_a_branch_starts_from_a_checkpoint_and_is_opened(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

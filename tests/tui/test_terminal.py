@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-import pty
 import re
-import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.tui.terminal import ROOT, ready
+
 MakeRun = Any
-ROOT = Path(__file__).parent.parent.parent
 LEFT_ALTERNATE_SCREEN = b"\x1b[?1049l"
 HOSTILE = (
     "\x1b]52;c;Y2xpcA==\x07 \x1b]0;pwn\x07 \x1b[6;7n \x1b[?1003;9h \x9b31m \x9d0;x\x9c \x0e \x7f \u202e \u2067"
@@ -32,86 +25,12 @@ NEEDLES = (
 )  # fmt: skip
 
 
-class Terminal:
-    """A child in its own session with a pseudo-terminal of 100x30."""
-
-    def __init__(
-        self, home: Path, *arguments: str, command: list[str] | None = None, **environment: str
-    ) -> None:
-        self.output = b""
-        self._env = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **environment}
-        command = command or [sys.executable, "-m", "tui", "--home", str(home), *arguments]
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.execve(sys.executable, command, self._env)
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-
-    def read_until(self, true: Callable[[bytes], bool], seconds: float = 20.0) -> bytes:
-        """Everything written so far, once `true` of it."""
-        deadline = time.monotonic() + seconds
-        while not true(self.output):
-            assert time.monotonic() < deadline, self.output[-2000:]
-            if select.select([self.fd], [], [], 0.1)[0]:
-                try:
-                    self.output += os.read(self.fd, 65536)
-                except OSError:
-                    break
-        return self.output
-
-    def type(self, keys: bytes) -> None:
-        """Send input."""
-        os.write(self.fd, keys)
-
-    def exit_code(self, seconds: float = 10.0) -> int:
-        """How the child ended; it must end in time."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.pid = 0
-                return os.waitstatus_to_exitcode(status)
-            with contextlib.suppress(OSError):
-                if self.fd >= 0 and select.select([self.fd], [], [], 0.05)[0]:
-                    self.output += os.read(self.fd, 65536)
-        raise AssertionError(f"still alive after {seconds} s")
-
-    def hang_up(self) -> None:
-        """Close the terminal, as sshd does when the line is gone."""
-        os.close(self.fd)
-        self.fd = -1
-
-    def close(self) -> None:
-        """Leave nothing behind."""
-        if self.pid:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-        if self.fd >= 0:
-            os.close(self.fd)
-
-
-@pytest.fixture
-def open_terminal() -> Iterator[Callable[..., Terminal]]:
-    opened: list[Terminal] = []
-
-    def start(home: Path, *arguments: str, **environment: str) -> Terminal:
-        opened.append(Terminal(home, *arguments, **environment))
-        return opened[-1]
-
-    yield start
-    for terminal in opened:
-        terminal.close()
-
-
-def ready(output: bytes) -> bool:
-    return b"quit" in output
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_restores_the_terminal(tmp_path: Path, open_terminal: Any, number: signal.Signals) -> None:
     terminal = open_terminal(tmp_path)
     terminal.read_until(ready)
     os.kill(terminal.pid, number)
-    assert terminal.exit_code(5) == 128 + number
+    assert terminal.exit_code() == 128 + number
     for restored in (LEFT_ALTERNATE_SCREEN, b"\x1b[?1003l", b"\x1b[?25h", b"\x1b[?2004l"):
         assert restored in terminal.output
 
@@ -120,7 +39,7 @@ def test_a_closed_terminal_ends_the_screen(tmp_path: Path, open_terminal: Any) -
     terminal = open_terminal(tmp_path)
     terminal.read_until(ready)
     terminal.hang_up()
-    assert terminal.exit_code(5) in (128 + signal.SIGHUP, -signal.SIGHUP)
+    assert terminal.exit_code() in (128 + signal.SIGHUP, -signal.SIGHUP)
 
 
 def test_a_closed_terminal_ends_it_even_when_hangups_are_ignored(tmp_path: Path, open_terminal: Any) -> None:
@@ -131,7 +50,7 @@ def test_a_closed_terminal_ends_it_even_when_hangups_are_ignored(tmp_path: Path,
         signal.signal(signal.SIGHUP, ignoring)
     terminal.read_until(ready)
     terminal.hang_up()
-    assert terminal.exit_code(6) == 128 + signal.SIGHUP
+    assert terminal.exit_code() == 128 + signal.SIGHUP
 
 
 def test_q_leaves_and_bytes_that_are_not_utf8_do_no_harm(tmp_path: Path, open_terminal: Any) -> None:
@@ -172,6 +91,16 @@ def _bytes_of_a_visit(home: Path, open_terminal: Any) -> bytes:
     terminal.type(b"q")
     assert terminal.exit_code() == 0
     return bytes(terminal.output)
+
+
+def test_the_terminal_says_how_large_it_is_whatever_the_shell_exports(
+    tmp_path: Path, open_terminal: Any
+) -> None:
+    terminal = open_terminal(tmp_path, size=(100, 30), COLUMNS="40", LINES="12")
+    terminal.read_until(ready)
+    terminal.read_until(lambda output: b"\x1b[30;1H" in output)  # the key bar stands in the last row
+    terminal.type(b"q")
+    assert terminal.exit_code() == 0
 
 
 def test_no_color_has_no_color(tmp_path: Path, open_terminal: Any) -> None:

@@ -141,8 +141,8 @@ class DocumentsScreen(Screen[None]):
     @work(thread=True, exclusive=True, group="page", exit_on_error=False)
     def _page(self, start: Place) -> None:
         try:
-            self.post_message(PageRead(start, self._stored().page(start, PAGE)))
             self._limit = limit_of(self._folder, self._reason) if self._reason else None
+            self.post_message(PageRead(start, self._stored().page(start, PAGE)))
         except (WorkbenchError, OSError) as error:
             self.post_message(NotFoundAgain(str(error)))
 

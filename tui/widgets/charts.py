@@ -60,6 +60,7 @@ class Charts(Container):
     DEFAULT_CSS = """
     Charts { height: 1fr; min-height: 3; layout: grid; grid-gutter: 0 2; margin: 0 1; }
     Charts > #no-curve { color: $dim; }
+    Charts > Chart { display: none; }
     """
 
     def __init__(self) -> None:
@@ -95,10 +96,12 @@ class Charts(Container):
         version: when it is what it was, nothing is drawn: nothing is new.
         """
         if version is not None and version == self._version:
+            self._keep_focus()
             return
         self._plots, self._empty, self._version = plots, empty, version
         self._arrange()
         self._draw()
+        self._keep_focus()
 
     def on_resize(self, _: events.Resize) -> None:
         """Other charts may fit."""
@@ -125,8 +128,20 @@ class Charts(Container):
             chart.display = bool(self._plots) and index in shown
             # The first is what a person came for: three charts leave it the height of two.
             chart.styles.row_span = 2 if places == 3 and index == 0 else 1
-        if self._plots and not any(chart.has_focus for chart in self.query(Chart) if chart.display):
-            self.query_one(f"#chart-{shown[0]}", Chart).focus()
+        self._keep_focus()
+
+    def on_descendant_blur(self) -> None:
+        """A chart that is hidden lets go of the focus after another one was shown: only then is it known."""
+        self._keep_focus()
+
+    def _keep_focus(self) -> None:
+        """One of the charts has the keys, unless something else on the screen has: without focus they would be dead."""
+        # The screen's word counts, not has_focus: that follows only when a message has been through the queue.
+        focused = self.screen.focused
+        lost = focused is None or (isinstance(focused, Chart) and not focused.display)
+        if lost and self.app.app_focus:
+            first = next((chart for chart in self.query(Chart) if chart.display), None)
+            self.screen.set_focus(first, scroll_visible=False)
 
     def _draw(self) -> None:
         if not self._plots:

@@ -147,7 +147,7 @@ def export(
     """Write a model as a folder that others load.
 
     Its logits are compared with the checkpoint's before the folder appears: by loading it again, and with
-    transformers (hf) or llama-cpp-python (gguf) where that is installed.
+    transformers (hf) or llama.cpp (gguf, by the package xllamacpp) where that is installed.
 
     Example: workbench export quickstart --to hf --output my-model
     """
@@ -174,7 +174,7 @@ def export(
         print_json(facts)
     else:
         checked = f"checked with {', '.join(done.checked_with)}, largest difference {done.max_difference:.1e}"
-        unchecked = "not checked: llama-cpp-python is not installed"
+        unchecked = "not checked: xllamacpp is not installed"
         say(f"{human_bytes(done.num_bytes)}; logits {checked if done.checked_with else unchecked}")
         for note in done.notes:
             say(note)

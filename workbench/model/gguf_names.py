@@ -30,6 +30,8 @@ ARCHITECTURES = {
 _PAIRS_NEIGHBOURS = ("llama", "granite")
 _TAKES_FREQUENCIES = ("llama", "granite")
 """Architectures that read how much slower each pair of a head turns, which is all that llama3 says."""
+_BETAS = (32.0, 1.0)
+"""beta_fast and beta_slow of yarn where nobody says otherwise."""
 _TOP = {
     "embed_tokens": "token_embd",
     "embed_positions": "position_embd",
@@ -130,6 +132,15 @@ def _architecture(config: ModelConfig) -> str:
         raise BadInput(
             f"llama.cpp does not compute rope_scaling = llama3 for {kind}", fix="yarn it does; or use --to hf"
         )
+    if (
+        scaling is not None
+        and scaling.rope_type == "yarn"
+        and (scaling.beta_fast, scaling.beta_slow) != _BETAS
+    ):
+        raise BadInput(
+            "llama.cpp reads no beta_fast and beta_slow of yarn from a file: it takes 32 and 1",
+            fix="use --to hf",
+        )
     return architecture
 
 
@@ -144,8 +155,6 @@ def _scaling_pairs(scaling: RopeScaling | None) -> dict[str, Value]:
         pairs |= {
             "rope.scaling.original_context_length": scaling.original_max_position_embeddings,
             "rope.scaling.attn_factor": (scaling.attention_factor or usual) / usual,
-            "rope.scaling.yarn_beta_fast": scaling.beta_fast,
-            "rope.scaling.yarn_beta_slow": scaling.beta_slow,
         }
     return pairs
 

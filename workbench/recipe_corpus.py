@@ -37,8 +37,8 @@ class Corpus(Table):
     """Raw sources to clean, deduplicated documents with a held-out part."""
 
     sources: Sources = ("python-docs",)
-    """Where documents come from: files, folders or globs (.txt .md .jsonl .csv .tsv .html .htm .warc .wet, also with
-    .gz or .zst; .parquet; what a file is, its first bytes say), `python-docs` (the documentation of the Python at
+    """Where documents come from: files, folders or globs (.txt .md .jsonl .json .csv .tsv .html .htm .warc .wet, also
+    with .gz or .zst; .parquet; what a file is, its first bytes say), `python-docs` (the documentation of the Python at
     hand), or `hf:NAME[:CONFIG]` (a Hugging Face dataset, streamed; needs the network) or `hf:./FOLDER` (the same from
     disk). Paths are relative to the recipe."""
     packages: tuple[Text, ...] = ()
@@ -72,8 +72,8 @@ class Corpus(Table):
     filters: Annotated[tuple[FilterName, ...], Field(max_length=16)] = ()
     """Quality filters, in the order in which they are asked, after the length; the first that a document fails is the
     reason why it goes. Each has a table of its own with its thresholds, by default those of its paper. FineWeb
-    asks gopher_repetition, gopher_quality, c4 (without its brackets) and fineweb. Another threshold decides again from
-    the figures in the cache and reads nothing again."""
+    asks language, gopher_repetition, gopher_quality, c4 (with c4_lines, terminal_punctuation = false) and fineweb.
+    Another threshold decides again from the figures in the cache and reads nothing again."""
     language: Language | None = None
     """Which languages stay, for the filter of this name."""
     gopher_quality: GopherQuality | None = None

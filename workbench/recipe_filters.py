@@ -3,6 +3,8 @@
 What each check compares, and what a document that fails it is rejected as, is in filter_rules.py. Thresholds only
 decide: after a change documents are filtered again by the figures that were measured, and nothing is read again.
 The few keys that change what is measured say so.
+
+Every threshold was compared with datatrove 0.10.1 (pipeline/filters/), which made FineWeb, and is the same.
 """
 
 from __future__ import annotations
@@ -160,7 +162,8 @@ class C4Lines(Table):
 
 
 class FineWeb(WordFilter):
-    """Is it a list or boilerplate? FineWeb's own filters (Penedo et al. 2024, section 3.6), with its thresholds."""
+    """Is it a list or boilerplate? FineWeb's own filters (Penedo et al. 2024, section 3.6 and appendix E.4), with the
+    thresholds of the code that made it (datatrove, FineWebQualityFilter)."""
 
     min_punctuated_line_share: Share = 0.12
     """Share of lines that end with terminal punctuation."""
@@ -168,8 +171,9 @@ class FineWeb(WordFilter):
     """Share of short lines."""
     short_line_characters: PositiveInt = 30
     """A line with so many characters or fewer is short. Changes what is measured."""
-    max_duplicate_line_text_share: Share = 0.1
-    """Share of the characters, newlines not counted, in lines that stood before. datatrove's code has 0.01."""
+    max_duplicate_line_text_share: Share = 0.01
+    """Share of the characters, newlines not counted, in lines that stood before. 0.01 made FineWeb and stands in
+    appendix E.4; the paper's section 3.6 says 0.1, which FineWeb-2 took."""
     max_newline_word_ratio: NaturalFloat = 0.3
     """Newlines for each word."""
 

@@ -16,7 +16,7 @@ from workbench.errors import BadInput
 BUILT_IN = "python-docs"
 HUB_PREFIX = "hf:"
 PACKINGS = (".gz", ".zst")
-DOCUMENT_KINDS = (".txt", ".md", ".jsonl", ".csv", ".tsv", ".html", ".htm", ".warc", ".wet")
+DOCUMENT_KINDS = (".txt", ".md", ".jsonl", ".json", ".csv", ".tsv", ".html", ".htm", ".warc", ".wet")
 DOCUMENT_SUFFIXES = (
     ".parquet",
     *(kind + packing for kind in DOCUMENT_KINDS for packing in ("", *PACKINGS)),

@@ -128,6 +128,15 @@ def test_a_folder_of_everything_keeps_what_is_good(tmp_path: Path) -> None:
         "cut.parquet": b"PAR1" + random.Random(0).randbytes(5000),
         "quote.csv": table(TEXTS[:5]) + b'9,"never closed\n' + table(TEXTS[5:9]).partition(b"\n")[2],
         "columns.csv": b"a,b\n1,2\n",
+        "list.json": json.dumps([{"text": text} for text in TEXTS], indent=1).encode(),
+        "lines.json": LINES,
+        "cut.json.gz": gzip.compress(json.dumps([{"text": prose(seed)} for seed in range(2000)]).encode())[
+            :-9
+        ],
+        "one.json": json.dumps({"text": TEXTS[6]}, indent=2).encode(),
+        "items.json": json.dumps([{"text": TEXTS[7]}, 7, None, "x", {"text": None}, {"n": 1}]).encode(),
+        "long.json": b'[{"text": "' + b"x" * 20_000_000 + b'"}, ' + LINES.splitlines()[0] + b"]",
+        "config.json": b'{"name": "x"}',
         "picture.md": b"\x89PNG\r\n\x1a\n" + bytes(100),
     }
     for name, content in files.items():
@@ -141,6 +150,9 @@ def test_a_folder_of_everything_keeps_what_is_good(tmp_path: Path) -> None:
     reasons = {(Path(record.file).name, record.reason) for record in bad}
     assert kept["crlf.jsonl"] == kept["double.jsonl"] == kept["surrogate.jsonl"] == kept["deep.jsonl"] == 40
     assert kept["long.jsonl"] == 40
+    assert kept["list.json"] == kept["lines.json"] == 40
+    assert kept["one.json"] == kept["items.json"] == kept["long.json"] == 1
+    assert 1000 < kept["cut.json.gz"] < 2000
     assert 30 < kept["cut.warc.gz"] < 40
     assert 30 < kept["cut.jsonl.gz"] < 40
     assert kept["cut.jsonl.zst"] > 1000
@@ -155,6 +167,12 @@ def test_a_folder_of_everything_keeps_what_is_good(tmp_path: Path) -> None:
         ("damaged.jsonl.gz", "damaged"),
         ("nul.jsonl", "not_json"),
         ("double.jsonl", "duplicate_key"),
+        ("cut.json.gz", "cut_off"),
+        ("items.json", "not_an_object"),
+        ("items.json", "text_not_a_string"),
+        ("items.json", "no_text"),
+        ("long.json", "record_too_long"),
+        ("config.json", "no_text"),
         ("surrogate.jsonl", "lone_surrogate"),
         ("surrogate.jsonl", "text_not_a_string"),
         ("surrogate.jsonl", "not_an_object"),

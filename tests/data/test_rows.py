@@ -46,12 +46,13 @@ def test_parquet_rows_are_numbered(tmp_path: Path) -> None:
 
 
 def test_lines_of_a_list_are_where_the_objects_start(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.json", b'[\n {"a": 1},\n\n {"a":\n 2}, 7,\n {"b": NaN}\n]\n')
+    path = write(tmp_path / "x.json", b'[\n {"a": 1},\n\n {"a":\n 2}, 7,\n {"b": NaN},\n "\xff"]\n')
     assert list(read_rows(path)) == [
         Row(2, {"a": 1}),
         Row(4, {"a": 2}),
         BadRow(5, "a JSON number where an object is expected"),
         BadRow(6, "unexpected character, expected a JSON value (column 7)"),
+        BadRow(7, "byte 2 of the line is not UTF-8"),
     ]
 
 
@@ -72,8 +73,7 @@ def test_bad_lines_are_told_and_passed_over(tmp_path: Path) -> None:
         ("x.jsonl.gz", gzip.compress(LINES, mtime=0)[:-6], "cut off"),
         ("x.jsonl.zst", zstandard.compress(LINES)[:-6], "cut off"),
         ("x.jsonl.gz", b"\x1f\x8b\x08 not gzip", "damaged"),
-        ("x.json", b'[{"a": 1}, {"a"', ":1: is not JSON"),
-        ("x.json", b'[\n{"a": "\xff"}]', ":2: is not UTF-8"),
+        ("x.json", b'[{"a": 1}, {"a"', ":1: is not whole JSON"),
         ("x.parquet", b"PAR1 and no more", "not Parquet"),
         ("x.csv", b"a,b", "kind of file"),
     ],

@@ -82,9 +82,7 @@ def _kept_by_datatrove(texts: Sequence[str]) -> list[int]:
         filters.C4QualityFilter(),
         filters.GopherRepetitionFilter(),
         filters.GopherQualityFilter(),
-        filters.FineWebQualityFilter(
-            char_duplicates_ratio=THRESHOLDS["fineweb"]["max_duplicate_line_text_share"]
-        ),
+        filters.FineWebQualityFilter(),
     ]
     documents = [Document(text=text, id=str(number)) for number, text in enumerate(texts)]
     return [
@@ -130,7 +128,7 @@ THRESHOLDS: Mapping[str, Mapping[str, Any]] = {
         "max_unspaced_share": 0.3,
         "min_punctuated_line_share": 0.12,
         "max_short_line_share": 0.67,
-        "max_duplicate_line_text_share": 0.1,
+        "max_duplicate_line_text_share": 0.01,
         "max_newline_word_ratio": 0.3,
     },
 }

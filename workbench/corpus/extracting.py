@@ -1,6 +1,7 @@
 """A block to the documents that are in it: the work that one process does alone, however large the corpus.
 
 jsonl        a JSON object a line                csv, tsv      a row a document, under a line of names
+json         every piece is a JSON object
 page         every piece is a web page          archived      every piece is a record of a web archive
 lines        a document a line                 blank-lines   documents between two or more blank lines
 text         every piece is a document         rows          the same, and its bytes must be UTF-8
@@ -40,6 +41,8 @@ def extracted(block: Block, piece: Piece, reading: Reading) -> Iterator[Document
         yield bad_record(place, piece.line, *piece.bad)
     elif block.format == "jsonl":
         yield from _json_lines(piece, place, reading.extraction)
+    elif block.format == "json":
+        yield _json_object(piece, place, reading.extraction)
     elif block.format in ("csv", "tsv"):
         yield from table_documents(piece.content, place, reading.extraction, tabs=block.format == "tsv")
     elif block.format == "page":
@@ -66,6 +69,14 @@ def _json_lines(piece: Piece, place: Place, extraction: Extraction) -> Iterator[
                 yield bad_record(place, line.number, bad.reason, bad.detail)
             else:
                 yield Document(f"{piece.name}:{line.number}", text, place.source)
+
+
+def _json_object(piece: Piece, place: Place, extraction: Extraction) -> Document | BadRecord:
+    try:
+        text = text_of_record(text_columns(extraction.key_of(place.source)), parse_object(piece.content))
+    except RecordError as bad:
+        return bad_record(place, piece.line, bad.reason, bad.detail)
+    return Document(piece.name, text, place.source)
 
 
 def _corpus_lines(block: Block, piece: Piece) -> Iterator[Document]:

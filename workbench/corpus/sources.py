@@ -27,6 +27,7 @@ from workbench.data.byte_stream import (
 )
 from workbench.data.corpus_folder import heldout_file, train_files
 from workbench.data.documents import BadRecord, Document, TextSplit
+from workbench.data.json_items import json_items
 from workbench.data.jsonl_zst import artifact_bytes
 from workbench.data.lines import MAX_LINE_BYTES
 from workbench.data.strict_json import RecordError
@@ -175,7 +176,7 @@ def _format(file: Path, reading: Reading, surprises: dict[str, str]) -> str:
 
 
 def _blocks_of_file(name: str, format_: str, pieces: Iterator[Piece], block_bytes: int) -> Iterator[Block]:
-    if format_ in ("rows", "archived"):
+    if format_ in ("rows", "archived", "json"):
         yield from gathered(name, format_, pieces, block_bytes=block_bytes, most_pieces=MOST_ROWS)
     else:
         for piece in pieces:
@@ -224,6 +225,14 @@ def _cutter(format_: str, source: str, reading: Reading, block_bytes: int) -> Cu
             elif record.type in ARCHIVED_TYPES:
                 yield Piece(label, record.number, record.raw, shown_path(file))
 
+    def items(file: Path, label: str, broken: list[BadInput]) -> Iterator[Piece]:
+        chunks = _to_the_break(text_blocks(file, max_ratio=extraction.max_unpack_ratio), broken)
+        for number, item in enumerate(json_items(chunks, max_item_bytes=MAX_LINE_BYTES), 1):
+            if item.bad is None:
+                yield Piece(f"{label}:{number}", item.line, item.content, shown_path(file))
+            elif not (broken and item.bad[0] == "cut_off"):  # why the file breaks off is said already
+                yield Piece(label, item.line, b"", shown_path(file), bad=item.bad)
+
     def lines(file: Path, label: str, broken: list[BadInput]) -> Iterator[Piece]:
         chunks = texts_in(file, broken)
         longest = MAX_LINE_BYTES if format_ == "jsonl" else MAX_DOCUMENT_BYTES
@@ -240,7 +249,7 @@ def _cutter(format_: str, source: str, reading: Reading, block_bytes: int) -> Cu
             else:
                 yield Piece(label, line, content, shown_path(file))
 
-    others = {"text": texts, "page": pages, "csv": tables, "tsv": tables, "archived": records}
+    others = {"text": texts, "page": pages, "csv": tables, "tsv": tables, "archived": records, "json": items}
     return others.get(format_, lines)
 
 

@@ -6,24 +6,19 @@ also as .gz and .zst. Knows nothing of what the keys mean: that is formats.py.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workbench.data.byte_stream import open_plain_file, shown_path, text_blocks
+from workbench.data.json_items import json_items
 from workbench.data.lines import MAX_LINE_BYTES, split_lines
 from workbench.data.strict_json import RecordError, parse_object
 from workbench.errors import BadInput
 
 SUFFIXES = (".json", ".jsonl", ".parquet")
-MAX_LIST_BYTES = 1_000_000_000
-"""A JSON list is read whole; a larger one should be lines, which are not."""
-
 ROWS_AT_ONCE = 256
-
-_BETWEEN = " \t\r\n,"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,51 +77,14 @@ def _row(line: int, content: bytes) -> Row | BadRow:
 
 def _json_rows(path: Path) -> Iterator[Row | BadRow]:
     """A `.json` file: a list of objects, one object, or, as people also name it, one object per line."""
-    content = bytearray()
-    for block in text_blocks(path):
-        content += block
-        if len(content) > MAX_LIST_BYTES:
-            raise BadInput("is too large for one list", file=shown_path(path), fix="save it as .jsonl")
-    text = _decoded(path, bytes(content))
-    if text.lstrip().startswith("["):
-        yield from _list_rows(path, text)
-        return
-    whole = _row(1, text.encode())
-    if isinstance(whole, Row):
-        yield whole
-    else:
-        yield from _line_rows(path)
-
-
-def _decoded(path: Path, content: bytes) -> str:
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise BadInput(
-            "is not UTF-8 text", file=shown_path(path), line=line, fix="save it as UTF-8"
-        ) from None
-
-
-def _list_rows(path: Path, text: str) -> Iterator[Row | BadRow]:
-    """The items of a JSON list one by one, because the parser does not say on which line an object starts."""
-    decoder = json.JSONDecoder()
-    end, counted, line = text.index("[") + 1, 0, 1
-    while True:
-        start = end
-        while start < len(text) and text[start] in _BETWEEN:
-            start += 1
-        if text.startswith("]", start):
-            return
-        line += text.count("\n", counted, start)
-        counted = start
-        try:
-            _, end = decoder.raw_decode(text, start)
-        except json.JSONDecodeError as error:
-            raise BadInput(f"is not JSON: {error.msg}", file=shown_path(path), line=error.lineno) from None
-        except (ValueError, RecursionError) as error:
-            raise BadInput(f"is not JSON to be read: {error}", file=shown_path(path), line=line) from None
-        yield _row(line, text[start:end].encode("utf-8"))
+    for item in json_items(text_blocks(path), max_item_bytes=MAX_LINE_BYTES):
+        if item.bad is None:
+            yield _row(item.line, item.content)
+            continue
+        reason, detail = item.bad
+        if reason == "cut_off":
+            raise BadInput(f"is not whole JSON: {detail}", file=shown_path(path), line=item.line)
+        yield BadRow(item.line, f"an item of {detail}")
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:

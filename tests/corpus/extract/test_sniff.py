@@ -30,6 +30,13 @@ HTML = b"\n <!-- hello -->\n<!DOCTYPE html>\n<title>x</title>"
         ("a.parquet", b'{"text": "a"}\n', "jsonl", "read as JSON lines, which it is"),
         ("noname", b"plain", "text", ""),
         ("a.jsonl", b"not json", "jsonl", ""),
+        ("a.json", b'[{"text": "a"}]', "json", ""),
+        ("a.json", b'{\n"text": "a"\n}', "json", ""),
+        ("a.json", b'{"text": "a"}\n{"text": "b"}\n', "jsonl", ""),
+        ("a.jsonl", b'[\n  {"text": "a"}]', "json", "read as JSON, which it is"),
+        ("a.jsonl", b'[{"text": "a"}]\n[{"text": "b"}]\n', "jsonl", ""),
+        ("a.txt", b'[{"text": "a"}]', "json", "read as JSON, which it is"),
+        ("a.txt", b'["a", "b"] and so on', "text", ""),
     ],
 )
 def test_the_format_is_told_by_the_bytes(

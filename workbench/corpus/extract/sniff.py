@@ -23,12 +23,13 @@ from workbench.data.byte_stream import (
     unpacked_blocks,
 )
 
-Format = Literal["text", "jsonl", "csv", "tsv", "html", "warc", "parquet"]
+Format = Literal["text", "jsonl", "json", "csv", "tsv", "html", "warc", "parquet"]
 
 FORMAT_OF_SUFFIX: dict[str, Format] = {
     ".txt": "text",
     ".md": "text",
     ".jsonl": "jsonl",
+    ".json": "json",
     ".csv": "csv",
     ".tsv": "tsv",
     ".html": "html",
@@ -41,6 +42,7 @@ _PACKING_OF_SUFFIX: dict[str, Packing] = {".gz": "gzip", ".zst": "zstandard"}
 _IN_WORDS: dict[Format, str] = {
     "text": "plain text",
     "jsonl": "JSON lines",
+    "json": "JSON",
     "csv": "CSV",
     "tsv": "TSV",
     "html": "a web page",
@@ -53,6 +55,8 @@ _PAGE = re.compile(
     rb"\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--(?:(?!-->).){0,2000}-->\s*){0,4}<(?:!doctype\s+html\b|html[\s>]|head[\s>])",
     re.IGNORECASE | re.DOTALL,
 )
+# The start of a list of objects, which no prose and no table has.
+_LIST = re.compile(rb'\s*\[\s*\{\s*"[^"\n]{0,200}"\s*:')
 _ARCHIVE = re.compile(rb"\s{0,8}WARC/[01]\.\d+\r?\n")
 
 
@@ -69,7 +73,10 @@ class Detected:
     def surprise(self) -> str:
         """What a person should know because the name says otherwise; empty where it does not."""
         said = []
-        if self.named_format is not None and self.named_format != self.format:
+        if self.named_format not in (None, self.format) and (self.named_format, self.format) != (
+            "json",
+            "jsonl",
+        ):
             said.append(f"read as {_IN_WORDS[self.format]}, which it is")
         if self.named_packing != self.packing:
             said.append(f"packed with {self.packing}" if self.packing else "not packed")
@@ -112,6 +119,8 @@ def format_of(head: bytes, *, named: Format | None) -> Format:
         return "html"
     if named != "jsonl" and _begins_with_objects(text):
         return "jsonl"
+    if _LIST.match(text) and not _begins_with_values(text):
+        return "json"
     if named in ("parquet", "warc"):  # it is not, so whatever it is, lines of text are the best guess
         return "text"
     return named or "text"
@@ -125,8 +134,26 @@ def _by_name(name: PurePath) -> tuple[Format | None, Packing]:
 
 def _begins_with_objects(head: bytes) -> bool:
     """Whether the first line, and the second if it is whole, is a JSON object with keys."""
-    lines = [line for line in head.split(b"\n")[:-1] if line.strip()][:2]
+    lines = _first_lines(head)
     return bool(lines) and all(map(_is_object, lines))
+
+
+def _begins_with_values(head: bytes) -> bool:
+    """Whether the first two lines are whole JSON, each for itself: JSON lines, though no objects."""
+    lines = _first_lines(head)
+    return len(lines) == 2 and all(map(_is_json, lines))
+
+
+def _first_lines(head: bytes) -> list[bytes]:
+    return [line for line in head.split(b"\n")[:-1] if line.strip()][:2]
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _is_object(line: bytes) -> bool:

@@ -103,8 +103,17 @@ class WorkbenchApp(App[None], inherit_bindings=False):
             self.push_screen(RunScreen(self._home, self._run_name))
         elif last and Path(last).name == last and (self._home / "runs" / last / "plan.json").is_file():
             self.push_screen(RunScreen(self._home, last))
+        self._leave_the_mouse()
+        self.app_resume_signal.subscribe(self, self._come_back)
+
+    def _leave_the_mouse(self) -> None:
         if not self.state.get("mouse", True):
             use_mouse(self, False)
+
+    def _come_back(self, _: App[Any]) -> None:
+        """After ctrl-z and fg: Textual takes the terminal and the mouse again, and draws nothing."""
+        self._leave_the_mouse()
+        self.action_repaint()
 
     def exit(self, result: None = None, return_code: int = 0, message: RenderableType | None = None) -> None:
         """End, and remember which run was looked at."""

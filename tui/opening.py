@@ -24,11 +24,14 @@ def open_app(home: Path, run: str | None = None, *, read_only: bool = False) -> 
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     os.environ.setdefault("TEXTUAL_FPS", "15")
     os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
-    from tui.app import WorkbenchApp
-    from tui.compat import TerminalDriver
+    from tui.streams import terminal_kept
 
-    app = WorkbenchApp(home, run, driver=TerminalDriver, read_only=read_only)
-    app.run()
+    with terminal_kept():
+        from tui.app import WorkbenchApp
+        from tui.compat import TerminalDriver
+
+        app = WorkbenchApp(home, run, driver=TerminalDriver, read_only=read_only)
+        app.run()
     return app.return_code or 0
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.tui.terminal import Terminal
+from tests.tui.workers import FAKE_WORKER
 from workbench.runs import Run, create_run
 
 NOW = 1_700_000_000.0
@@ -92,6 +96,16 @@ def make_run(tmp_path: Path) -> MakeRun:
         return write_run(tmp_path, name, **facts)
 
     return make
+
+
+@pytest.fixture
+def worker(make_run: MakeRun) -> Iterator[Run]:
+    """A run that somebody works on, fifty steps a second from FIRST_STEP on."""
+    run = make_run("busy", state="running", now=time.time())
+    child = subprocess.Popen([sys.executable, FAKE_WORKER, str(run.path)])
+    yield run
+    child.kill()
+    child.wait()
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
+AT_ONCE = 1024
+"""Bytes of input that are sent at once: more than a person types, less than a terminal holds."""
 
 
 class Terminal:
@@ -35,7 +37,7 @@ class Terminal:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:  # the terminal has its size before anything asks for it
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-            os.execve(sys.executable, command, self._env)
+            os.execvpe(command[0], command, self._env)
 
     def read_until(self, true: Callable[[bytes], bool], seconds: float = 60.0) -> bytes:
         """Everything written so far, once `true` of it."""
@@ -69,8 +71,13 @@ class Terminal:
         return int(told.split()[0]) * 1024
 
     def type(self, keys: bytes) -> None:
-        """Send input."""
-        os.write(self.fd, keys)
+        """Send input, reading meanwhile: a terminal that is full of unread output may take none."""
+        while keys:
+            readable, writable, _ = select.select([self.fd], [self.fd], [])
+            if readable and len(keys) > AT_ONCE:
+                self.output += os.read(self.fd, 65536)
+            if writable:
+                keys = keys[os.write(self.fd, keys[:AT_ONCE]) :]
 
     def exit_code(self, seconds: float = 30.0) -> int:
         """How the child ended; it must end in time."""

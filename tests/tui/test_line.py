@@ -2,51 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.tui.terminal import ready
+from tests.tui.terminal import Terminal, ready
 from tests.tui.test_home import many_runs
+from tests.tui.workers import shown_step, step_of, until
 from workbench.runs import Run
 
 MakeRun = Any
 IDLE_SECONDS = 10.0
-WORKER = """
-import json, sys, time
-from pathlib import Path
-from workbench.files import lock_file
-
-folder = Path(sys.argv[1])
-with lock_file(folder / ".lock"):
-    with open(folder / "events.jsonl", "a", buffering=1) as events:
-        for step in range(401, 100_000):
-            now = time.time()
-            metric = {"kind": "metric", "stage": "pretrain", "step": step, "loss": 2 + step % 7 / 10, "time": now}
-            events.write(json.dumps(metric) + "\\n")
-            status = {"state": "running", "stage": "pretrain", "step": step, "heartbeat": now}
-            (folder / "status.json").write_text(json.dumps(status))
-            time.sleep(0.02)
-"""
-
-
-@pytest.fixture
-def worker(make_run: MakeRun) -> Iterator[Run]:
-    """A run that somebody works on, fifty steps a second."""
-    run: Run = make_run("busy", state="running", now=time.time())
-    child = subprocess.Popen([sys.executable, "-c", WORKER, str(run.path)])
-    yield run
-    child.kill()
-    child.wait()
 
 
 def test_a_thousand_runs_at_rest_send_nothing_and_cost_little(tmp_path: Path, open_terminal: Any) -> None:
@@ -74,24 +42,23 @@ def test_a_key_is_answered_while_a_run_is_live(worker: Run, tmp_path: Path, open
     assert sorted(spent)[17] <= 0.05, "CPU seconds until the answer, the 90th percentile"
 
 
-def test_a_terminal_that_stops_reading_stops_no_run(worker: Run, tmp_path: Path, open_terminal: Any) -> None:
+def test_a_terminal_that_stops_reading_stops_no_run_and_is_up_to_date_when_it_reads_again(
+    worker: Run, tmp_path: Path, open_terminal: Any
+) -> None:
     terminal = open_terminal(tmp_path, worker.name)
     terminal.read_until(lambda output: b"smooth" in output and b"running" in output)
-    for key in b"?q?q?q?q?q?q?q?q?q?q?q?q":  # much to draw, and nobody who reads it
-        terminal.type(bytes([key]))
-    first = _step(worker)
-    deadline = time.monotonic() + 20
-    while _step(worker) < first + 100:
-        assert time.monotonic() < deadline, "the run stood still"
-        time.sleep(0.05)
+    _stand_still(terminal, worker)
+    now = step_of(worker)
+    terminal.read_until(lambda output: shown_step(output) >= now)
+    _stand_still(terminal, worker)
     os.kill(terminal.pid, signal.SIGTERM)
     assert terminal.exit_code() == 128 + signal.SIGTERM
     assert worker.is_alive()
 
 
-def _step(run: Run) -> int:
-    while True:
-        try:
-            return int(json.loads((run.path / "status.json").read_text()).get("step", 0))
-        except ValueError:  # just being written
-            continue
+def _stand_still(terminal: Terminal, worker: Run) -> None:
+    """Much to draw and nobody who reads it, while the run makes a hundred steps."""
+    first = step_of(worker)
+    for key in b"?q" * 12:
+        terminal.type(bytes([key]))
+    until(lambda: step_of(worker) >= first + 100, seconds=60)

@@ -6,6 +6,7 @@ A feed lives in one thread at a time and hands out frozen records; it touches no
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from typing import Any
 from tui import feed_cache, words
 from tui.chart.series import NAN
 from tui.chart.track import StageCurves
+from tui.metric_rows import MUST_BE_NUMBERS, NO_METRIC, alike, columns_of
 from workbench.events import Event, EventReader
 from workbench.files import free_bytes
 from workbench.runs import LIVE, Run, list_runs
@@ -29,9 +31,6 @@ _RATE_WINDOW = 40
 _SAMPLES_KEPT = 200
 KEEP_AFTER_BYTES = 4 << 20
 """So much that was read since is worth keeping what it came to."""
-_NO_METRIC = frozenset({"time", "kind", "seq", "stage", "step", "tokens", "seconds", "task", "model"})
-_MUST_BE_NUMBERS = frozenset({"loss", "grad_norm", "val_loss"})
-"""Metrics that a run without trouble always has: null is written where all of some steps were not finite."""
 _WRITTEN_AS_WORDS = ("nan", "inf", "-inf")
 _PLAIN = (
     "stage", "seconds", "told_at", "ended_at", "checkpoint_at", "checkpoint_step", "version", "heard_at",
@@ -184,6 +183,7 @@ class RunFeed:
         self._figures: dict[str, dict[str, Any]] = {}
         self._curves: dict[str, StageCurves] = {}
         self._paces: dict[str, deque[tuple[float, float]]] = {}
+        self._progress: dict[str, Event] = {}  # the newest of each stage that waits to be settled
         self._samples: dict[str, list[Sample]] = {}
         self._started: dict[str, float] = {}
         self._spent: dict[str, float] = {}
@@ -210,8 +210,7 @@ class RunFeed:
         behind = False
         deadline = time.monotonic() + READ_SECONDS
         while events := self._reader.read_new(limit_bytes=_SLICE_BYTES):
-            for event in events:
-                self._fold(event)
+            self._fold_all(events)
             self._version += len(events)
             if behind := time.monotonic() > deadline:
                 break
@@ -243,24 +242,42 @@ class RunFeed:
             version=self._version,
         )
 
-    def _fold(self, event: Event) -> None:
-        """Take one event in. Unknown kinds and fields of the wrong type are passed over."""
-        kind, at = event["kind"], event.get("time")
+    def _fold_all(self, events: list[Event]) -> None:
+        """Take events in. Metrics and progress, which are nearly all of them, wait for one another in between."""
+        metrics: list[Event] = []
+        for event in events:
+            at, told_at = self._hear(event), self._told_at
+            self._told_at = self._heard_at = at
+            match event["kind"]:
+                case "metric":
+                    metrics.append(event)
+                case "stage_progress":
+                    self._fold_progress(event, at)
+                case _:
+                    self._fold_metrics(metrics)
+                    metrics = []
+                    self._settle_progress()
+                    self._fold(event, at, told_at)
+        self._fold_metrics(metrics)
+        self._settle_progress()
+
+    def _hear(self, event: Event) -> float:
+        """When an event was told; the time since the one before counts as work."""
+        at, told_at = event.get("time"), self._told_at
         if not isinstance(at, float | int):
-            at = self._told_at or 0.0
-        name = self._stage
-        if event.get("stage") != name:
-            name = one_line(str(event.get("stage") or ""), 20)
-        told_at = self._told_at
-        if told_at is not None and kind != "run_started" and at > told_at:
+            at = told_at or 0.0
+        if told_at is not None and at > told_at and event["kind"] != "run_started":
             self._seconds += at - told_at
-        self._told_at = self._heard_at = at
-        if name:
+        if event.get("stage") != self._stage and (name := _stage_of(event)):
             self._stage = name
-        if kind == "metric":
-            if name:
-                self._fold_metric(name, event)
-            return
+        return at
+
+    def _fold(self, event: Event, at: float, told_at: float | None) -> None:
+        """Take one event in; `told_at`: when the one before it was told.
+
+        Unknown kinds and fields of the wrong type are passed over.
+        """
+        kind, name = event["kind"], _stage_of(event)
         stage = self._stages.setdefault(name, StageSeen(name)) if name else None
         match kind, stage:
             case "run_started", _:
@@ -276,8 +293,6 @@ class RunFeed:
             case "stage_started", StageSeen():
                 self._started[name] = at
                 self._stages[name] = replace(stage, state="running", seconds=None, summary={})
-            case "stage_progress", StageSeen():
-                self._fold_progress(stage, event, at)
             case "stage_finished", StageSeen():
                 self._fold_finished(stage, event, at)
             case "sample", StageSeen():
@@ -303,23 +318,30 @@ class RunFeed:
         if event["kind"] == "warning" and ": went back from step" in text and name in self._curves:
             self._curves[name].mark("rollback")
 
-    def _fold_progress(self, stage: StageSeen, event: Event, at: float) -> None:
-        done, total = _number(event.get("done")), _number(event.get("total"))
-        if done is None:
+    def _fold_progress(self, event: Event, at: float) -> None:
+        name, done = _stage_of(event), _number(event.get("done"))
+        if done is None or not name:
             return
-        pace = self._paces.setdefault(stage.name, deque(maxlen=_RATE_WINDOW))
+        pace = self._paces.setdefault(name, deque(maxlen=_RATE_WINDOW))
         if pace and done < pace[-1][1]:
             pace.clear()
         pace.append((at, done))
-        self._stages[stage.name] = replace(
-            stage,
-            state="running",
-            done=done,
-            total=total,
-            unit=one_line(str(event.get("unit") or ""), 20),
-            seconds_left=seconds_left(pace, total),
-            left_within=uncertainty(pace, total),
-        )
+        self._progress[name] = event
+
+    def _settle_progress(self) -> None:
+        """What the newest progress of each stage comes to."""
+        for name, event in self._progress.items():
+            pace, total = self._paces[name], _number(event.get("total"))
+            self._stages[name] = replace(
+                self._stages.setdefault(name, StageSeen(name)),
+                state="running",
+                done=pace[-1][1],
+                total=total,
+                unit=one_line(str(event.get("unit") or ""), 20),
+                seconds_left=seconds_left(pace, total),
+                left_within=uncertainty(pace, total),
+            )
+        self._progress.clear()
 
     def _fold_finished(self, stage: StageSeen, event: Event, at: float) -> None:
         """What a run made itself stays made by it: a worker that goes on finds it and calls it reused."""
@@ -350,17 +372,28 @@ class RunFeed:
             self._curves[name] = StageCurves(flops_per_token=self._flops_per_token)
         return self._curves[name]
 
+    def _fold_metrics(self, events: list[Event]) -> None:
+        for rows in alike(events):
+            name = _stage_of(rows[0])
+            if not name:
+                continue
+            self._stages.setdefault(name, StageSeen(name))
+            columns, training = columns_of(rows[:-1]), self._curves_of(name).training
+            if columns is not None and training.takes(columns.steps, columns.tokens, columns.seconds):
+                training.extend(columns.steps, columns.tokens, columns.seconds, columns.metrics)
+                rows = rows[-1:]  # the newest also says how things stand now
+            for event in rows:
+                self._fold_metric(name, event)
+
     def _fold_metric(self, name: str, event: Event) -> None:
-        if name not in self._stages:
-            self._stages[name] = StageSeen(name)
         figures = self._figures.setdefault(name, {})
         values: dict[str, float] = {}
         for key, value in event.items():
-            if key in _NO_METRIC:
+            if key in NO_METRIC:
                 continue
             if type(value) is float or type(value) is int:
                 values[key] = figures[key] = value
-            elif key in _MUST_BE_NUMBERS or value in _WRITTEN_AS_WORDS:
+            elif key in MUST_BE_NUMBERS or value in _WRITTEN_AS_WORDS:
                 values[key] = NAN
                 figures[key] = "nan"
         step = event.get("step")
@@ -485,6 +518,16 @@ def _planned_stages(run: Run) -> Iterator[str]:
     for stage in stages if isinstance(stages, list) else ():
         if isinstance(stage, dict) and isinstance(stage.get("name"), str):
             yield one_line(stage["name"], 20)
+
+
+def _stage_of(event: Event) -> str:
+    name = event.get("stage")
+    return _short(str(name)) if name else ""
+
+
+@functools.lru_cache(maxsize=64)  # the same few names a million times
+def _short(name: str) -> str:
+    return one_line(name, 20)
 
 
 def _sample(event: Event) -> Sample:

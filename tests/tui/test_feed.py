@@ -6,11 +6,13 @@ import json
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from tui import feed_cache
+from tui.chart.track import Track
 from tui.feed import RunFeed, RunSeen, read_log_tail, read_rows, seconds_left, uncertainty
 from workbench.cli.facts import History
 from workbench.events import EventReader
@@ -266,3 +268,70 @@ def test_the_time_of_a_run_is_the_one_that_show_tells(make_run: MakeRun) -> None
     told = seen.stage_seen("pretrain")
     assert seen.seconds == history.seconds == 42.0
     assert told is not None and told.seconds == history.spent["pretrain"] == 42.0
+
+
+def told_by(run: Run) -> tuple[Any, ...]:
+    """All that a feed makes of a run, as plain values; what is no number as a word, so that it equals itself."""
+    seen = RunFeed(run, cached=False).look()
+    curves = seen.curves["pretrain"]
+    columns = {
+        name: [str(value) for value in series.raw] + [str(each.mean) for each in series.levels]
+        for track in (curves.training, curves.measured)
+        for name, series in track.metrics.items()
+    }
+    return (
+        list(curves.training.steps), list(curves.training.tokens), list(curves.training.seconds), columns,
+        curves.training.broken, curves.marks, seen.figures, seen.stages, seen.seconds, seen.version,
+    )  # fmt: skip
+
+
+def test_a_history_that_is_read_at_once_is_the_one_that_is_read_by_and_by(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With all that may disturb it: a resume, words and nulls for numbers, other keys, time and steps that go back."""
+    run: Run = make_run(steps=4)
+    random = Random(7)
+    with run.events_path.open("a") as file:
+
+        def tell(kind: str, **fields: Any) -> None:
+            at = 1.7e9 + random.randint(-1, 50)
+            file.write(json.dumps({"time": at, "kind": kind, "stage": "pretrain", **fields}) + "\n")
+
+        for part, first in enumerate((5, 300, 250, 700, 701)):
+            if part == 2:
+                tell("run_started")
+            for step in range(first, first + 120):
+                odd = {1: {"loss": "nan"}, 2: {"mfu": None}, 3: {"tokens": None}}.get(
+                    random.randint(0, 60), {}
+                )
+                late = {"entropy": 0.5} if part == 3 else {}
+                metric = {"step": step, "loss": 2 + random.random(), "tokens": step * 64, "seconds": step / 4}
+                tell("metric", **metric | late | odd)
+                if step % 7 == 0:
+                    tell("stage_progress", done=step, total=1000, unit="steps")
+                if step % 50 == 0:
+                    tell("metric", step=step, val_loss=2.0)
+                    tell("checkpoint", step=step)
+    monkeypatch.setattr("tui.feed.READ_SECONDS", 60.0)
+    at_once = told_by(run)
+    calls: list[int] = []
+    monkeypatch.setattr("tui.feed.columns_of", lambda rows: calls.append(len(rows)))
+    assert told_by(run) == at_once
+    assert max(calls) > 20
+
+
+def test_neighbours_alike_are_read_at_once(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a million steps take four times as long."""
+    run: Run = make_run(steps=1000)
+    one_by_one = 0
+    take = Track.add
+
+    def count(*arguments: Any) -> None:
+        nonlocal one_by_one
+        one_by_one += 1
+        take(*arguments)
+
+    monkeypatch.setattr(Track, "add", count)
+    monkeypatch.setattr("tui.feed.READ_SECONDS", 60.0)
+    feed = RunFeed(run, cached=False).look()
+    assert len(feed.curves["pretrain"].training) == 1000 and one_by_one < 40

@@ -10,9 +10,10 @@ cost a fifth of the time to the first picture.
 
 from __future__ import annotations
 
+import itertools
 import math
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 FAN = 16
@@ -52,28 +53,37 @@ class Series:
 
     def append(self, value: float) -> None:
         """Add a row. What float32 cannot hold becomes infinite, and is no number to us."""
-        raw = self.raw
-        raw.append(value if -3e38 < value < 3e38 else NAN)
-        if len(raw) % FAN == 0:
-            self._sum_up(0, raw[-FAN:], raw[-FAN:], raw[-FAN:])
+        self.raw.append(value if -3e38 < value < 3e38 else NAN)
+        if len(self.raw) % FAN == 0:
+            self._sum_up()
+
+    def extend(self, values: Iterable[float]) -> None:
+        """Add rows, as if one by one, in a third of the time."""
+        self.raw.extend([value if -3e38 < value < 3e38 else NAN for value in values])
+        self._sum_up()
 
     def pad_to(self, rows: int) -> None:
         """Rows without a value, until there are `rows`."""
-        while len(self.raw) < rows:
-            self.append(NAN)
+        self.extend([NAN] * (rows - len(self.raw)))
 
-    def _sum_up(
-        self, index: int, lows: Sequence[float], highs: Sequence[float], means: Sequence[float]
-    ) -> None:
-        if index == len(self.levels):
-            self.levels.append(Level())
-        level = self.levels[index]
-        part = _sum_of(lows, highs, means, FAN)
-        level.low.append(part.low)
-        level.high.append(part.high)
-        level.mean.append(part.mean)  # last: whoever reads goes by the length of the means
-        if len(level.mean) % FAN == 0:
-            self._sum_up(index + 1, level.low[-FAN:], level.high[-FAN:], level.mean[-FAN:])
+    def _sum_up(self) -> None:
+        """Bring the levels up to the rows that there are."""
+        lows = highs = means = self.raw
+        for index in itertools.count():
+            if len(means) < FAN:
+                return
+            if index == len(self.levels):
+                self.levels.append(Level())
+            level = self.levels[index]
+            for first in range(len(level.mean) * FAN, len(means) - FAN + 1, FAN):
+                end = first + FAN
+                mean = means[first:end]
+                low, high = (mean, mean) if index == 0 else (lows[first:end], highs[first:end])
+                part = _sum_of(low, high, mean, FAN)
+                level.low.append(part.low)
+                level.high.append(part.high)
+                level.mean.append(part.mean)  # last: whoever reads goes by the length of the means
+            lows, highs, means = level.low, level.high, level.mean
 
     def cut(self, rows: int) -> Series:
         """A copy of the first `rows` rows; this one stays as it is, somebody may be reading it."""

@@ -6,10 +6,11 @@ steps puts shorter copies in their place. Knows no event and no widget.
 
 from __future__ import annotations
 
+import operator
 import re
 from array import array
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tui.chart.series import NAN, Series
@@ -50,11 +51,9 @@ class Track:
             self._cut(step)
         row = len(self.steps)
         for name, value in values.items():
-            series = self.metrics.get(name)
+            series = self._series(name)
             if series is None:
-                if not _NAME.fullmatch(name) or len(self.metrics) == MOST_METRICS:
-                    continue
-                series = self.metrics[name] = Series()
+                continue
             if len(series.raw) < row:
                 series.pad_to(row)
             series.append(value)
@@ -64,6 +63,46 @@ class Track:
         self.tokens.append(max(tokens, self.tokens[-1]) if row else tokens)
         self.seconds.append(max(seconds, self.seconds[-1]) if row else seconds)
         self.steps.append(step)  # last: whoever reads goes by their number
+
+    def extend(
+        self,
+        steps: Sequence[int],
+        tokens: Sequence[float],
+        seconds: Sequence[float],
+        columns: Mapping[str, Sequence[float]],
+    ) -> None:
+        """Append rows at once, a column a metric: as `add` would one by one.
+
+        None of steps, tokens and seconds goes back, and the first of them lies behind what is there.
+        """
+        rows = len(self.steps)
+        for name, values in columns.items():
+            series = self._series(name)
+            if series is None:
+                continue
+            series.pad_to(rows)
+            series.extend(values)
+            broken = [step for step, value in zip(steps, values, strict=True) if not -3e38 < value < 3e38]
+            if broken:
+                self.broken[name] = broken[-1]
+        self.tokens.extend(array("d", tokens))
+        self.seconds.extend(array("f", seconds))
+        self.steps.extend(array("i", steps))  # last: whoever reads goes by their number
+
+    def takes(self, steps: Sequence[int], tokens: Sequence[float], seconds: Sequence[float]) -> bool:
+        """Whether these rows may be appended at once: nothing in them goes back, nor behind what is there."""
+        grows = all(map(operator.lt, steps, steps[1:])) and steps[0] >= 0 and steps[-1] <= MOST_STEP
+        stands = all(map(operator.le, tokens, tokens[1:])) and all(map(operator.le, seconds, seconds[1:]))
+        if not self.steps or not (grows and stands):
+            return grows and stands
+        return self.steps[-1] < steps[0] and self.tokens[-1] <= tokens[0] and self.seconds[-1] <= seconds[0]
+
+    def _series(self, name: str) -> Series | None:
+        """The column of a metric; None for a name that is no metric's."""
+        series = self.metrics.get(name)
+        if series is None and _NAME.fullmatch(name) and len(self.metrics) < MOST_METRICS:
+            series = self.metrics[name] = Series()
+        return series
 
     def _cut(self, step: int) -> None:
         rows = bisect_left(self.steps, step)

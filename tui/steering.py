@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tui import commands, words
 from tui.feed import RunSeen
+from tui.launching import start
 from workbench.errors import BadInput
 from workbench.runs import Run, open_run
 
@@ -196,13 +197,11 @@ def branch_changes(text: str) -> list[str]:
 
 def start_branch(home: Path, run_name: str, step: int, changes: Sequence[str]) -> str:
     """Start it; gives its name. Raises WorkbenchError when the recipe, the plan or the launch refuses."""
-    from workbench.launcher import launch
-    from workbench.plan import make_plan
     from workbench.recipe_file import load_recipe, parse_assignments
     from workbench.starting_point import start_from
 
     recipe, earlier = branch_recipe(open_run(home, run_name))
-    start = start_from(f"{run_name}/pretrain@{step}", home=home)
+    checkpoint = start_from(f"{run_name}/pretrain@{step}", home=home)
     kept = [change for change in earlier if change.partition(".")[0] not in ("model", "tokenizer", "start")]
-    loaded = load_recipe(recipe, parse_assignments([*kept, *changes]), start=start)
-    return launch(make_plan(loaded, home=home)).name
+    loaded = load_recipe(recipe, parse_assignments([*kept, *changes]), start=checkpoint)
+    return start(loaded, home=home)

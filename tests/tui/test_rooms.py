@@ -11,10 +11,11 @@ import pytest
 from textual.content import Content
 from textual.pilot import Pilot
 from textual.screen import Screen
-from textual.widgets import Input, OptionList, TextArea
+from textual.widgets import Button, Input, OptionList, TextArea
 
 from tests.tui.test_screens import CHILD, HOSTILE, _inert, running, say, text_of, until
 from tui.app import WorkbenchApp
+from tui.launching import start
 from tui.screens import doctor
 from tui.screens.chat import ChatScreen
 from tui.screens.corpus import CorpusScreen
@@ -25,12 +26,14 @@ from tui.screens.plan import PlanScreen
 from tui.screens.recipe import RecipeScreen
 from tui.screens.run import RunScreen
 from tui.screens.scores import ScoresScreen
+from tui.screens.start import StartScreen
 from tui.screens.tokens import Cut, TokensScreen, boundaries
 from tui.visible import visible
 from workbench.chat_client import ChatClient
 from workbench.data import corpus_folder
 from workbench.data.documents import Document
 from workbench.doctor import Finding
+from workbench.errors import BadInput
 from workbench.failure_report import write_failures
 from workbench.plan import Plan, make_plan
 from workbench.recipe_file import load_recipe
@@ -304,6 +307,28 @@ async def test_a_recipe_that_cannot_be_read_says_why(tmp_path: Path, monkeypatch
         await pilot.press("G")
         assert isinstance(app.screen, RecipeScreen)
         await shown(pilot, RecipeScreen(tmp_path, "none.toml"), "there is no such recipe")
+
+
+async def test_what_will_not_fit_is_not_started_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts.txt").write_text("some text\n" * 100)
+    (tmp_path / "huge.toml").write_text(RECIPE.replace("hidden_size = 32", "hidden_size = 131072"))
+    launched: list[Plan] = []
+    monkeypatch.setattr("workbench.launcher.launch", launched.append)
+    async with running(WorkbenchApp(tmp_path), (140, 30)) as pilot:
+        app = await shown(pilot, RecipeScreen(tmp_path, "huge.toml"), "! will not fit: ")
+        await pilot.press("G")
+        await until(pilot, lambda: "start: it will not fit: " in text_of(app))
+        await shown(pilot, StartScreen(tmp_path, first="huge.toml"), "✗ will not fit: ")
+        assert app.screen.query_one("#start", Button).disabled
+        await pilot.press("G", "enter")
+        assert isinstance(app.screen, StartScreen) and app.screen.command().startswith("workbench run")
+    loaded = load_recipe(tmp_path / "huge.toml")
+    with pytest.raises(BadInput, match="will not fit"):
+        start(loaded, home=tmp_path)
+    assert launched == []
 
 
 @pytest.fixture

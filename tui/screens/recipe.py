@@ -6,12 +6,10 @@ Problems are those of `workbench check`, shown beside their keys as they are typ
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from rich.cells import set_cell_size
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -23,39 +21,23 @@ from textual.worker import get_current_worker
 
 from tui import commands
 from tui.keys import bind
+from tui.launching import start
 from tui.messages import ActionFailed, RunLaunched
-from tui.plan_words import PlanCost, plan_cost, short_plan
+from tui.plan_words import short_plan
+from tui.recipe_check import Checked, Draft, check
 from tui.screens.plan import PlanScreen
-from tui.widgets.browser import Browser, Row, failed
+from tui.widgets.browser import Browser, failed
 from tui.widgets.key_bar import KeyBar
+from tui.widgets.recipe_keys import Keys, key_of, rows_of, told_of
 from tui.widgets.still import StillText
-from workbench.errors import BadInput, RecipeError, WorkbenchError
+from tui.widgets.typing_line import TypingLine
+from workbench.errors import BadInput, WorkbenchError
 from workbench.files import write_atomic
-from workbench.recipe_draft import (
-    Key,
-    as_toml,
-    describe_table,
-    key_at,
-    keys_of_recipes,
-    with_value,
-    without,
-    written_values,
-)
+from workbench.recipe_draft import as_toml, keys_of_recipes, with_value, without, written_values
 from workbench.recipe_file import find_recipe, load_recipe, shipped_folder
 from workbench.safe_text import one_line
 
 READING = "reading the recipe…"
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A draft as the library sees it: problems by key ("" for the whole), values that hold, the plan."""
-
-    text: str
-    problems: Mapping[str, str] = field(default_factory=dict)
-    values: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """By key: the value that holds, as TOML, and its origin."""
-    cost: PlanCost | None = None
 
 
 @dataclass
@@ -86,8 +68,6 @@ class RecipeScreen(Screen[None]):
 
     DEFAULT_CSS = """
     RecipeScreen #plan-strip { height: 3; margin: 0 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
-    RecipeScreen #line { display: none; margin: 0 1; background: $panel; }
-    RecipeScreen.-typing #line { display: block; }
     RecipeScreen.-short #plan-strip, RecipeScreen.-flat #plan-strip { height: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -112,45 +92,44 @@ class RecipeScreen(Screen[None]):
     def __init__(self, home: Path, recipe: str | Path) -> None:
         super().__init__()
         self._home, self._recipe = home, recipe
-        self._path: Path | None = None
-        self._saved_text = self._text = ""
-        self._before: list[str] = []
+        self._draft = Draft()
         self._checked = Checked("")
-        self._typing = ""  # what the line is for: edit, find or save
         self._words = ""
         self._shows_all = True
         self._leaves = self._starting = False
-        self._keys: dict[str, tuple[Key, ...]] = {}
+        self._keys: Keys = {}
 
     def compose(self) -> ComposeResult:
         """Title, panes, line to type, plan, keys."""
         yield StillText(id="title")
         yield Browser()
-        yield Input(id="line", compact=True)
+        yield TypingLine()
         yield StillText(id="plan-strip")
         yield KeyBar()
 
     def on_mount(self) -> None:
         """Read the file."""
-        self.query_one(Input).cursor_blink = False
         self.query_one("#plan-strip", StillText).put(Content.styled(READING, "$dim"))
         self._title()
         self._read()
 
     def command(self) -> str:
         """The same in a shell: the file, and what was changed and is not saved."""
-        before, now = written_values(self._saved_text), written_values(self._text)
-        changed = [key for key, value in now.items() if before.get(key) != value]
-        options = [part for key in changed for part in ("--set", f"{key}={as_toml(now[key])}")]
+        options = [part for each in self._draft.assignments() for part in ("--set", each)]
         return commands.workbench(self._home, "run", self._shown_path(), *options, "--detach")
+
+    @property
+    def _line(self) -> TypingLine:
+        return self.query_one(TypingLine)
 
     def _shown_path(self) -> str:
         """The file as a shell here would name it: a shipped recipe by its name."""
-        if self._path is None:
+        path = self._draft.path
+        if path is None:
             return str(self._recipe)
-        if self._path.parent == shipped_folder():
-            return self._path.stem
-        return self._path.name if self._path.parent == Path.cwd() else str(self._path)
+        if path.parent == shipped_folder():
+            return path.stem
+        return path.name if path.parent == Path.cwd() else str(path)
 
     @work(thread=True, group="read", exit_on_error=False)
     def _read(self) -> None:
@@ -163,16 +142,16 @@ class RecipeScreen(Screen[None]):
 
     @on(RecipeRead)
     def _take(self, message: RecipeRead) -> None:
-        self._path, self._text, self._saved_text = message.path, message.text, message.text
+        self._draft = Draft(message.path, message.text)
         self._title()
-        self._check(self._text)
+        self._check(message.text)
         self._show_rows()
         self.refresh_bindings()
 
     @work(thread=True, exclusive=True, group="check", exit_on_error=False)
     def _check(self, text: str) -> None:
         worker = get_current_worker()
-        checked = check(self._path, text, self._keys, home=self._home)
+        checked = check(self._draft.path, text, self._keys, home=self._home)
         if not worker.is_cancelled:
             self.post_message(DraftChecked(checked))
 
@@ -188,7 +167,7 @@ class RecipeScreen(Screen[None]):
         else:
             lines = [f"{one_line(problem, 300)}" for problem in list(message.checked.problems.values())[:3]]
             strip.put(Content("\n").join(failed(line) for line in lines))
-        if self._path is None:
+        if self._draft.path is None:
             self.query_one(Browser).tell(failed(one_line(message.checked.problems.get("", ""), 400)))
         self.refresh_bindings()
 
@@ -199,7 +178,7 @@ class RecipeScreen(Screen[None]):
             if problems
             else ("✓ valid", "$success")
         )
-        changed = ("  changed, not saved", "$warning") if self._text != self._saved_text else ("", "")
+        changed = ("  changed, not saved", "$warning") if self._draft.is_changed else ("", "")
         self.query_one("#title", StillText).put(
             Content.assemble(
                 ("recipe", "bold $primary"),
@@ -210,47 +189,14 @@ class RecipeScreen(Screen[None]):
         )
 
     def _show_rows(self) -> None:
-        if not self._keys or self._path is None:
+        if not self._keys or self._draft.path is None:
             return
         browser = self.query_one(Browser)
-        browser.show(list(self._rows(browser.room)))
-
-    def _rows(self, room: int) -> Iterator[Row]:
-        written = written_values(self._text)
-        lines = {key.rpartition(".")[0] for key in written} | {
-            table for table in self._keys if f"[{table}]" in self._text
-        }
-        name = min(30, max(16, room // 2))
-        for table, keys in self._keys.items():
-            there = not table or table in lines
-            matching = [
-                key for key in keys
-                if all(word in f"{key.whole} {key.meaning}".lower() for word in self._words.lower().split())
-                and (key.whole in written or (there and self._shows_all) or self._words)
-            ]  # fmt: skip
-            if table and (matching or not self._words):
-                note = "" if there else "  not in this recipe"
-                sign = "✗ " if table in self._checked.problems else ""
-                line = Content.assemble(
-                    (sign, "$error"), (f"[{table}]", "bold" if there else "$dim"), (note, "$faint")
-                )
-                yield Row(line, ("table", table))
-            for key in matching:
-                yield Row(self._key_line(key, written, name), key.whole)
-
-    def _key_line(self, key: Key, written: Mapping[str, Any], width: int) -> Content:
-        sign = "✗ " if key.whole in self._checked.problems else "  "
-        if key.whole in written:
-            value, color = as_toml(written[key.whole]), "bold"
-        else:
-            value, color = self._holds(key)[0] or "–", "$dim"
-        return Content.assemble(
-            (sign, "$error"), (set_cell_size(key.name, width - 2), "" if key.whole in written else "$dim"),
-            (f" {one_line(value, 80)}", color),
+        rows = rows_of(
+            self._keys, self._checked, self._draft.text,
+            room=browser.room, words=self._words, everything=self._shows_all,
         )  # fmt: skip
-
-    def _holds(self, key: Key) -> tuple[str, str]:
-        return self._checked.values.get(key.whole, (key.default, "default"))
+        browser.show(list(rows))
 
     def on_resize(self) -> None:
         """The lines share the width."""
@@ -261,46 +207,9 @@ class RecipeScreen(Screen[None]):
         self._tell()
 
     def _tell(self) -> None:
-        told = self._told_of(self.query_one(Browser).key)
+        told = told_of(self._keys, self._checked, self.query_one(Browser).key)
         if told is not None:
-            self.query_one(Browser).tell(told, top=not self._typing)
-
-    def _told_of(self, at: Hashable | None) -> Content | None:
-        match at:
-            case ("table", str(table)):
-                problem = self._checked.problems.get(table)
-                parts = [Content.styled(f"[{table}]", "bold"), Content(""), Content(describe_table(table))]
-                return Content("\n").join(
-                    [*parts, *([Content(""), failed(one_line(problem, 400))] if problem else [])]
-                )
-            case str(name) if (key := self._key(name)) is not None:
-                return self._told_of_key(key)
-        return None
-
-    def _told_of_key(self, key: Key) -> Content:
-        value, origin = self._holds(key)
-        default = "it has none: it must be written" if key.required else key.default or "none"
-        lines = [
-            Content.styled(key.whole, "bold"),
-            Content.styled("changes no result: changing it makes nothing again", "$dim")
-            if key.cosmetic
-            else Content(""),
-            Content(key.meaning),
-            Content(""),
-            Content.assemble(("write    ", "$dim"), one_line(key.kind, 200)),
-            Content.assemble(("default  ", "$dim"), one_line(default, 200)),
-            Content.assemble(
-                ("holds    ", "$dim"),
-                (one_line(value or "–", 200), "bold"),
-                (f"  {one_line(origin, 80)}", "$dim"),
-            ),
-        ]
-        if problem := self._checked.problems.get(key.whole):
-            lines += [Content(""), failed(one_line(problem, 400))]
-        return Content("\n").join(lines)
-
-    def _key(self, name: str) -> Key | None:
-        return next((key for keys in self._keys.values() for key in keys if key.whole == name), None)
+            self.query_one(Browser).tell(told, top=not self._line.purpose)
 
     # typing
 
@@ -308,9 +217,9 @@ class RecipeScreen(Screen[None]):
     def _edit(self) -> None:
         """A line to write the value in."""
         name = self.query_one(Browser).key
-        if isinstance(name, str) and (key := self._key(name)) is not None:
-            written = written_values(self._text)
-            value = as_toml(written[name]) if name in written else self._holds(key)[0]
+        if isinstance(name, str) and (key := key_of(self._keys, name)) is not None:
+            written = written_values(self._draft.text)
+            value = as_toml(written[name]) if name in written else self._checked.holds(key)[0]
             self._type("edit", f"{key.name}: {key.kind}", value)
 
     def action_find(self) -> None:
@@ -319,80 +228,70 @@ class RecipeScreen(Screen[None]):
 
     def action_write(self) -> None:
         """A name for the file."""
-        own = self._path is not None and self._path.parent == Path.cwd()
-        name = self._path.name if own and self._path is not None else "mymodel.toml"
+        path = self._draft.path
+        name = path.name if path is not None and path.parent == Path.cwd() else "mymodel.toml"
         self._type("save", "file name; it is written where the app was started", name)
 
-    def _type(self, what: str, hint: str, value: str) -> None:
-        self._typing = what
-        line = self.query_one(Input)
-        line.placeholder, line.border_title = hint, ""
-        with line.prevent(Input.Changed):
-            line.value = value
-        self.add_class("-typing")
-        line.focus()
+    def _type(self, purpose: str, hint: str, value: str) -> None:
+        self._line.begin(purpose, hint=hint, value=value)
         self.refresh_bindings()
 
     def _stop_typing(self) -> None:
-        self._typing = ""
-        self.remove_class("-typing")
+        self._line.end()
         self.query_one("#rows").focus()
         self.refresh_bindings()
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
-        if self._typing == "find":
+        if self._line.purpose == "find":
             self._words = event.value
             self._show_rows()
-        elif self._typing == "edit" and (draft := self._draft(event.value)) is not None:
-            self._check(draft)
+        elif self._line.purpose == "edit" and (text := self._text_with(event.value)) is not None:
+            self._check(text)
 
-    def _draft(self, value: str) -> str | None:
+    def _text_with(self, value: str) -> str | None:
         """The text with what is being typed; None, and the reason beside the key, where it cannot be written."""
         name = str(self.query_one(Browser).key)
         try:
-            return with_value(self._text, name, value)
+            return with_value(self._draft.text, name, value)
         except BadInput as error:
-            self._checked = Checked(
-                self._checked.text, {**self._checked.problems, name: str(error)}, self._checked.values
-            )
+            self._checked = self._checked.with_problem(name, str(error))
             self._tell()
             return None
 
     @on(Input.Submitted)
     def _entered(self, event: Input.Submitted) -> None:
-        typing = self._typing
-        if typing == "edit":
-            if (draft := self._draft(event.value)) is None:
+        if self._line.purpose == "edit":
+            if (text := self._text_with(event.value)) is None:
                 return
-            self._change(draft)
-        elif typing == "save":
+            self._change(text)
+        elif self._line.purpose == "save":
             self._save(event.value.strip())
         self._stop_typing()
 
     def _change(self, text: str) -> None:
-        if text != self._text:
-            self._before.append(self._text)
-            self._text = text
+        self._draft.change(text)
+        self._show_change()
+
+    def _show_change(self) -> None:
         self._leaves = False
         self._title()
         self._show_rows()
-        self._check(self._text)
+        self._check(self._draft.text)
 
     def action_reset(self) -> None:
         """The default holds."""
         name = self.query_one(Browser).key
         if isinstance(name, str):
             try:
-                self._change(without(self._text, name))
+                self._change(without(self._draft.text, name))
             except BadInput as error:
                 self.post_message(ActionFailed(str(error)))
 
     def action_undo(self) -> None:
         """As it was before the last change."""
-        if self._before:
-            self._text = self._before.pop()
-            self._change(self._text)
+        self._draft.undo()
+        self._show_change()
 
     def action_hidden(self) -> None:
         """All keys, or what is written."""
@@ -412,13 +311,13 @@ class RecipeScreen(Screen[None]):
 
     def action_back(self) -> None:
         """Out of the line, out of the filter, then out of the screen; changes that are not saved are told once."""
-        if self._typing:
+        if self._line.purpose:
             self._stop_typing()
-            self._check(self._text)
+            self._check(self._draft.text)
         elif self._words:
             self._words = ""
             self._show_rows()
-        elif self._text != self._saved_text and not self._leaves:
+        elif self._draft.is_changed and not self._leaves:
             self._leaves = True
             self.notify("W saves the changes; esc again leaves them", markup=False)
         else:
@@ -428,9 +327,9 @@ class RecipeScreen(Screen[None]):
     def _save(self, name: str) -> None:
         path = Path.cwd() / (name if name.endswith(".toml") else f"{name}.toml")
         try:
-            if path.exists() and path != self._path:
+            if path.exists() and path != self._draft.path:
                 raise BadInput("is there already", file=path, fix="choose another name")
-            text = self._text
+            text = self._draft.text
             write_atomic(path, text)
             self.post_message(Saved(path, text))
         except (WorkbenchError, OSError, ValueError) as error:
@@ -438,23 +337,20 @@ class RecipeScreen(Screen[None]):
 
     @on(Saved)
     def _was_saved(self, message: Saved) -> None:
-        self._path, self._saved_text = message.path, message.text
+        self._draft.saved(message.path, message.text)
         self.notify(f"saved as {one_line(str(message.path), 200)}", markup=False)
         self._title()
-        self._check(self._text)
+        self._check(self._draft.text)
 
     @work(thread=True, group="launch", exit_on_error=False)
     def action_start(self) -> None:
         """Start what stands here, saved or not."""
-        from workbench.launcher import launch
-        from workbench.plan import make_plan
-
-        if self._path is None or self._starting:
+        if self._draft.path is None or self._starting:
             return
         self._starting = True
         try:
-            loaded = load_recipe(self._path, text=self._text)
-            self.post_message(RunLaunched(launch(make_plan(loaded, home=self._home)).name))
+            loaded = load_recipe(self._draft.path, text=self._draft.text)
+            self.post_message(RunLaunched(start(loaded, home=self._home)))
         except (WorkbenchError, OSError) as error:
             self.post_message(ActionFailed(str(error)))
         finally:
@@ -467,52 +363,19 @@ class RecipeScreen(Screen[None]):
         self.app.switch_screen(RunScreen(self._home, message.name))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What is typed is text; only a recipe without problems can be started or planned."""
-        if self._typing:
+        """What is typed is text; only a recipe without problems can be planned, only one that fits be started."""
+        if self.is_mounted and self._line.purpose:
             return action == "back" or None
-        if action in ("start", "plan"):
+        if action == "start":
+            return None if self._checked.why_not_start else True
+        if action == "plan":
             return None if self._checked.cost is None else True
         if action == "undo":
-            return True if self._before else None
-        return None if self._path is None and action in ("reset", "write") else True
+            return True if self._draft.can_undo else None
+        return None if self._draft.path is None and action in ("reset", "write") else True
 
     def why_not(self, action: str) -> str:
         """Why a dim key does nothing."""
         if action == "undo":
             return "nothing was changed"
-        return "the recipe has problems, or is still being read"
-
-
-def check(path: Path | None, text: str, keys: Mapping[str, tuple[Key, ...]], *, home: Path) -> Checked:
-    """What `workbench check` and `workbench plan` say of a draft. Runs in a thread."""
-    if path is None:
-        return Checked(text)
-    try:
-        loaded = load_recipe(path, text=text)
-    except RecipeError as error:
-        problems: dict[str, str] = {}
-        for each in error.problems:
-            fix = f"; {each.fix}" if each.fix else ""
-            problems.setdefault(key_at(text, each.line or 1), f"{each.message}{fix}")
-        return Checked(text, problems)
-    except WorkbenchError as error:
-        return Checked(text, {"": str(error)})
-    values = {}
-    for table, inside in keys.items():
-        outer, _, inner = table.partition(".")
-        content = getattr(loaded.recipe, outer, None) if outer else loaded.recipe
-        content = getattr(content, inner, None) if inner else content
-        for key in inside:
-            if content is not None:
-                value = getattr(content, key.name)
-                shown = (
-                    ""
-                    if value is None
-                    else as_toml(value.model_dump() if hasattr(value, "model_dump") else value)
-                )
-                values[key.whole] = (shown, loaded.origin(table, key.name) if table else "recipe")
-    try:
-        return Checked(text, {}, values, plan_cost(loaded, home=home))
-    except (WorkbenchError, OSError) as error:
-        line = getattr(error, "line", None)
-        return Checked(text, {key_at(text, line) if line else "": str(error)}, values)
+        return self._checked.why_not_start or "the recipe is still being read"

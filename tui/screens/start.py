@@ -20,6 +20,7 @@ from textual.worker import get_current_worker
 from tui import commands
 from tui.gauges import Explanation, recipe_key
 from tui.keys import bind
+from tui.launching import start
 from tui.messages import ActionFailed, RecipePlanned, RecipesFound, RunLaunched
 from tui.widgets.key_bar import KeyBar
 from workbench.errors import RecipeError, WorkbenchError
@@ -74,7 +75,7 @@ class StartScreen(Screen[None]):
 
     def why_not(self, _: str) -> str:
         """Why the recipe cannot be started."""
-        return "a recipe with a problem, or one that is still being read, cannot be started"
+        return "a recipe with a problem, one that will not fit, or one still being read cannot be started"
 
     def _under_cursor(self) -> str:
         index = self.query_one(OptionList).highlighted
@@ -122,7 +123,7 @@ class StartScreen(Screen[None]):
     def _plan(self, recipe: str) -> None:
         worker = get_current_worker()
         try:
-            message = RecipePlanned(recipe, tuple(plan_lines(recipe, home=self._home)))
+            message = planned(recipe, home=self._home)
         except RecipeError as error:
             message = RecipePlanned(recipe, (), tuple(_at_line(problem) for problem in error.problems))
         except (WorkbenchError, OSError) as error:
@@ -160,13 +161,10 @@ class StartScreen(Screen[None]):
 
     @work(thread=True, group="launch", exit_on_error=False)
     def _launch(self, recipe: str) -> None:
-        from workbench.launcher import launch
-        from workbench.plan import make_plan
         from workbench.recipe_file import load_recipe
 
         try:
-            run = launch(make_plan(load_recipe(recipe), home=self._home))
-            self.post_message(RunLaunched(run.name))
+            self.post_message(RunLaunched(start(load_recipe(recipe), home=self._home)))
         except (WorkbenchError, OSError) as error:
             self.post_message(ActionFailed(str(error)))
         finally:
@@ -212,8 +210,11 @@ def _at_line(problem: WorkbenchError) -> str:
     return f"line {problem.line}: {problem.message}{fix}" if problem.line else problem.one_line()
 
 
-def plan_lines(recipe: str, *, home: Path) -> list[str]:
-    """What starting `recipe` would do and cost, a line a stage. Raises what loading and planning raise."""
+def planned(recipe: str, *, home: Path) -> RecipePlanned:
+    """What starting `recipe` would do and cost, a line a stage, and why it will not fit, if it will not.
+
+    Raises what loading and planning raise.
+    """
     from workbench.budget import estimate
     from workbench.plan import make_plan
     from workbench.recipe_file import load_recipe
@@ -225,7 +226,6 @@ def plan_lines(recipe: str, *, home: Path) -> list[str]:
         f"{model}about {human_duration(budget.seconds)}",
         f"on {budget.device}",
         f"memory {human_bytes(budget.peak_bytes)}, disk {human_bytes(budget.disk_bytes)}",
-        *(f"! {problem}" for problem in budget.problems),
         "",
     ]
     for stage in plan.stages:
@@ -237,4 +237,5 @@ def plan_lines(recipe: str, *, home: Path) -> list[str]:
             else f"{human_duration(cost.seconds):>7}  {one_line(cost.summary, 28)}"
         )
         lines.append(f"{'✓' if reused else '○'} {stage.name:<10} {said}")
-    return [*lines, "", f"run {plan.name}"]
+    problems = tuple(f"will not fit: {problem}" for problem in budget.problems)
+    return RecipePlanned(recipe, (*lines, "", f"run {plan.name}"), problems)

@@ -1,0 +1,35 @@
+"""A line that appears when something is to be typed, for one purpose at a time, and goes when it is done."""
+
+from __future__ import annotations
+
+from textual.widgets import Input
+
+
+class TypingLine(Input):
+    """`purpose` says what is being typed; empty while the line is not there."""
+
+    DEFAULT_CSS = """
+    TypingLine { display: none; margin: 0 1; background: $panel; }
+    TypingLine.-typing { display: block; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(id="line", compact=True)
+        self.purpose = ""
+
+    def on_mount(self) -> None:
+        """Nothing blinks."""
+        self.cursor_blink = False
+
+    def begin(self, purpose: str, *, hint: str, value: str) -> None:
+        """Appear with `value` in it, which is not yet something that was typed."""
+        self.purpose, self.placeholder = purpose, hint
+        with self.prevent(Input.Changed):
+            self.value = value
+        self.add_class("-typing")
+        self.focus()
+
+    def end(self) -> None:
+        """Go."""
+        self.purpose = ""
+        self.remove_class("-typing")

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# How long an example takes says how busy the machine is, not whether the code is right.
-settings.register_profile("workbench", deadline=None)
-settings.load_profile("workbench")
+# How long an example takes says how busy the machine is, not whether the code is right. The examples are the same
+# each time: what passes here passes there. HYPOTHESIS_PROFILE=search looks for new ones.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("workbench", _PATIENT, derandomize=True)
+settings.register_profile("search", _PATIENT)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "workbench"))
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

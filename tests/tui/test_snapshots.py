@@ -51,7 +51,7 @@ def _runs(home: Path) -> list[Any]:
 
 async def shows(pilot: Pilot[None], text: str) -> None:
     """Wait until `text` is on the screen."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not any(text in strip.text for strip in pilot.app.screen._compositor.render_strips()):
         assert time.monotonic() < deadline
         await pilot.pause(0.02)

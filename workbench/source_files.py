@@ -38,22 +38,53 @@ def files_of(source: str, *, base: Path, suffixes: Collection[str]) -> list[Path
     A file is taken whatever it is called; of folders and globs only files with one of `suffixes` are.
     Raises BadInput, naming the source, when there is none or one cannot be read.
     """
+    files, _ = _found(source, base, suffixes)
+    for file in files:
+        _require_readable(file)
+    return files
+
+
+def readable_files_of(
+    source: str, *, base: Path, suffixes: Collection[str]
+) -> tuple[list[Path], list[BadInput]]:
+    """The same, and what is wrong with those of a folder or glob that cannot be read: pipes, links to nothing.
+
+    Raises BadInput where that is the only file, or all of them.
+    """
+    files, is_named = _found(source, base, suffixes)
+    readable: list[Path] = []
+    refused: list[BadInput] = []
+    for file in files:
+        try:
+            _require_readable(file)
+        except BadInput as error:
+            refused.append(error)
+        else:
+            readable.append(file)
+    if refused and (is_named or not readable):
+        raise refused[0]
+    return readable, refused
+
+
+def _found(source: str, base: Path, suffixes: Collection[str]) -> tuple[list[Path], bool]:
+    """What `source` means, readable or not, and whether it names one file."""
     path = base / source
+    is_named = False
     if glob.has_magic(source) and not os.path.lexists(path):
         found = [base / name for name in glob.iglob(source, root_dir=base, recursive=True)]
         files = [file for each in found for file in (_below(each, suffixes) if each.is_dir() else [each])]
         files = [file for file in files if _has_suffix(file, suffixes)]
+    elif path.is_dir():
+        files = list(_below(path, suffixes))
     else:
-        files = list(_below(path, suffixes)) if path.is_dir() else [path]
+        files, is_named = [path], True
     if not files:
         raise BadInput(
             "no file fits",
             file=path,
             fix=f"give a file, a folder or a glob of {' '.join(suffixes)}",
         )
-    for file in files:
-        _require_readable(file)
-    return sorted(set(files), key=os.fsencode)
+    return sorted(set(files), key=os.fsencode), is_named
 
 
 def _below(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:

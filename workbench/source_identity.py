@@ -19,7 +19,14 @@ from workbench.corpus_reference import identity_of_corpus
 from workbench.errors import BadInput, NoSpace
 from workbench.files import digest_file, write_atomic
 from workbench.recipe_fields import Table
-from workbench.source_files import BUILT_IN, DOCUMENT_SUFFIXES, EXAMPLE_SUFFIXES, HUB_PREFIX, files_of
+from workbench.source_files import (
+    BUILT_IN,
+    DOCUMENT_SUFFIXES,
+    EXAMPLE_SUFFIXES,
+    HUB_PREFIX,
+    files_of,
+    readable_files_of,
+)
 
 
 class SourceDigests:
@@ -71,7 +78,6 @@ def identity_of(
     sources: Sequence[str] = getattr(table, "sources", ())
     if stage == "eval":
         sources = [task for task in getattr(table, "tasks", ()) if task.endswith((".jsonl", ".jsonl.gz"))]
-    suffixes = DOCUMENT_SUFFIXES if stage == "corpus" else EXAMPLE_SUFFIXES
     identity: list[Any] = []
     for source in sources:
         if source == BUILT_IN:
@@ -79,14 +85,14 @@ def identity_of(
         elif source.startswith(HUB_PREFIX):
             identity.append(source)
         else:
-            files = files_of(source, base=folder, suffixes=suffixes)
+            files = _files_of(stage, source, folder)
             identity += [_identity_of_file(source, file, digests) for file in files]
     for file in _files_beside_sources(table):
         identity.append(_identity_of_file(file, folder / file, digests))
     classifier = getattr(table, "classifier", None)
     for source in () if classifier is None else (*classifier.good, *classifier.bad):
         if source != BUILT_IN and not source.startswith(HUB_PREFIX):
-            files = files_of(source, base=folder, suffixes=suffixes)
+            files = _files_of(stage, source, folder)
             identity += [_identity_of_file(source, file, digests) for file in files]
     decontamination = getattr(table, "decontamination", None)
     for name in () if decontamination is None else decontamination.against:
@@ -100,6 +106,12 @@ def identity_of(
     if stage == "eval" and BUILT_IN not in sources:
         identity.append(sys.version)
     return identity
+
+
+def _files_of(stage: str, source: str, folder: Path) -> list[Path]:
+    if stage == "corpus":
+        return readable_files_of(source, base=folder, suffixes=DOCUMENT_SUFFIXES)[0]
+    return files_of(source, base=folder, suffixes=EXAMPLE_SUFFIXES)
 
 
 def _files_beside_sources(table: Table) -> list[str]:

@@ -11,7 +11,13 @@ from pathlib import Path
 from workbench.plan import Plan, summary_of
 from workbench.recipe import Examples
 from workbench.recipe_corpus import Corpus
-from workbench.source_files import DOCUMENT_SUFFIXES, EXAMPLE_SUFFIXES, files_of, is_file_source
+from workbench.source_files import (
+    DOCUMENT_SUFFIXES,
+    EXAMPLE_SUFFIXES,
+    files_of,
+    is_file_source,
+    readable_files_of,
+)
 
 # Of Python 3.11, as cleaned: what a plan is told before the corpus is made.
 PYTHON_DOCS_BYTES = 2_900_000
@@ -39,7 +45,8 @@ def source_bytes(source: str, *, folder: Path) -> int:
     """About how much text a source of the corpus holds, by its files' sizes. Paths start at `folder`."""
     if not is_file_source(source):
         return PYTHON_DOCS_BYTES
-    return sum(map(_unpacked_bytes, files_of(source, base=folder, suffixes=DOCUMENT_SUFFIXES)))
+    files, _ = readable_files_of(source, base=folder, suffixes=DOCUMENT_SUFFIXES)
+    return sum(map(_unpacked_bytes, files))
 
 
 def count_examples(plan: Plan, table: Examples) -> int:

@@ -137,3 +137,21 @@ def test_a_damaged_report_is_one_line(workbench: Workbench, tmp_path: Path, repo
     for look in ([], ["--reason", "x"], ["--step", "x"], ["--clusters"]):
         told = workbench("inspect", tmp_path, *look)
         assert told.err.count("\n") <= 1 and told.code in (0, 2)
+
+
+def test_bad_records_and_held_out_passages_are_told(workbench: Workbench, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [prose(seed, 40) for seed in range(6)])
+    with (tmp_path / "a.jsonl").open("a") as file:
+        file.write("no JSON\n7\n")
+    run = FakeRun(tmp_path / "home" / "out")
+    build(run, tmp_path, "a.jsonl", max_bad_records=0.5)
+    lines = " ".join(workbench("inspect", run.folder).out.split())
+    assert "8 records from 1 source(s), 2 of them bad" in lines
+    assert "passages of documents" in lines
+
+
+def test_the_histograms_of_a_step_show_its_thresholds(workbench: Workbench, corpus: Path) -> None:
+    report = json.loads((corpus / "report.json").read_text())
+    edges = report["histograms"]["top_2_gram_share"]["edges"]
+    shown = workbench("inspect", corpus, "--step", "gopher_repetition").out
+    assert ("← 0.2" in shown) == (edges[0] <= 0.2 < edges[-1]) is True

@@ -230,3 +230,22 @@ def test_the_only_file_of_a_source_that_cannot_be_read_is_refused(tmp_path: Path
     (tmp_path / "a.jsonl.gz").write_bytes(b"\x1f\x8b junk")
     with pytest.raises(BadInput, match=r"a\.jsonl\.gz"):
         read(tmp_path, "a.jsonl.gz")
+
+
+def test_pipes_and_links_to_nothing_in_a_folder_are_bad_records(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(LINES)
+    (tmp_path / "folder.txt").mkdir()
+    (tmp_path / "folder.txt" / "b.txt").write_text(TEXTS[0])
+    os.mkfifo(tmp_path / "pipe.txt")
+    os.symlink("nothing.txt", tmp_path / "dangling.txt")
+    os.symlink("loop.txt", tmp_path / "loop.txt")
+    os.symlink(".", tmp_path / "again")
+    for source in (".", "*"):
+        good, bad, _ = read(tmp_path, source)
+        assert Counter(document.id.partition(":")[0] for document in good)["a.jsonl"] == 40
+        assert {Path(record.file).name: record.reason for record in bad} == dict.fromkeys(
+            ("dangling.txt", "loop.txt", "pipe.txt"), "cannot_be_read"
+        )
+    for name in ("pipe.txt", "dangling.txt", "*.nothing", "dang*.txt"):
+        with pytest.raises(BadInput):
+            read(tmp_path, name)

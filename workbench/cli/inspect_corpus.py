@@ -70,12 +70,15 @@ def _overview(folder: Path, report: Mapping[str, Any], samples: int) -> Inspecte
     rejected = {reason: list(_samples(folder, report, reason, samples)) for reason in report["rejected"]}
     facts = {"kind": "corpus", "folder": str(folder), **report, "rejected_samples": rejected}
     lost = sum(report["rejected"].values())
+    bad = sum(each["read"]["bad_records"] for each in report["sources"].values())
     lines = [f"corpus  {folder}"]
     lines += fact_lines(
         {
-            "read": f"{report['read']:,} records from {len(report['sources'])} source(s)",
+            "read": f"{report['read']:,} records from {len(report['sources'])} source(s)"
+            + (f", {bad:,} of them bad" if bad else ""),
             "kept": f"{report['documents']:,} documents, {human_bytes(report['bytes'])}",
-            "held out": f"{report['heldout_documents']:,} documents, {human_bytes(report['heldout_bytes'])}",
+            "held out": f"{report['heldout_documents']:,} {report.get('heldout_of', 'documents')}, "
+            f"{human_bytes(report['heldout_bytes'])}",
             "rejected": f"{lost:,}" if lost else "none",
             **_took(folder),
         }
@@ -151,8 +154,9 @@ def _step(folder: Path, report: Mapping[str, Any], name: str, samples: int) -> I
         amount = f"{count['documents']:,} documents, {human_bytes(count['bytes'])}"
         lines += ["", f"{shown(reason.replace('_', ' '), 40)}: {amount}"]
         lines += _sample_lines(folder, reason, reasons[reason])
+    limits = {check.figure: limit_of(folder, check.reason) for check in FILTERS.get(wanted, ())}
     for figure_name, each in figures.items():
-        lines += ["", *_histogram(figure_name, each)]
+        lines += ["", *_histogram(figure_name, each, limit=limits.get(figure_name))]
     return Inspected(facts, lines)
 
 

@@ -33,7 +33,7 @@ from workbench.data.lines import MAX_LINE_BYTES
 from workbench.data.strict_json import RecordError
 from workbench.data.text_files import MAX_DOCUMENT_BYTES, cut_file, line_feeds
 from workbench.errors import BadInput
-from workbench.source_files import BUILT_IN, DOCUMENT_SUFFIXES, HUB_PREFIX, files_of
+from workbench.source_files import BUILT_IN, DOCUMENT_SUFFIXES, HUB_PREFIX, readable_files_of
 from workbench.text_columns import text_columns
 
 WHOLE_FILES = ("text", "page")
@@ -86,13 +86,14 @@ def open_sources(
 
     Raises BadInput naming the source: now for one that is missing, later for one that is empty or no text.
     """
-    files = {
-        name: files_of(name, base=base, suffixes=DOCUMENT_SUFFIXES)
+    found = {
+        name: readable_files_of(name, base=base, suffixes=DOCUMENT_SUFFIXES)
         for name in names
         if name != BUILT_IN and not name.startswith(HUB_PREFIX)
     }
+    files = {name: readable for name, (readable, _) in found.items()}
     surprises: dict[str, str] = {}
-    total = sum(file.stat().st_size for each in files.values() for file in each)
+    total = sum(_size(file) for each in files.values() for file in each)
 
     def blocks() -> Iterator[Block]:
         before = 0
@@ -101,6 +102,8 @@ def open_sources(
                 cut = _file_blocks(name, files[name], base, reading, block_bytes, surprises)
             else:
                 cut = _record_blocks(name, base, reading, block_bytes)
+            if name in found and (refused := found[name][1]):
+                yield Block(name, "text", tuple(_refusal(error) for error in refused))
             is_empty = True
             for block in cut:
                 is_empty = False
@@ -109,7 +112,7 @@ def open_sources(
                     break
             if is_empty:
                 raise BadInput("holds no text", file=shown_path(name), fix="give a source with text in it")
-            before += sum(file.stat().st_size for file in files.get(name, ()) if file.exists())
+            before += sum(map(_size, files.get(name, ())))
 
     whole = itertools.chain(reference_blocks(corpora or {}, block_bytes=block_bytes), blocks())
     numbered = (replace(block, number=number) for number, block in enumerate(whole))
@@ -149,16 +152,24 @@ def _file_blocks(
             )
             for block in gathered(name, format_, pieces, block_bytes=block_bytes):
                 yield replace(block, done_bytes=before)
-            before += sum(file.stat().st_size for file in members if file.exists())
+            before += sum(map(_size, members))
             continue
         for file in group:
-            size, cut_bytes = file.stat().st_size, 0
+            size, cut_bytes = _size(file), 0
             pieces = _safely(file, base, cut, alone=len(files) == 1)
             ratio = PACKED_RATIO if file.suffix.lower() in PACKED else 1
             for block in _blocks_of_file(name, format_, pieces, block_bytes):
                 cut_bytes += block.num_bytes
                 yield replace(block, done_bytes=before + min(size, round(cut_bytes / ratio)))
             before += size
+
+
+def _size(file: Path) -> int:
+    """Bytes on disk; 0 of a file that has vanished, of which who reads it will tell."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 def _format(file: Path, reading: Reading, surprises: dict[str, str]) -> str:
@@ -338,6 +349,12 @@ def _record_blocks(name: str, base: Path, reading: Reading, block_bytes: int) ->
                 yield Piece(record.id, line, content, heldout=record.heldout)
 
     yield from gathered(name, "rows", pieces(), block_bytes=block_bytes, most_pieces=MOST_ROWS)
+
+
+def _refusal(error: BadInput) -> Piece:
+    """A file that is not even opened, as a bad record."""
+    shown = shown_path(error.file or "")
+    return Piece(shown, 1, b"", shown, bad=("cannot_be_read", error.message))
 
 
 def label_of(file: Path, base: Path) -> str:

@@ -134,6 +134,7 @@ def run(settings: Corpus, inputs: StageInputs, run: StageRun) -> dict[str, Any]:
         texts = _write(work, pool, intake, sides, clusters, rejected)
         report: dict[str, Any] = {
             **intake.sources.as_json(),
+            "heldout_of": "documents" if sides.heldout else "passages of documents",
             "steps": intake.funnel.as_json(),
             "histograms": {name: each.as_json() for name, each in sorted(intake.histograms.items())},
             "clusters": clusters.as_json(),

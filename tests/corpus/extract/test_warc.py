@@ -186,3 +186,11 @@ def test_a_bomb_in_a_body_is_cut_at_the_limit() -> None:
 def test_no_status_line_is_no_response() -> None:
     with pytest.raises(WarcDamage):
         http_body(b"<html>", max_bytes=100)
+
+
+@pytest.mark.parametrize("step", [7, 100_000])
+def test_a_length_far_too_large_costs_its_own_record_and_a_large_record_is_passed_over(step: int) -> None:
+    data = record("conversion", b"a" * 50, length=99_999_999) + record("conversion", b"b" * 50)
+    assert reasons(read(data, step=step, limit=10_000)) == ["wrong_content_length", "conversion"]
+    data = record("conversion", b"a" * 50_000) + record("conversion", b"b" * 50)
+    assert reasons(read(data, step=step, limit=10_000)) == ["page_too_large", "conversion"]

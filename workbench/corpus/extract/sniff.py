@@ -110,6 +110,8 @@ def sniff(name: PurePath, raw_head: bytes, head: bytes) -> Detected:
 
 def format_of(head: bytes, *, named: Format | None) -> Format:
     """The format of unpacked content that begins with `head`, in a file whose name says `named`."""
+    if not head and named is not None:
+        return named
     if head.startswith(b"PAR1"):
         return "parquet"
     if _ARCHIVE.match(head):

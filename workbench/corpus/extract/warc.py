@@ -123,6 +123,10 @@ def _next_record(stream: _Stream, number: int, max_record_bytes: int) -> WarcRec
     length = int(length_text)
     stream.drop(len(head))
     if length > max_record_bytes:
+        if stream.has_record_within(max_record_bytes):
+            raise WarcDamage(
+                "wrong_content_length", f"Content-Length is {length:,}, but another record begins before"
+            )
         stream.drop(length)
         raise WarcDamage("page_too_large", f"{length:,} bytes, more than {max_record_bytes:,}")
     content = stream.peek(length)
@@ -201,6 +205,11 @@ class _Stream:
         rest = bytes(self._held[length : length + _NEXT_BYTES])
         after = rest.lstrip(b"\r\n")
         return not after or (after != rest and b"WARC/".startswith(after[:5]))
+
+    def has_record_within(self, length: int) -> bool:
+        """Whether another record begins in the next `length` bytes."""
+        self._fill(length)
+        return _NEXT.search(self._held, 0, length) is not None
 
     def has_record_before_end(self) -> bool:
         """Whether what is held has the beginning of another record."""

@@ -53,6 +53,9 @@ MULTIPLIERS = ("embedding_multiplier", "attention_multiplier", "residual_multipl
 COMMON = ("rms_norm_eps", "tie_word_embeddings", "initializer_range")
 # Of models that no other program knows; None or a positive number.
 CAPS = ("attn_logit_softcapping", "final_logit_softcapping")
+BIGRAM_ROWS = "bigram_embedding_rows"
+"""Of such models too; 0, or not there in folders older than it: none."""
+MOST_BIGRAM_ROWS = 2**28
 # Kept in the file of any kind: it changes nothing that the model computes, but how it is trained further.
 OF_TRAINING = "mup_base_width"
 CLASSES = {
@@ -189,6 +192,8 @@ def read_config(folder: Path) -> FolderConfig:
         for key in CAPS:
             if raw.get(key) is not None:
                 numbers[key] = number(raw, key, 1.0, 1e-3, 1e6, file)
+        if raw.get(BIGRAM_ROWS, 0) != 0:
+            numbers[BIGRAM_ROWS] = count(raw, BIGRAM_ROWS, MOST_BIGRAM_ROWS, file)
     if raw.get(OF_TRAINING) is not None:
         numbers[OF_TRAINING] = count(raw, OF_TRAINING, COUNTS["hidden_size"], file)
     tied = raw.get("tie_word_embeddings", kind == "gpt2")
@@ -210,7 +215,7 @@ def read_config(folder: Path) -> FolderConfig:
                 - ONLY.keys()
                 - HARMLESS
                 - (GPT2_COUNTS.keys() if kind == "gpt2" else set())
-                - ({*OWN_CHOICES, *CAPS} if kind == "workbench" else set())
+                - ({*OWN_CHOICES, *CAPS, BIGRAM_ROWS} if kind == "workbench" else set())
                 - (set(MULTIPLIERS) if kind in ("granite", "workbench") else set())
             )
         ),

@@ -78,6 +78,7 @@ class ModelConfig:
     attn_logit_softcapping: float | None = None
     final_logit_softcapping: float | None = None
     value_embeddings: bool = False
+    bigram_embedding_rows: int = 0
 
     def __post_init__(self) -> None:
         for name in (
@@ -98,6 +99,8 @@ class ModelConfig:
                 f"num_key_value_heads = {self.num_key_value_heads}",
                 fix="each key/value head serves an equal number of query heads",
             )
+        if self.bigram_embedding_rows < 0:
+            raise BadInput(f"bigram_embedding_rows = {self.bigram_embedding_rows} must be 0 (none) or more")
         if self.head_dim % 2 and self.positions == "rotary":
             raise BadInput(
                 f"head_dim = {self.head_dim} is odd", fix="RoPE rotates pairs; choose an even head_dim"
@@ -129,6 +132,7 @@ class ModelConfig:
         capped = ("attn_logit_softcapping", "final_logit_softcapping")
         found = [key for key in capped if getattr(self, key) is not None]
         found += ["value_embeddings"] if self.value_embeddings else []
+        found += ["bigram_embedding_rows"] if self.bigram_embedding_rows else []
         return (*found, "feed_forward") if self.feed_forward == "relu2" else tuple(found)
 
     @property
@@ -182,10 +186,11 @@ class ModelConfig:
 
     @property
     def embedding_parameters(self) -> int:
-        """Parameters of the token embedding, of learned positions and, when untied, of the head."""
+        """Parameters of all that is looked up (by token, place or bigram) and, when untied, of the head."""
         tokens = self.vocab_size * (1 if self.tie_word_embeddings else 2)
         positions = self.max_position_embeddings if self.positions == "learned" else 0
-        return (tokens + positions) * self.hidden_size + self.value_embedding_parameters
+        rows = tokens + positions + self.bigram_embedding_rows
+        return rows * self.hidden_size + self.value_embedding_parameters
 
     @property
     def value_embedding_parameters(self) -> int:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from workbench.depth import shape_of_depth
 from workbench.errors import BadInput
 from workbench.model_config import SIZES, ModelConfig, RopeScaling
-from workbench.recipe_fields import Flag, PositiveInt, Table, Text
+from workbench.recipe_fields import Flag, NaturalInt, PositiveInt, Table, Text
 
 Multiplier = Annotated[float, Field(gt=0, le=1e4, allow_inf_nan=False, strict=True)]
 
@@ -40,6 +40,11 @@ class Model(Table):
     """In every second layer a second vector for every token, added to its values through a gate (nanochat and
     modded-nanogpt, after the value residual of Zhou et al. 2024): many parameters, hardly any arithmetic. No other
     program knows a model with it."""
+    bigram_embedding_rows: NaturalInt = 0
+    """Rows of a table of vectors for two tokens in a row, found by a hash of both and added to the second one's vector
+    (modded-nanogpt): what often follows a pair need not be worked out by layers. Pairs share rows, so three times the
+    vocabulary will do: in short trainings worth more than the value embeddings of as many parameters. No other program
+    knows a model with it."""
     qkv_bias: Flag = False
     """Biases of queries, keys and values alone, as in Qwen2 (with qk_norm = false it is saved as that)."""
     hidden_size: PositiveInt | None = None
@@ -156,6 +161,7 @@ class Model(Table):
             "mup_base_width",
             "qkv_bias",
             "value_embeddings",
+            "bigram_embedding_rows",
             "sliding_window",
             "attn_logit_softcapping",
             "final_logit_softcapping",

@@ -55,6 +55,7 @@ CONFIGS: dict[str, ModelConfig] = {
         LLAMA, feed_forward="relu2", bias=True, qk_norm=True, logits_scaling=0.7, sliding_window=4
     ),
     "values": dataclasses.replace(LLAMA, value_embeddings=True),
+    "bigrams": dataclasses.replace(LLAMA, bigram_embedding_rows=53),
     "capped": dataclasses.replace(LLAMA, attn_logit_softcapping=2.0, final_logit_softcapping=3.0),
 }
 

@@ -57,7 +57,7 @@ def test_no_more_is_kept_than_the_window(window: int | None, slots: int) -> None
 def test_rows_shorter_and_longer_than_the_window_are_as_if_alone(
     window: int | None, make_tiny: Callable[..., Decoder], random_ids: Callable[..., torch.Tensor]
 ) -> None:
-    model = make_tiny(dataclasses.replace(LLAMA, sliding_window=window))
+    model = make_tiny(dataclasses.replace(LLAMA, sliding_window=window, bigram_embedding_rows=53))
     ids_BT, lengths = random_ids(5, 14), [1, 14, 6, 3, 7]
     cache = KVCache(model.config, rows=5, capacity=40)
     cache.expect(lengths)
@@ -79,7 +79,7 @@ def test_rows_shorter_and_longer_than_the_window_are_as_if_alone(
 def test_padded_pieces_may_follow_each_other(
     make_tiny: Callable[..., Decoder], random_ids: Callable[..., torch.Tensor]
 ) -> None:
-    model = make_tiny(dataclasses.replace(LLAMA, sliding_window=4))
+    model = make_tiny(dataclasses.replace(LLAMA, sliding_window=4, bigram_embedding_rows=53))
     first, second = random_ids(2, 9), random_ids(2, 6, seed=1)
     cache = KVCache(model.config, rows=2, capacity=15)
     cache.expect([9, 2])

@@ -44,6 +44,10 @@ def logits64(model: Decoder, ids: list[int]) -> np.ndarray:
     x = weights["embed_tokens.weight"][ids]
     if config.positions == "learned":
         x = x + weights["embed_positions.weight"][: len(ids)]
+    if config.bigram_embedding_rows:
+        for t, pair in enumerate(zip([-1, *ids], ids, strict=False)):
+            row = (27191 * pair[0] ^ 36313 * pair[1]) % config.bigram_embedding_rows
+            x[t] += weights["embed_bigrams.weight"][row]
     x = x * config.embedding_multiplier
     multiplier = config.attention_multiplier or 1 / math.sqrt(E)
 
@@ -163,13 +167,13 @@ def test_rows_of_different_length_are_as_if_alone(
 
 
 @torch.no_grad()
-def test_kept_rows_go_on_as_before(llama: Decoder, random_ids: Callable[..., torch.Tensor]) -> None:
+def test_kept_rows_go_on_as_before(model: Decoder, random_ids: Callable[..., torch.Tensor]) -> None:
     ids_BT = random_ids(3, 8)
-    cache = KVCache(llama.config, rows=3, capacity=9)
-    llama(ids_BT[:, :7], cache=cache)
+    cache = KVCache(model.config, rows=3, capacity=9)
+    model(ids_BT[:, :7], cache=cache)
     cache.keep(torch.tensor([2, 0]))
     torch.testing.assert_close(
-        llama(ids_BT[[2, 0], 7:], cache=cache)[:, 0], llama(ids_BT)[[2, 0], 7], atol=2e-5, rtol=1e-5
+        model(ids_BT[[2, 0], 7:], cache=cache)[:, 0], model(ids_BT)[[2, 0], 7], atol=2e-5, rtol=1e-5
     )
 
 
@@ -261,9 +265,10 @@ def test_a_float32_cache_can_be_used_under_autocast(
 
 @pytest.mark.parametrize("window", [None, 4])
 @pytest.mark.parametrize("positions", ["rotary", "learned"])
+@pytest.mark.parametrize("bigram_rows", [0, 37])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_document_packed_among_others_is_read_as_if_alone(
-    dtype: torch.dtype, positions: Literal["rotary", "learned"], window: int | None
+    dtype: torch.dtype, bigram_rows: int, positions: Literal["rotary", "learned"], window: int | None
 ) -> None:
     config = ModelConfig(
         vocab_size=50,
@@ -276,6 +281,7 @@ def test_a_document_packed_among_others_is_read_as_if_alone(
         head_dim=8,
         positions=positions,
         sliding_window=window,
+        bigram_embedding_rows=bigram_rows,
     )
     model = initialise(Decoder(config), 0).to(dtype)
     first, second = torch.randint(50, (1, 7)), torch.randint(50, (1, 9))

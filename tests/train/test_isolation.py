@@ -42,6 +42,7 @@ def make_model(positions: Literal["rotary", "learned"]) -> Decoder:
         max_position_embeddings=32,
         head_dim=8,
         positions=positions,
+        bigram_embedding_rows=37,
         initializer_range=0.2,  # far from uniform: what is seen decides what is said
     )
     return initialise(Decoder(config), 0)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from workbench.model.bigrams import NO_TOKEN
 from workbench.model_config import ModelConfig
 
 
@@ -66,10 +67,13 @@ class KVCache:
         self.values_LBSGE = torch.zeros(shape, device=device, dtype=dtype)
         self.capacity = capacity
         self.lengths_B = torch.zeros(rows, dtype=torch.int64, device=device)
+        self._last_B = torch.full_like(self.lengths_B, NO_TOKEN)
         self.longest = 0  # = lengths_B.max(), as an int so that no step waits for the device
         self._expected: list[int] | None = None
-        # Of the last `grow`: how many slots were filled before it, what the new positions see, and where they go.
+        # Of the last `grow`: how many slots were filled before it, how many of the new positions are each row's own,
+        # what they see, and where they go.
         self._past = 0
+        self._own_B = self.lengths_B
         self._mask_B1TS: Tensor | None = None
         self._stored: Stored | None = None
 
@@ -87,6 +91,7 @@ class KVCache:
         own_B = torch.full_like(before_B, count) if counts is None else torch.tensor(counts, device=device)
         positions_BT = before_B[:, None] + torch.arange(count, device=device)
         self._past = min(self.longest, self._slots)
+        self._own_B = own_B
         self._stored = self._places(positions_BT, own_B, padded=counts is not None)
         self.longest += longest
         self.lengths_B = before_B + own_B
@@ -111,11 +116,17 @@ class KVCache:
         self._store(values_BSGE, v_BTGE)
         return seen
 
+    def tokens_before(self, ids_BT: Tensor) -> Tensor:
+        """before_BT of the tokens of the last `grow`, of which the last ones are noted for the next: ask once."""
+        before_BT = torch.cat((self._last_B[:, None], ids_BT[:, :-1]), dim=1)
+        self._last_B = ids_BT.gather(1, self._own_B[:, None] - 1)[:, 0]
+        return before_BT
+
     def keep(self, rows_N: Tensor) -> None:
         """Keep only these rows, in this order."""
         self.keys_LBSGE = self.keys_LBSGE[:, rows_N]
         self.values_LBSGE = self.values_LBSGE[:, rows_N]
-        self.lengths_B = self.lengths_B[rows_N]
+        self.lengths_B, self._last_B = self.lengths_B[rows_N], self._last_B[rows_N]
         self.longest = int(self.lengths_B.max())
 
     def _seen_from(self, positions_BT: Tensor, before_B: Tensor) -> Tensor | None:

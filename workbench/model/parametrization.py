@@ -39,7 +39,7 @@ from workbench.model_config import ModelConfig
 
 # The two matrices of a layer whose output is added to the residual stream.
 RESIDUAL_PROJECTIONS = ("o_proj.weight", "down_proj.weight")
-OUTSIDE_THE_BLOCKS = ("embed_tokens", "embed_positions", "value_embeds", "lm_head")
+OUTSIDE_THE_BLOCKS = ("embed_tokens", "embed_positions", "embed_bigrams", "value_embeds", "lm_head")
 VALUE_GATE = "value_gate.weight"
 """Starts at zero and reads the same few numbers at every width."""
 Initializer = Literal["gpt2", "litgpt", "zero-residual"]

@@ -14,7 +14,8 @@ Shapes are part of the names:
     B rows    T new positions    S positions seen (cached and new)    D width of the residual stream
     H query heads    G key/value heads    E width of one head    F width of the feed-forward    V vocabulary
 
-The parts have rooms of their own: attention.py, memory.py (the KV cache and masks), rotation.py (RoPE), norms.py.
+The parts have rooms of their own: attention.py, memory.py (the KV cache and masks), rotation.py (RoPE), norms.py,
+bigrams.py.
 Knows nothing of tokenizers, losses, sampling or files.
 """
 
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from workbench.model.attention import Attention, soft_capped
+from workbench.model.bigrams import rows_of_bigrams, tokens_before
 from workbench.model.memory import KVCache, Memory, positions_in_documents, visible
 from workbench.model.norms import norm
 from workbench.model.rotation import Rotation
@@ -48,6 +50,10 @@ class Decoder(nn.Module):
         self.embed_positions = (
             nn.Embedding(config.max_position_embeddings, config.hidden_size) if learned else None
         )
+        # A vector for two tokens in a row, added to the second one's: what often follows a pair need not be worked
+        # out by layers. Pairs share the rows, as a hash has it (modded-nanogpt).
+        bigram_rows = config.bigram_embedding_rows
+        self.embed_bigrams = nn.Embedding(bigram_rows, config.hidden_size) if bigram_rows else None
         with_values = config.layers_with_value_embeddings
         self.layers = nn.ModuleList(
             DecoderLayer(config, takes_values=layer in with_values)
@@ -85,6 +91,10 @@ class Decoder(nn.Module):
         positions_BT = torch.arange(T, device=ids_BT.device)[None] if cache is None else cache.grow(T)
         mask_B1TT = None if cache is not None else visible(ids_BT, documents_BT, self.config.sliding_window)
         x_BTD = self.embed_tokens(ids_BT)
+        if self.embed_bigrams is not None:
+            before_BT = tokens_before(ids_BT, documents_BT) if cache is None else cache.tokens_before(ids_BT)
+            rows_BT = rows_of_bigrams(before_BT, ids_BT, self.config.bigram_embedding_rows)
+            x_BTD = x_BTD + self.embed_bigrams(rows_BT)
         rotation = None
         if self.embed_positions is None:
             rotation = Rotation.at(positions_BT, self.config)

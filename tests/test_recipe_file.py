@@ -76,6 +76,8 @@ def test_all_problems_at_once_each_with_its_line(write_recipe: Write) -> None:
         ('parametrization = "mup"', "mup_base_width is missing"),
         ("mup_base_width = 256", "does nothing here"),
         ('rope_scaling = "yarn"', "rope_scaling_factor is missing"),
+        ('initializer = "bigrams"', "needs a head of its own; add tie_word_embeddings = false"),
+        ("bigram_embedding_rows = -1", "greater than or equal to 0"),
         ("rope_scaling_factor = 2.0", "does nothing without rope_scaling"),
         (
             'rope_scaling = "linear"\nrope_scaling_factor = 2.0\noriginal_max_position_embeddings = 256',
@@ -88,6 +90,14 @@ def test_shapes_that_cannot_be(write_recipe: Write, line: str, expected: str) ->
     found = problems(write_recipe(GOOD.replace('size = "1m"', line)))
     assert len(found) == 1
     assert expected in found[0]
+
+
+def test_bigrams_for_first_weights_are_for_small_vocabularies(write_recipe: Write) -> None:
+    model = 'size = "1m"\ninitializer = "bigrams"\ntie_word_embeddings = false'
+    path = write_recipe(GOOD.replace('size = "1m"', model))
+    (found,) = problems(path, **{"tokenizer.vocab_size": "8193"})
+    assert "initializer" in found and "at most 8,192 tokens, [tokenizer] vocab_size = 8,193" in found
+    assert load_recipe(path, {"tokenizer.vocab_size": "8192"}).recipe.model is not None
 
 
 def test_mup_derives_its_multipliers_from_the_base_width() -> None:

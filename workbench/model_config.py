@@ -13,6 +13,9 @@ from workbench.errors import BadInput
 VALUE_GATE_INPUTS = 32
 """The gate of value embeddings reads so many numbers of the stream: enough to tell when to open (nanochat)."""
 
+MOST_BIGRAM_VOCABULARY = 8192
+"""First weights from bigrams take tables of its square: of counts, and of logits, 256 MiB of float32 each."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RopeScaling:

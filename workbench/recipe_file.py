@@ -17,7 +17,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from workbench.errors import BadInput, NotFound, RecipeError, WorkbenchError
-from workbench.recipe import Recipe
+from workbench.model_config import MOST_BIGRAM_VOCABULARY
+from workbench.recipe import Recipe, Tokenizer
 from workbench.recipe_derived import derive_from_depth
 from workbench.recipe_fields import Table, tables_inside
 from workbench.recipe_model import Model
@@ -441,7 +442,8 @@ def _capped(path: Path, problems: list[BadInput]) -> list[BadInput]:
 
 def _cross_checks(recipe: Recipe) -> Iterator[tuple[str, str, str, str]]:
     """(table, key, what, what to do) for values that are each right but cannot be together."""
-    longest = (recipe.model or Model()).max_position_embeddings
+    model = recipe.model or Model()
+    longest = model.max_position_embeddings
     for name in ("pretrain", "sft", "dpo"):
         table = getattr(recipe, name)
         if recipe.start is None and table is not None and table.context_length > longest:
@@ -452,6 +454,15 @@ def _cross_checks(recipe: Recipe) -> Iterator[tuple[str, str, str, str]]:
                 f"[model] max_position_embeddings = {longest}",
                 "lower one or raise the other",
             )
+    vocab_size = (recipe.tokenizer or Tokenizer()).vocab_size
+    if model.initializer == "bigrams" and vocab_size > MOST_BIGRAM_VOCABULARY:
+        yield (
+            "model",
+            "initializer",
+            f'[model] initializer = "bigrams" is for at most {MOST_BIGRAM_VOCABULARY:,} tokens, '
+            f"[tokenizer] vocab_size = {vocab_size:,}",
+            'lower vocab_size or write initializer = "zero-residual"',
+        )
     if recipe.start is not None and recipe.start.state == "training" and recipe.pretrain is None:
         yield (
             "start",

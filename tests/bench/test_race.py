@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import subprocess
@@ -13,10 +14,11 @@ import torch
 
 from tests.bench.conftest import VOCAB, race_job
 from workbench.bench.jobs import run_job
+from workbench.bench.ours import Ours
 from workbench.bench.process import measure_apart
 from workbench.bench.race import compare, seconds_to_reach
 from workbench.bench.race_tokens import prepare_tokens
-from workbench.bench.settings import OurSettings
+from workbench.bench.settings import OurSettings, parse_settings
 from workbench.bench.windows import HeldOut
 from workbench.bench.workload import Workload
 from workbench.data.shards import TokenShards
@@ -69,6 +71,29 @@ def test_ours_learns_in_a_race(workload: Workload, token_folder: Path) -> None:
         row["steps"] * workload.batch_tokens
     )
     assert told == row["curve"] and row["mfu"] > 0 and row["peak_mb"] > 10
+
+
+def test_first_weights_from_bigrams_are_fitted_on_the_clock_and_anew_after_a_restart(
+    workload: Workload, token_folder: Path
+) -> None:
+    settings = parse_settings(["initializer=bigrams", "tie_word_embeddings=false"])
+    ours, tokens = Ours(workload, settings), TokenShards.open(token_folder)
+    heldout = HeldOut.open(token_folder, context_length=16)
+
+    def figure() -> float:
+        return heldout.bits_per_byte(ours.logits, device=torch.device("cpu"), all_windows=True)
+
+    unfitted, fitted = figure(), []
+    assert unfitted > 4
+    for _ in range(2):
+        ours.restart()
+        assert figure() == unfitted
+        with contextlib.closing(
+            ours.steps(tokens, lambda: 1.0)
+        ) as steps:  # at the end of its time a rate is 0
+            next(steps)
+        fitted.append(figure())
+    assert fitted[0] == fitted[1] < 1
 
 
 def test_a_peer_learns_on_the_same_tokens_in_a_process_of_its_own(

@@ -76,6 +76,8 @@ def test_litgpts_spread_and_zero_residuals() -> None:
     )
     plain = dict(initialise(Decoder(config), 0).named_parameters())
     zero = dict(initialise(Decoder(config), 0, initializer="zero-residual").named_parameters())
+    bigrams = dict(initialise(Decoder(config), 0, initializer="bigrams").named_parameters())
+    assert all(torch.equal(bigrams[name], parameter) for name, parameter in zero.items())
     for name, parameter in initialise(Decoder(config), 0, initializer="litgpt").named_parameters():
         if name.endswith(("o_proj.weight", "down_proj.weight")):
             assert float(parameter.detach().std()) == pytest.approx(1 / (128**0.5 * 4), rel=0.05), name

@@ -145,7 +145,8 @@ def test_a_micro_batch_changes_the_loss_by_rounding_only(worker: Worker, whole: 
         {"architecture": "gpt2"},
         {"feed_forward": "relu2", "bias": True},
         {"parametrization": "mup", "mup_base_width": 16},
-        {"value_embeddings": True, "bigram_embedding_rows": 200, "initializer": "zero-residual"},
+        {"value_embeddings": True, "initializer": "zero-residual"},
+        {"bigram_embedding_rows": 200, "initializer": "bigrams", "tie_word_embeddings": False},
     ],
 )
 def test_other_architectures_learn_and_resume_to_the_same_bits(
@@ -162,7 +163,10 @@ def test_other_architectures_learn_and_resume_to_the_same_bits(
             with pytest.raises(Killed):
                 worker.work(kill_at=kill_at, optimizer=optimizer)
         worker.work(optimizer=optimizer)
-        assert worker.losses()[NUM_STEPS] < 0.8 * worker.losses()[1]
+        first = worker.losses()[1]
+        if parts.get("initializer") == "bigrams":  # what begins with the corpus's pairs has less to learn
+            assert first < 0.6 * math.log(290)
+        assert worker.losses()[NUM_STEPS] < min(first, 0.8 * math.log(290))
         digests.append(worker.digests())
     assert digests[0] == digests[1]
 

@@ -42,7 +42,7 @@ RESIDUAL_PROJECTIONS = ("o_proj.weight", "down_proj.weight")
 OUTSIDE_THE_BLOCKS = ("embed_tokens", "embed_positions", "embed_bigrams", "value_embeds", "lm_head")
 VALUE_GATE = "value_gate.weight"
 """Starts at zero and reads the same few numbers at every width."""
-Initializer = Literal["gpt2", "litgpt", "zero-residual"]
+Initializer = Literal["gpt2", "litgpt", "zero-residual", "bigrams"]
 
 
 def is_block_matrix(name: str, parameter: Tensor) -> bool:
@@ -62,9 +62,10 @@ def initial_std(
     al. 2022, as LitGPT has it).
     zero-residual: gpt2, but residual projections begin at zero, so every layer begins as the identity and grows from
     there (Zhang et al. 2019, "Fixup"; modded-nanogpt).
+    bigrams: the same; embedding and head are then fitted to the corpus (`workbench/train/bigram_start.py`).
     """
     is_residual = name.endswith(RESIDUAL_PROJECTIONS)
-    if name.endswith(VALUE_GATE) or (is_residual and initializer == "zero-residual"):
+    if name.endswith(VALUE_GATE) or (is_residual and initializer in ("zero-residual", "bigrams")):
         return 0.0
     if initializer == "litgpt":
         D = config.hidden_size

@@ -12,6 +12,7 @@ from typing import Any
 
 from workbench.data.corpus_folder import read_artifact_documents
 from workbench.data.loader import Batch, batches, micro_batches
+from workbench.data.pairs import count_pairs
 from workbench.data.shards import TokenShards, lengths_by_source
 from workbench.evals.bits_per_byte import bits_per_byte
 from workbench.model.generate import generate_batch
@@ -24,6 +25,7 @@ from workbench.stages.micro_batch import choose_micro_batch, free_memory_bytes, 
 from workbench.stages.starting_point import beginning_of, check_context, open_starting_point
 from workbench.stages.training import open_course, open_machine
 from workbench.tokenizer import Tokenizer
+from workbench.train.bigram_start import fit_bigrams
 from workbench.train.losses import next_token_loss
 
 SAMPLE_TOKENS = 48
@@ -59,7 +61,10 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         if start is not None:
             return start.load_model(machine)
         assert inputs.model is not None, "without a start the plan gives the model's shape"
-        return initialise(Decoder(config), settings.seed, initializer=inputs.model.initializer)
+        model = initialise(Decoder(config), settings.seed, initializer=inputs.model.initializer)
+        if inputs.model.initializer == "bigrams":
+            fit_bigrams(model, count_pairs(shards), autocast=machine.autocast)
+        return model
 
     # Where the training stands: the first weights and step 0, or the newest whole checkpoint and its step.
     course = open_course(

@@ -15,6 +15,7 @@ from workbench.bench import (
     corpus_extract,
     corpus_filters,
     corpus_languages,
+    corpus_masks,
     corpus_pass,
     corpus_repair,
 )
@@ -58,6 +59,19 @@ def test_ours_finds_all_near_copies_and_removes_nothing_else(tmp_path: Path, tex
     assert found["found_1"] == found["found_0.95"] == found["found_0.9"] == 1.0
     assert found["wrong"] == 0
     assert corpus_dedup.workbench(corpus_dedup.little(planted)) is not None
+
+
+def test_ours_masks_all_that_was_planted_and_nothing_else(tmp_path: Path, texts: list[str]) -> None:
+    size = corpus_masks.prepare(tmp_path, texts)
+    material = corpus_masks.load(tmp_path)
+    assert size == sum(len(text.encode()) for text in material.texts)
+    assert len(material.planted) == len(texts) / 5
+    for contender in (corpus_masks.workbench, corpus_masks.workbench_all_kinds):
+        told = corpus_masks.judge(tmp_path, {"ours": contender(material)})["ours"]
+        assert told == {"found": 1.0, "other texts changed": 0.0}
+    nothing = corpus_masks._told(material, lambda text: text)
+    assert corpus_masks.judge(tmp_path, {"no": nothing})["no"] == {"found": 0.0, "other texts changed": 0.0}
+    assert corpus_masks.little(material).planted.keys() == {0, 5}
 
 
 def test_the_whole_pass_keeps_what_is_no_copy(tmp_path: Path, texts: list[str]) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from tests.corpus.fake_run import FakeRun, build, digests, prose, write_jsonl
-from workbench.corpus import copies, measures, preparing
+from workbench.corpus import assembling, copies, measures, preparing, writing
 from workbench.corpus.cache import LayerCache
 from workbench.data.corpus_folder import read_artifact_documents
-from workbench.errors import WorkbenchError
+from workbench.errors import Stopped, WorkbenchError
 from workbench.stages import corpus
 
 SOURCES = ("a.jsonl", "books", "b.txt.gz")
@@ -204,6 +204,34 @@ def test_a_kill_anywhere_changes_nothing(sources: Path, place: str, count: int, 
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert not (sources / "killed" / "out" / "report.json").exists()
     assert built(sources, "killed", workers=1) == built(sources, "whole", workers=1)
+
+
+def test_who_is_stopped_while_writing_goes_on_behind_the_last_block(
+    sources: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = built(sources, "whole", workers=1)
+    layer, count = writing.Writing._layer, assembling._count
+    made: list[int] = []
+
+    def counted(self: writing.Writing, verdicts: writing.Verdicts) -> Any:
+        made.append(verdicts.block.number)
+        return layer(self, verdicts)
+
+    def stopped(*arguments: Any) -> None:
+        if len(made) == 10:
+            raise Stopped("stopped")
+        count(*arguments)
+
+    monkeypatch.setattr(writing.Writing, "_layer", counted)
+    with monkeypatch.context() as patch:
+        patch.setattr(assembling, "_count", stopped)
+        with pytest.raises(Stopped):
+            built(sources, "home", workers=1)
+    before = made.copy()
+    made.clear()
+    assert built(sources, "home", workers=1) == whole
+    assert len(before) == 10 and made and not set(before) & set(made)
+    assert not list((sources / "home" / "cache").rglob("written/*/*"))
 
 
 def test_a_layer_that_vanishes_in_the_middle_is_told_and_made_again(

@@ -29,6 +29,7 @@ from workbench.errors import BadInput
 
 AREAS = {
     "repair": "workbench.bench.corpus_repair",
+    "masks": "workbench.bench.corpus_masks",
     "languages": "workbench.bench.corpus_languages",
     "pass": "workbench.bench.corpus_pass",
     "filters": "workbench.bench.corpus_filters",

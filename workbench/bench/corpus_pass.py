@@ -113,6 +113,7 @@ def workbench(folder: Path) -> dict[str, float]:
             wanted=(),
             marked=index.mark_places,
             written=lambda _: None,
+            kept=lambda _: None,
         )
         kept = float(intake.staying.mean())
     shutil.rmtree(out)

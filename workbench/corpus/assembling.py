@@ -47,12 +47,14 @@ def assemble(
     wanted: Sequence[int],
     marked: Callable[[NDArray[np.int64]], None],
     written: Callable[[int], None],
+    kept: Callable[[str], None],
 ) -> dict[int, str]:
     """Writes the training and the rejected file of `folder`, and counts what went where.
 
     sides: TRAIN or HELD_OUT for every document that stays. shingles: as in Writing. wanted: documents whose beginning
     is asked for, and given back. marked: told which held-out shingles stand in the training text, block by block.
-    written: told the number of documents written so far. Raises NoSpace.
+    written: told the number of documents written so far. kept: told the key of each layer WRITTEN, which nobody needs
+    when all is done. Raises NoSpace.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     samples: dict[int, str] = {}
@@ -70,6 +72,8 @@ def assemble(
             joiner.add(part.train, json_bytes=part.train_json_bytes)
         if part.rejected is not None:
             move_to_end(part.rejected, rejected)
+        if part.key is not None:
+            kept(part.key)
         marked(part.marks)
         first = intake.table.first_of_block[number]
         samples.update({first + place: text for place, text in part.samples.items()})

@@ -60,6 +60,10 @@ class LayerCache:
         # Not synced: a layer that a power cut damages is made again.
         write_atomic(path, packed(arrays), durable=False)
 
+    def drop(self, layer: str, key: str) -> None:
+        """Delete a layer that nobody needs any more."""
+        self.path(layer, key).unlink(missing_ok=True)
+
     def has(self, layer: str, key: str) -> bool:
         """Whether a layer of that key lies there, whole or not."""
         return self.path(layer, key).is_file()

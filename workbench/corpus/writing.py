@@ -6,6 +6,7 @@ bytes do not depend on who wrote which part when.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.corpus.cache import LayerCache
+from workbench.corpus.cache import LayerCache, key_of
 from workbench.corpus.layers import Strings
 from workbench.corpus.near_copies import ShingleTable
 from workbench.corpus.preparing import FACTS, PAGE_FACTS, TEXT, Prepared, layer_of
@@ -27,6 +28,10 @@ from workbench.data.documents import BadRecord, Document
 from workbench.data.jsonl_zst import JsonlZstWriter
 from workbench.files import digest_bytes, disk_errors_named
 
+VERSION = 1
+"""Raised when the same verdicts give other parts than before."""
+WRITTEN = "written"
+"""The layer of written parts."""
 Marks = NDArray[np.int64]
 TRAIN, HELD_OUT, REJECTED, NOWHERE = 0, 1, 2, 3
 """Where a document goes. NOWHERE: it is only compared with, or beyond what was asked for."""
@@ -58,11 +63,17 @@ class Written:
     marks: Marks
     """Which shingles of the held-out side stand in its training text."""
     samples: Mapping[int, str]
+    key: str | None
+    """Of the layer that holds the parts; None without one."""
 
 
 @dataclass(frozen=True)
 class Writing:
-    """The work on one block, as a function of its verdicts."""
+    """The work on one block, as a function of its verdicts.
+
+    The parts lie in the cache too until all are joined, so that who is killed while writing goes on behind the last
+    block.
+    """
 
     cache: LayerCache
     folder: Path
@@ -73,35 +84,77 @@ class Writing:
         """Writes the parts of a block. Raises NoSpace when the disk refuses."""
         block = verdicts.block
         if block.is_reference and not verdicts.samples:
-            return Written(block.number, None, 0, None, np.zeros(0, dtype=np.int64), {})
-        documents = list(documents_of(self.cache, block, len(verdicts.side)))
-        train = self.folder / f"train-{block.number:07d}"
-        rejected = self.folder / f"rejected-{block.number:07d}"
-        for part in (train, rejected):
-            part.unlink(missing_ok=True)  # of an attempt before
+            return Written(block.number, None, 0, None, np.zeros(0, dtype=np.int64), {}, None)
+        key = self._key(verdicts)
+        layer = self.cache.get(WRITTEN, key)
+        if layer is None:
+            layer = self._layer(verdicts)
+            self.cache.put(WRITTEN, key, layer)
+        samples = _documents_at(self.cache, block, verdicts.samples)
+        return Written(
+            block.number,
+            self._put(f"train-{block.number:07d}", layer["train"]),
+            int(layer["train_json_bytes"][0]),
+            self._put(f"rejected-{block.number:07d}", layer["rejected"]),
+            layer["marks"],
+            {
+                place: document.text[:SAMPLE_CHARACTERS]
+                for place, document in zip(verdicts.samples, samples, strict=True)
+            },
+            key,
+        )
+
+    def _key(self, verdicts: Verdicts) -> str:
+        """Digests all that the parts of a block follow from."""
+        block = verdicts.block
+        return key_of(
+            VERSION,
+            block.keys,
+            block.source,
+            [dataclasses.asdict(record) | {"before": before} for before, record in block.bad],
+            verdicts.side.tobytes(),
+            sorted([place, *reason] for place, reason in verdicts.reasons.items()),
+            "" if self.shingles is None else self.shingles.name,
+        )
+
+    def _layer(self, verdicts: Verdicts) -> dict[str, NDArray[Any]]:
+        """The parts of a block, and which held-out shingles stand in what is trained on."""
+        documents = list(documents_of(self.cache, verdicts.block, len(verdicts.side)))
         in_train = [documents[place] for place in np.flatnonzero(verdicts.side == TRAIN)]
-        json_bytes = 0
-        if in_train:
-            with JsonlZstWriter(train) as writer:
-                for document in in_train:
-                    corpus_folder.write_document(writer, document)
-                json_bytes = writer.num_bytes
-        left_out = list(_left_out(documents, verdicts))
-        if left_out:
-            with JsonlZstWriter(rejected) as writer:
-                for record in left_out:
-                    writer.write(record)
         marks = np.zeros(0, dtype=np.int64)
         if self.shingles is not None:
             marks = _table(self.shingles).places_in(document.text for document in in_train)
-        return Written(
-            block.number,
-            train if in_train else None,
-            json_bytes,
-            rejected if left_out else None,
-            marks,
-            {place: documents[place].text[:SAMPLE_CHARACTERS] for place in verdicts.samples},
-        )
+        train = map(corpus_folder.document_record, in_train)
+        train_part, json_bytes = self._packed("train", verdicts, train)
+        rejected_part, _ = self._packed("rejected", verdicts, _left_out(documents, verdicts))
+        return {
+            "train": train_part,
+            "train_json_bytes": np.array([json_bytes]),
+            "rejected": rejected_part,
+            "marks": marks,
+        }
+
+    def _packed(
+        self, name: str, verdicts: Verdicts, records: Iterator[dict[str, Any]]
+    ) -> tuple[NDArray[np.uint8], int]:
+        """`records` as the bytes of a file, none if there are none, and how many bytes of JSON they are."""
+        path = self.folder / f"making-{name}-{verdicts.block.number:07d}"
+        path.unlink(missing_ok=True)  # of an attempt before
+        with JsonlZstWriter(path) as writer:
+            for record in records:
+                writer.write(record)
+        content = np.fromfile(path, dtype=np.uint8) if writer.num_bytes else np.zeros(0, dtype=np.uint8)
+        path.unlink()
+        return content, writer.num_bytes
+
+    def _put(self, name: str, content: NDArray[np.uint8]) -> Path | None:
+        """`content` as a file in the folder; None when it is nothing."""
+        path = self.folder / name
+        if not len(content):
+            return None
+        with disk_errors_named(path):
+            path.write_bytes(content.data)
+        return path
 
 
 @dataclass(frozen=True)

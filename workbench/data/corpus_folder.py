@@ -77,11 +77,16 @@ def rejected_record(
 
 def write_document(writer: JsonlZstWriter, document: Document) -> None:
     """Append `document`; which part it belongs to is said by the file."""
+    writer.write(document_record(document))
+
+
+def document_record(document: Document) -> dict[str, Any]:
+    """What is written of a document."""
     record = {"id": document.id, "source": document.source, "text": document.text}
     for name in ("url", "title", "language"):
         if said := getattr(document, name):
             record[name] = said.encode("utf-8", "replace").decode()
-    writer.write(record)
+    return record
 
 
 def read_artifact_documents(folder: Path, part: Literal["train", "heldout"] = "train") -> Iterator[Document]:

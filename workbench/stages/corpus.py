@@ -66,7 +66,7 @@ from workbench.corpus.report.sources import first_lines
 from workbench.corpus.sides import Sides, sides_of, split
 from workbench.corpus.sources import open_sources
 from workbench.corpus.workers import INLINE_SIZE, WorkerPool, available_cores
-from workbench.corpus.writing import forget_table, keep_hashes
+from workbench.corpus.writing import WRITTEN, forget_table, keep_hashes
 from workbench.corpus_reference import corpus_folder as corpus_folder_of
 from workbench.data import corpus_folder
 from workbench.data.corpus_folder import rejected_record
@@ -161,6 +161,8 @@ def run(settings: Corpus, inputs: StageInputs, run: StageRun) -> dict[str, Any]:
     report_json = orjson.dumps(report, option=orjson.OPT_INDENT_2)
     write_atomic(run.folder / corpus_folder.REPORT_FILE, report_json)
     clock.done("writing")
+    for key in work.written:
+        work.cache.drop(WRITTEN, key)
     work.cache.shrink(to_bytes=settings.cache_bytes, unused_since=started_at)
     cost = {f"{layer}_cpu_seconds": round(spent, 3) for layer, spent in intake.made_seconds.items()}
     run.tell_cost(**cost)
@@ -219,6 +221,8 @@ class _Work:
     items: TestItems | None
     last_samples: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Of what was rejected while it was written."""
+    written: list[str] = field(default_factory=list)
+    """The layers that hold what is written, until all of it is."""
 
 
 def _prepared(
@@ -382,6 +386,7 @@ def _write(
         wanted=[*clusters.documents, *(each for some in rejected.values() for each in some)],
         marked=mark,
         written=lambda documents: looks.at(documents, total, "documents written"),
+        kept=work.written.append,
     )
     forget_table()
     heldout = heldout or _split_passages(work, sides)

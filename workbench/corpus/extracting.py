@@ -30,7 +30,7 @@ from workbench.data.strict_json import RecordError, parse_object
 from workbench.data.text_files import MAX_DOCUMENT_BYTES, BadText, texts_of
 from workbench.text_columns import text_columns
 
-VERSION = 2
+VERSION = 3
 """Raised when the same bytes give other documents than before: cached ones are then not used."""
 
 

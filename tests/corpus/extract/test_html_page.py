@@ -153,3 +153,21 @@ def test_no_markup_is_too_odd(text: str, markup: str) -> None:
             assert bad.reason == "no_text"
         else:
             found.text.encode()
+
+
+def test_a_long_chapter_is_not_the_whole_text() -> None:
+    def sentences(word: str, count: int) -> str:
+        return "".join(
+            f"<p>The {word} of this chapter is told in sentence {n}, as it should be.</p>"
+            for n in range(count)
+        )
+
+    page = (
+        "<html><body><div class='sidebar'><a href='/'>Contents of all</a></div><div><section><h1>Title</h1>"
+        f"{sentences('lead', 2)}<section><h2>One</h2>{sentences('first', 30)}</section>"
+        f"<section><h2>Two</h2>{sentences('second', 3)}</section></section></div></body></html>"
+    )
+    text = read_page(page.encode(), limits=HtmlLimits()).text
+    for word in ("The lead of", "The first of", "The second of"):
+        assert word in text
+    assert "Contents" not in text

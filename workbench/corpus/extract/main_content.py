@@ -2,8 +2,8 @@
 
     worth       how much each block speaks for being content: its length without links, if it reads like prose
     beside      what an element says it is (menu, comments, hidden) holds, unless most of the page is in it
-    container   from the body down, as long as one child holds most of the worth; then up again to what calls itself
-                the article
+    container   from the body down, as long as one child holds most of the worth and is no chapter of what is there;
+                then up again to what calls itself the article
     chosen      the blocks of worth in it, the short ones between them, and a lead between the title and it
 
 Content by the weight of text blocks goes back to Pasternack & Roth (2009, maximum subsequence) and boilerpipe
@@ -195,10 +195,13 @@ def _container(blocks: Blocks, worth: Sequence[float], is_beside: Sequence[bool]
         parent = parents[element]
         if heaviest[parent] == 0 or sums[element] > sums[heaviest[parent]]:
             heaviest[parent] = element
+    titles = _titles(blocks, is_beside)
     at = 0
     while (child := heaviest[at]) and sums[at] > 0 and sums[child] >= CONTAINER_SHARE * sums[at]:
         if counts[child] < CONTAINER_BLOCKS and content[child] != CONTENT_BY_NAME:
             break  # a single paragraph contains nothing
+        if 0 < titles[at] < titles[child]:
+            break  # a long chapter is not the whole text
         at = child
     container, limit = at, CLIMB_GAIN * sums[at]
     for _ in range(CLIMB_ELEMENTS):
@@ -206,6 +209,20 @@ def _container(blocks: Blocks, worth: Sequence[float], is_beside: Sequence[bool]
         if at > 0 and content[at] and sums[at] <= limit:
             container = at
     return container
+
+
+def _titles(blocks: Blocks, is_beside: Sequence[bool]) -> list[int]:
+    """By element, the level of the heading that it begins with; 0 where it begins with something else."""
+    first = [len(blocks.elements)] * len(blocks.tags)
+    levels = [0] * (len(blocks.elements) + 1)
+    for block, element in enumerate(blocks.elements):
+        if not is_beside[element]:
+            first[element] = min(first[element], block)
+            levels[block] = int(tag[1]) if (tag := blocks.tags[element]) in _HEADINGS else 0
+    for element in range(len(first) - 1, 0, -1):
+        parent = blocks.parents[element]
+        first[parent] = min(first[parent], first[element])
+    return [levels[block] for block in first]
 
 
 def _sums(blocks: Blocks, values: Sequence[float], is_left_out: Sequence[bool] | None = None) -> list[float]:

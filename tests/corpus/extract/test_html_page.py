@@ -171,3 +171,18 @@ def test_a_long_chapter_is_not_the_whole_text() -> None:
     for word in ("The lead of", "The first of", "The second of"):
         assert word in text
     assert "Contents" not in text
+
+
+@pytest.mark.parametrize(("tag", "more"), [("section", ""), ("div", 'class="section" ')])
+def test_a_section_named_by_its_title_is_no_menu(tag: str, more: str) -> None:
+    def section(name: str, count: int) -> str:
+        said = (
+            f"<p>Of {name} this is said in sentence number {n}, as it should be.</p>" for n in range(count)
+        )
+        return f'<{tag} {more}id="{name}"><h2>{name}</h2>{"".join(said)}</{tag}>'
+
+    counts = {"lists": 20, "more-on-lists": 3, "comments": 3, "sets": 9}
+    body = "".join(section(name, count) for name, count in counts.items())
+    text = read_page(f"<html><body><main>{body}</main></body></html>".encode(), limits=HtmlLimits()).text
+    assert "Of more-on-lists this" in text and "Of sets this" in text
+    assert "Of comments this" not in text

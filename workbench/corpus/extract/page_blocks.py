@@ -42,6 +42,7 @@ _HIDDEN = re.compile(
     r'\shidden=""|aria-hidden="true"|style="[^"]*(?:display\s*:\s*none|visibility\s*:\s*hidden)',
     re.IGNORECASE,
 )
+_TITLE = re.compile(r'\s*(?:class="section"\s*)?id="([^"]*)"\s*(?:class="section"\s*)?')
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 # Words of class and id, between anything that is no letter, that say a part is beside the content.
@@ -119,6 +120,7 @@ class Blocks:
         is_beside, is_content, is_hidden = tag in BOILERPLATE_TAGS, int(tag in ("article", "main")), False
         if attributes:
             by_words, is_called_content, is_hidden = _said_by(attributes)
+            by_words = by_words and not _is_named_by_its_title(tag, attributes)
             is_beside = (is_beside or (by_words and tag not in _NEVER_BESIDE)) and not is_called_content
             is_content = CONTENT_BY_NAME if is_called_content else is_content
         self.tags.append(tag)
@@ -166,6 +168,16 @@ def blocks_of(html: str) -> Blocks:
         blocks._add_block(pieces, link_characters, element, preformatted)
     blocks.nesting = nesting
     return blocks
+
+
+def _is_named_by_its_title(tag: str, attributes: str) -> bool:
+    """Whether an element is a section whose only name is made of its heading, as generators of manuals do: what
+    stands in `more-on-lists` or `polling-objects` is no list of more articles and no poll.
+    """
+    if tag != "section" and 'class="section"' not in attributes:
+        return False
+    named = _TITLE.fullmatch(attributes)
+    return named is not None and _BOILERPLATE_WORDS.fullmatch(named[1]) is None
 
 
 def _said_by(attributes: str) -> tuple[bool, bool, bool]:

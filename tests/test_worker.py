@@ -70,6 +70,20 @@ def test_a_finished_stage_is_reused_by_another_run(
     assert started == [("corpus", True), ("tokenizer", False)]
 
 
+def test_the_status_keeps_the_held_out_figure_when_the_next_stage_begins(
+    plan: Plan, stages: dict[str, Stage]
+) -> None:
+    leave = stages["corpus"]
+
+    def measure(settings: Any, inputs: StageInputs, run: StageRun) -> dict[str, Any]:
+        run.emit("metric", step=1, loss=2.0, val_loss=2.1, val_bpb=1.5)
+        return leave(settings, inputs, run)
+
+    stages["corpus"] = measure
+    status = worker.work(plan).status()
+    assert (status["loss"], status["heldout_bits_per_byte"]) == (None, 1.5)
+
+
 def test_until_and_force(plan: Plan, stages: dict[str, Stage]) -> None:
     run = worker.create_run(plan.home, plan.name, recipe_text="", plan=plan.to_dict())
     worker.work_on(run, until="corpus")

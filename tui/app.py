@@ -5,21 +5,19 @@ It holds no truth: close it, open it, nothing is lost. It never stops a run by l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rich.console import RenderableType
 from rich.text import Text
 from textual import events, on
 from textual.actions import ActionParseResult
-from textual.app import App, SystemCommand
+from textual.app import App
 from textual.binding import BindingType
 from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.filter import LineFilter
-from textual.screen import Screen
 from textual.types import CSSPathType
 
 from tui import gauges
@@ -27,6 +25,7 @@ from tui.clipboard import copy
 from tui.compat import SafeFilter, leave_on_signals, use_mouse
 from tui.keys import bind, meaning
 from tui.messages import ActionFailed
+from tui.palette import KeyCommands, in_order
 from tui.screens.enlarge import EnlargeScreen, is_too_small
 from tui.screens.help import ActiveKey, HelpScreen
 from tui.screens.home import HomeScreen
@@ -44,6 +43,7 @@ class WorkbenchApp(App[None], inherit_bindings=False):
     """The terminal app over one home. `run_name` opens that run at once; `read_only` steers and starts nothing."""
 
     TITLE = "workbench"
+    COMMANDS = {KeyCommands}  # noqa: RUF012 - Textual's type
     CSS_PATH: ClassVar[CSSPathType | None] = "tui.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (40, "-slim"), (70, "-narrow")]  # noqa: RUF012 - Textual's type
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (10, "-short"), (20, "-tall")]  # noqa: RUF012
@@ -175,7 +175,7 @@ class WorkbenchApp(App[None], inherit_bindings=False):
     def active_keys(self) -> list[ActiveKey]:
         """Every key that is told of on the screen now; those that do nothing just now with the reason."""
         found: dict[str, ActiveKey] = {}
-        for key, active in self.screen.active_bindings.items():
+        for key, active in in_order(self.screen):
             binding = active.binding
             if binding.tooltip and binding.tooltip not in found:
                 meant = meaning(key, binding.action)
@@ -201,21 +201,8 @@ class WorkbenchApp(App[None], inherit_bindings=False):
         shown = [(heading, told) for heading, told in topics if told]
         self.push_screen(HelpScreen(self.active_keys(), shown, first=first))
 
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """What the palette offers: every key of the screen beneath, by its name, and the themes."""
-        found: dict[str, SystemCommand] = {}
-        for key, active in screen.active_bindings.items():
-            binding = active.binding
-            if active.enabled and binding.tooltip and binding.action != "command_palette":
-                meant = meaning(key, binding.action)
-                about = meant[1].about if meant is not None else ""
-                run = partial(self.run_action, binding.action, active.node)
-                found.setdefault(binding.tooltip, SystemCommand(_unmarked(binding.tooltip), about, run))
-        yield from found.values()
-        for name in THEMES:
-            yield SystemCommand(f"Theme: {name}", "Remembered for the next time", partial(self._wear, name))
-
-    def _wear(self, name: str) -> None:
+    def wear(self, name: str) -> None:
+        """Put on the theme of that name (theme.py), now and the next time."""
         self.theme = THEMES[name].name
         self.state.put("theme", plain_name(self.theme))
 
@@ -262,8 +249,3 @@ class WorkbenchApp(App[None], inherit_bindings=False):
 def _verb(action: str) -> str:
     """`app.tune('x')` -> `tune`."""
     return action.partition("(")[0].rpartition(".")[2]
-
-
-def _unmarked(text: str) -> str:
-    """Text for the palette, which reads markup: without the one character that begins it."""
-    return text.replace("[", "(").replace("]", ")")

@@ -19,6 +19,13 @@ from workbench.safe_text import one_line
 
 MOST_RUNS = 6
 _LONGEST_VALUE = 200
+NAMES = {
+    "val_loss": "held-out loss",
+    "val_bpb": "bits/byte",
+    "rewards/margins": "reward margin",
+    "rewards/accuracies": "accuracy",
+}
+"""What a metric is called on every screen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +88,13 @@ def _figures(seen: Sequence[RunSeen], stage: str) -> Iterator[Difference]:
     for name in ("loss", "val_loss", "val_bpb", "rewards/margins", "rewards/accuracies"):
         values = [_number(figures.get(name)) for figures in told]
         if any(value == value for value in values):
-            yield _line(name, values)
+            yield _line(NAMES.get(name, name), values)
     least = min((value for value in tokens if value), default=0.0)
     if least and len({value for value in tokens if value}) > 1:
         for name in ("loss", "val_loss"):
             values = [_at_tokens(each, name, least) for each in curves]
             if sum(value == value for value in values) > 1:
-                yield _line(f"{name} at {human_count(least)} tokens", values)
+                yield _line(f"{NAMES.get(name, name)} at {human_count(least)} tokens", values)
     speeds = [_mean(each, "tokens_per_second") for each in curves]
     if any(value == value for value in speeds):
         yield _line("tokens/s", speeds, share=True)

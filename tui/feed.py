@@ -48,6 +48,12 @@ class RunRow:
     step: int | None
     loss: float | None
     heard_at: float | None
+    bits_per_byte: float | None = None
+    """Of held-out text, the newest that any of its stages measured."""
+    seconds: float | None = None
+    """That its last worker spent, once it is over."""
+    note: str = ""
+    """Why it failed, or what it waits for, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +168,15 @@ def row_of(run: Run) -> RunRow:
         step=step if isinstance(step, int) else None,
         loss=loss,
         heard_at=heard,
+        bits_per_byte=_number(status.get("heldout_bits_per_byte")) or _number(status.get("val_bpb")),
+        seconds=_between(status.get("started_at"), status.get("finished_at")),
+        note=one_line(str(status.get("error") or status.get("waits_for") or ""), 300),
     )
+
+
+def _between(start: object, end: object) -> float | None:
+    first, last = _number(start), _number(end)
+    return last - first if first is not None and last is not None else None
 
 
 def _share(done: float | None, total: float | None) -> float | None:

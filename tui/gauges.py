@@ -1,24 +1,14 @@
-"""Every figure on the screens, explained in two sentences with a source. Data for the help; knows no widget.
+"""Every figure of a run, explained in two sentences with a source. Data for the help; knows no widget.
 
-`recipe_key` explains a key of a recipe from its own docstring, so that it is written once, where the key is.
+Those of the rooms are in `room_gauges`. `recipe_key` explains a key of a recipe from its own docstring, so that it is
+written once, where the key is.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """What something is, in two sentences, and who says so."""
-
-    name: str
-    text: str
-    source: str = ""
-
+from tui.room_gauges import CHATTING, CHINCHILLA, CORPUS, CUTTING, EVALUATING, PLANNING, Explanation
 
 LOSS = "Shannon 1948, A Mathematical Theory of Communication"
-CHINCHILLA = "Hoffmann et al. 2022, Training Compute-Optimal Large Language Models"
 DPO = "Rafailov et al. 2023, Direct Preference Optimization"
 PPO = "Ouyang et al. 2022, Training language models to follow instructions"
 
@@ -227,71 +217,19 @@ STATES = (
     ),
 )
 
-PLANNING = (
-    Explanation(
-        "parameters",
-        "The numbers that training adjusts, nearly all in the matrices of the layers. Twice as many want "
-        "about twice as much text and cost four times the time.",
-        CHINCHILLA,
-    ),
-    Explanation(
-        "time",
-        "Computed from the arithmetic of the stages and the speed of this machine, or measured where "
-        "earlier runs left figures. Other programs on the machine make it longer.",
-    ),
-    Explanation(
-        "reused",
-        "The same stage with the same settings and inputs was made before, so that its result is taken. A "
-        "changed key makes again only what depends on it.",
-    ),
-)
-
-CHATTING = (
-    Explanation(
-        "temperature",
-        "Divides the model's scores before one token is drawn: below 1 it keeps to what is likely, at 0 "
-        "it always takes the likeliest. Small models ramble above 0.8: /set temperature 0.5.",
-        "Holtzman et al. 2020, The Curious Case of Neural Text Degeneration",
-    ),
-    Explanation(
-        "top_p",
-        "Draws only among the likeliest tokens that together hold this share of the probability. It cuts "
-        "the long tail of nonsense and leaves variety where several words fit: /set top_p 0.9.",
-        "Holtzman et al. 2020, The Curious Case of Neural Text Degeneration",
-    ),
-    Explanation(
-        "context",
-        "How many tokens the model sees at once, the conversation so far included. What falls out of it "
-        "is forgotten; ctrl+n begins anew.",
-        "Vaswani et al. 2017, Attention Is All You Need",
-    ),
-    Explanation(
-        "tok/s",
-        "Tokens written per second. The first one takes longer: the whole conversation is read before it.",
-    ),
-)
-
-EVALUATING = (
-    Explanation(
-        "± (standard error)",
-        "How much the score would vary if other questions of the same kind were asked. Differences below "
-        "about two of them say nothing.",
-        "Miller 2024, Adding Error Bars to Evals",
-    ),
-    Explanation(
-        "n",
-        "How many questions were asked. The error shrinks with its root: four times the questions halve it.",
-        "Miller 2024, Adding Error Bars to Evals",
-    ),
-)
-
 TOPICS: dict[str, tuple[Explanation, ...]] = {
     "home": (*STATES, *STAGES),
     "run": (*TRAINING, *STAGES, *STATES),
     "compare": TRAINING,
     "start": (*PLANNING, *STAGES),
+    "recipe": PLANNING,
+    "plan": PLANNING,
+    "corpus": CORPUS,
+    "documents": CORPUS,
+    "tokens": CUTTING,
     "chat": CHATTING,
-    "eval": EVALUATING,
+    "scores": EVALUATING,
+    "failures": EVALUATING,
 }
 """What a kind of screen shows, by its name without `Screen` and in small letters."""
 

@@ -17,12 +17,12 @@ OF_A_RUN = ("corpus", "tokens", "scores")
 FIRST_RECIPE = "quickstart"
 
 
-def room_bindings(*, show: bool) -> list[BindingType]:
-    """The keys of all rooms; the screen that has them has `action_room`."""
-    return [
-        bind(name, f"room('{name}')", show=show)
-        for name in ("recipe", "corpus", "tokens", "scores", "doctor")
-    ]
+ROOMS = ("recipe", "corpus", "tokens", "scores", "doctor")
+
+
+def room_bindings(*names: str, show: bool) -> list[BindingType]:
+    """The keys of the rooms `names`, or of all; the screen that has them has `action_room`."""
+    return [bind(name, f"room('{name}')", show=show) for name in names or ROOMS]
 
 
 def room(name: str, home: Path, run: str | None) -> Screen[Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rich.cells import cell_len, set_cell_size
+
 from workbench.files import human_count, human_duration
 
 
@@ -40,6 +42,21 @@ STAGE_SIGNS = {
     "crashed": Sign("?", "crashed", "$error"),
 }
 
+STAGE_TASKS = {
+    "start": "begins with the weights of another model",
+    "corpus": "reads and cleans the text",
+    "tokenizer": "learns the pieces that text is cut into",
+    "pack": "cuts the text and lays it in rows",
+    "pretrain": "learns to guess each next piece of text",
+    "sft": "learns to answer",
+    "reward": "learns to judge answers",
+    "dpo": "learns which of two answers is better",
+    "ppo": "learns from how its answers are judged",
+    "eval": "is measured on what it never read",
+    "export": "is packed for other programs",
+}
+"""What a stage does, as short as can be."""
+
 _UNKNOWN = Sign("?", "unknown", "$warning")
 
 
@@ -60,6 +77,13 @@ def figure(value: object, digits: int = 3) -> str:
     if isinstance(value, float):
         return f"{value:.{digits}f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def fit(text: str, cells: int) -> str:
+    """`text` in exactly `cells` cells; what is cut off is told by an ellipsis."""
+    return set_cell_size(
+        text if cell_len(text) <= cells else f"{set_cell_size(text, cells - 1).rstrip()}…", cells
+    )
 
 
 def rate(value: object) -> str:

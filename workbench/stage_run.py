@@ -161,6 +161,8 @@ class StageRun:
             self.when_there_is_room(lambda: self._events.write(kind, stage=self.stage, **fields))
         if kind == "metric" and "step" in fields:
             self._status.update(**{key: fields[key] for key in SHOWN_METRICS if key in fields})
+            if "val_bpb" in fields:  # outlives its stage: the list of runs is compared by it
+                self._status.update(heldout_bits_per_byte=fields["val_bpb"])
 
     def note(self, text: str) -> None:
         """Say something worth knowing."""

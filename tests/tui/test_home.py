@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from textual.widgets import Input, OptionList
 
 from tests.tui.test_screens import running, text_of, until
 from tui import rows
 from tui.app import WorkbenchApp
+from tui.feed import RunRow, row_of
 from tui.rows import RowReader, arranged, next_thing
 from tui.screens.enlarge import EnlargeScreen
-from tui.screens.home import HomeScreen
+from tui.screens.home import HomeScreen, age_of, columns_line, row_line
 from tui.screens.run import RunScreen
 from workbench.runs import create_run
 
@@ -157,7 +159,7 @@ async def test_the_log_is_followed_searched_and_left(make_run: MakeRun, tmp_path
     run.log_path.write_text("".join(f"line {number}\n" for number in range(500)) + "wide " * 100 + "\nlast\n")
     app = WorkbenchApp(tmp_path, run.name)
     async with running(app) as pilot:
-        await until(pilot, lambda: "smooth" in text_of(app))
+        await until(pilot, lambda: "s=0.9" in text_of(app))
         await pilot.press("8")
         await until(pilot, lambda: "last" in text_of(app) and "follows" in text_of(app))
         await pilot.press("pageup", "pageup")
@@ -183,6 +185,53 @@ async def test_a_line_of_ten_megabytes_is_shown(make_run: MakeRun, tmp_path: Pat
     run.log_path.write_text("x" * 10_000_000 + "END")
     app = WorkbenchApp(tmp_path, run.name)
     async with running(app) as pilot:
-        await until(pilot, lambda: "smooth" in text_of(app))
+        await until(pilot, lambda: "s=0.9" in text_of(app))
         await pilot.press("8")
         await until(pilot, lambda: "xxxx" in text_of(app))
+
+
+def row(**facts: Any) -> RunRow:
+    return RunRow(
+        **{
+            "name": "a",
+            "state": "finished",
+            "stage": "eval",
+            "progress": None,
+            "step": 9,
+            "loss": 2.5,
+            "heard_at": 1000.0,
+        }
+        | facts
+    )
+
+
+def test_the_list_says_more_where_there_is_room_and_lines_up() -> None:
+    failed = row(
+        state="failed", bits_per_byte=1.234, seconds=61.0, note="no document was kept of 30,000 read"
+    )
+    for width in (40, 56, 76, 96, 136, 196):
+        head, line = columns_line(width), row_line(failed, width=width, now=1000.0).plain
+        assert cell_len(head) == cell_len(line) == width and "✗ failed" in line
+    assert "bits/byte" not in columns_line(76) and "1.234" not in row_line(failed, width=76, now=1000.0).plain
+    wide = row_line(failed, width=136, now=1000.0).plain
+    assert "1.234   1m 01s    now  no document was kept of 30,00…" in wide
+
+
+def test_the_age_of_a_run_rarely_changes() -> None:
+    said = [age_of(row(), 1000.0 + after) for after in (0, 59, 60, 119, 7199, 200_000)]
+    assert said == ["now", "now", "1m", "1m", "1h", "2d"]
+    live = [age_of(row(state="running"), 1000.0 + after) for after in (0, 4, 12, 70)]
+    assert live == ["now", "now", "12s", "1m"]  # a heart that stops beating is seen at once
+    assert age_of(row(heard_at=None), 1000.0) == "–"
+
+
+def test_a_row_tells_the_held_out_figure_of_an_earlier_stage_and_why_it_failed(tmp_path: Path) -> None:
+    run = create_run(tmp_path, "a", recipe_text="", plan={"stages": []})
+    status = {
+        "state": "failed", "stage": "dpo", "started_at": 10.0, "finished_at": 70.0, "val_bpb": None,
+        "heldout_bits_per_byte": 1.5, "error": "out of\x1b[31m memory",
+    }  # fmt: skip
+    (run.path / "status.json").write_text(json.dumps(status))
+    seen = row_of(run)
+    assert (seen.bits_per_byte, seen.seconds) == (1.5, 60.0)
+    assert seen.note.startswith("out of") and "\x1b" not in seen.note

@@ -20,6 +20,7 @@ from tests.tui.test_screens import opened, running, text_of, until
 from tui import gauges
 from tui.app import WorkbenchApp
 from tui.keys import KEYS, meaning
+from tui.palette import commands_of
 from tui.screens.help import HelpScreen
 from tui.screens.home import HomeScreen
 from tui.screens.run import RunScreen
@@ -86,6 +87,13 @@ def test_every_explanation_is_two_short_sentences_or_so() -> None:
         assert 1 <= told.text.count(". ") <= 2 or ": " in told.text or told in gauges.STATES, told.name
 
 
+def test_every_screen_that_shows_figures_explains_them() -> None:
+    screens = {path.stem for path in (Path(tui.__file__).parent / "screens").glob("*.py")}
+    assert set(gauges.TOPICS) <= screens
+    without = {"__init__", "doctor", "enlarge", "help", "log", "pick", "steer", "stop", "tune"}
+    assert screens - set(gauges.TOPICS) == without
+
+
 def test_every_key_of_every_recipe_table_is_explained() -> None:
     for name, table in all_tables().items():
         for key in table.model_fields:
@@ -142,6 +150,20 @@ async def test_help_explains_what_is_under_the_cursor(make_run: MakeRun, tmp_pat
         assert "Takase et al. 2023" in text_of(app)
 
 
+async def test_tab_in_the_help_goes_from_part_to_part(make_run: MakeRun, tmp_path: Path) -> None:
+    make_run()
+    app = WorkbenchApp(tmp_path)
+    async with running(app) as pilot:
+        await opened(pilot)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        await pilot.press("tab")
+        await until(pilot, lambda: "Goodfellow" in text_of(app))  # the first figure: step
+        first = app.screen.query_one(OptionList).highlighted
+        await pilot.press("tab")  # no further part: the first one again
+        assert app.screen.query_one(OptionList).highlighted == 1 and first != 1
+
+
 async def test_help_stands_on_what_has_the_focus(make_run: MakeRun, tmp_path: Path) -> None:
     make_run()
     app = WorkbenchApp(tmp_path)
@@ -183,7 +205,7 @@ async def test_the_palette_finds_what_can_be_done_here(make_run: MakeRun, tmp_pa
     app = WorkbenchApp(tmp_path)
     async with running(app) as pilot:
         await opened(pilot)
-        offered = {command.title for command in app.get_system_commands(app.screen)}
+        offered = {command.does for command in commands_of(app, app.screen)}
         assert {key.does for key in app.active_keys()} - {KEYS["palette"].does} <= offered
         assert "Theme: light" in offered
         await pilot.press("ctrl+p")

@@ -22,6 +22,7 @@ from tui.screens.log import LogScreen
 from tui.screens.run import RunScreen
 from tui.screens.start import StartScreen
 from tui.screens.stop import StopScreen
+from tui.widgets.chart import Chart
 from tui.widgets.conversation import Conversation, Turn
 from workbench.chat_client import ChatClient
 from workbench.files import lock_file
@@ -92,7 +93,7 @@ async def test_a_run_shows_stages_figures_loss_and_sample(make_run: MakeRun, tmp
             "✓ corpus",
             "○ eval",
             "8.19k tok/s",
-            "of 2.05M",
+            "bits/byte",
             "sample @400",
             "312 documents",
         ):
@@ -113,10 +114,22 @@ async def test_the_charts_never_lose_the_keys(make_run: MakeRun, tmp_path: Path)
                 app.screen.set_focus(None)
             else:
                 await pilot.press("left_square_bracket")  # a stage without curves
-                await until(pilot, lambda: "pack has no loss" in text_of(app))
+                await until(pilot, lambda: "lays them in rows of equal length" in text_of(app))
                 await pilot.press("right_square_bracket")
             await until(pilot, lambda: app.focused is not None and app.focused.display)
             await until(pilot, lambda: "s=0.9" in text_of(app))
+
+
+async def test_a_terminal_without_colours_shows_charts(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    make_run()
+    app = WorkbenchApp(tmp_path)
+    async with running(app) as pilot:
+        await opened(pilot)
+        below = app.screen.query_one("#chart-0", Chart).render_line(1000)  # as before anything was drawn
+        assert all(segment.style is not None for segment in below)
 
 
 async def test_brackets_show_other_stages(make_run: MakeRun, tmp_path: Path) -> None:
@@ -125,9 +138,9 @@ async def test_brackets_show_other_stages(make_run: MakeRun, tmp_path: Path) -> 
     async with running(app) as pilot:
         await opened(pilot)
         await pilot.press("left_square_bracket")
-        await until(pilot, lambda: "pack has no loss" in text_of(app))
+        await until(pilot, lambda: "lays them in rows of equal length" in text_of(app))
         await pilot.press("left_square_bracket")
-        await until(pilot, lambda: "tokenizer was made by an earlier run" in text_of(app))
+        await until(pilot, lambda: "✓ tokenizer        0s  reused" in text_of(app))
         await pilot.press(*["right_square_bracket"] * 6)
         await until(pilot, lambda: "pretrain loss" in text_of(app))
 
@@ -217,7 +230,7 @@ async def test_a_run_that_is_over_offers_to_resume_and_nothing_else(
     async with running(app) as pilot:
         await opened(pilot)
         assert "R resume" in text_of(app) and "S stop…" not in text_of(app)
-        assert "error" in text_of(app) and "not a number" in text_of(app)
+        assert "✗ failed  the loss is not a number" in text_of(app)
         await pilot.press("S", "P", "C")
         assert isinstance(app.screen, RunScreen)
 
@@ -372,13 +385,17 @@ async def test_hostile_text_is_inert_everywhere(
     monkeypatch.chdir(tmp_path)
     for name in ("[b]x[c] \x1b[31m\u202erun", "@click=app.quit]"):
         make_run(name, state="failed", notes=(HOSTILE,), sample=HOSTILE, error=HOSTILE)
+    make_run("sampled", sample=HOSTILE)
     (tmp_path / "[b \x1b[31m.toml").write_text(f"name = {json.dumps(HOSTILE[:20])}\n[/b]")
     app, chat = chat_app(tmp_path)
     async with running(app, (100, 40)) as pilot:
         await until(pilot, lambda: "[b]x[c]" in text_of(app))
         await _inert(app, pilot)
-        await pilot.press("down", "enter")
-        await until(pilot, lambda: "sample" in text_of(app))
+        app.push_screen(RunScreen(tmp_path, "sampled"))
+        await until(pilot, lambda: "sample @" in text_of(app))
+        await _inert(app, pilot)
+        await pilot.press("escape", "end", "enter")
+        await until(pilot, lambda: "✗ failed  [/b]" in text_of(app))
         await _inert(app, pilot)
         await pilot.press("8")
         await until(pilot, lambda: isinstance(app.screen, LogScreen))

@@ -104,7 +104,7 @@ async def test_the_list_of_actions_has_commands_and_reasons(live: Run, tmp_path:
         await shown(pilot)
         await pilot.press("A")
         await until(pilot, lambda: app.focused is not None and "workbench save" in text_of(app))
-        assert "Resume  the run is running" in text_of(app)
+        assert "Resume                the run is running" in text_of(app)
         await pilot.press("R")  # cannot be done now: nothing happens
         assert isinstance(app.screen, SteerScreen)
         await pilot.press("P")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from textual.content import Content
 
 from tui import words
-from tui.feed import StageSeen
+from tui.feed import Note, RunSeen, StageSeen
+from tui.widgets.key_bar import Key, key_line
+from tui.widgets.stage_board import stage_board
 from tui.widgets.stage_rail import rail, short_rail
+from tui.widgets.story import why_it_ended
 from workbench.cli.live import GLYPHS
 from workbench.cli.watch import STATE_GLYPHS
 
@@ -30,4 +35,69 @@ def test_a_rail_gives_up_figures_before_names() -> None:
         "✓ corpus ─ ● pretrain",
         "✓ ● pretrain 38 %",
         "✓ ● pretrain",
+    ]
+
+
+def test_the_way_back_stands_at_the_right_end_however_narrow_the_line_is() -> None:
+    keys = [
+        Key("enter", "open", True, False),
+        Key("G", "start", False, False),
+        Key("esc", "back", True, True),
+        Key("q", "quit", True, True),
+    ]
+    assert key_line(keys, width=40).plain == "enter open  G start     esc back  q quit"
+    assert key_line(keys, width=30).plain == "enter open    esc back  q quit"
+    assert key_line(keys, width=16).plain == "esc back  q quit"
+    assert key_line(keys, width=10).plain == "  esc back"
+
+
+def test_a_board_tells_what_each_stage_made_is_at_or_is_for() -> None:
+    seen = RunSeen(
+        "run",
+        Path("run"),
+        state="running",
+        stage="eval",
+        stages=(
+            StageSeen(
+                "corpus", "finished", seconds=20, summary={"documents": 1303, "read": 3000, "bytes": 5e6}
+            ),
+            StageSeen("tokenizer", "reused", summary={"vocab_size": 512, "bytes_per_token": "[b]x"}),
+            StageSeen("pretrain", "failed"),
+            StageSeen("eval", "running", done=1, total=4, unit="tasks"),
+            StageSeen("export"),
+        ),
+    )
+    lines = stage_board(seen, "eval", width=80, height=20).plain.splitlines()
+    assert lines[0].startswith("Tasks with known answers")  # what the stage shown is for
+    assert [line.rstrip() for line in lines[-5:]] == [
+        "✓ corpus          20s  1,303 documents of 3,000 read, 5 MB",
+        "✓ tokenizer            reused  512 entries",
+        "✗ pretrain             failed",
+        "● eval                 ━━━━╌╌╌╌╌╌╌╌╌╌╌╌   25 %  1 of 4 tasks",
+        "○ export               is packed for other programs",
+    ]
+    low = stage_board(seen, "eval", width=40, height=6).plain.splitlines()
+    assert len(low) == 5 and all(len(line) <= 40 for line in low)  # where it is low, the stages alone
+    assert (
+        "never came to a stage"
+        in stage_board(RunSeen("run", Path("run"), "failed"), "", width=80, height=9).plain
+    )
+
+
+def test_a_run_that_broke_off_says_why_in_full() -> None:
+    error = "no document was kept; " * 20
+    notes = (Note(1.0, "error", "an older one"), Note(2.0, "error", error), Note(3.0, "failed", "after 2s"))
+    told = why_it_ended("failed", notes)
+    assert told is not None and told.plain == f"✗ failed  {error}"
+    crashed = why_it_ended("crashed", ())
+    assert crashed is not None and "R goes on" in crashed.plain
+    assert why_it_ended("stopped", notes) is None and why_it_ended("failed", ()) is None
+
+
+def test_what_does_not_fit_ends_in_an_ellipsis() -> None:
+    assert [words.fit(text, 6) for text in ("abc", "abcdef", "abcdefg", "你好你好")] == [
+        "abc   ",
+        "abcdef",
+        "abcde…",
+        "你好… ",
     ]

@@ -71,7 +71,7 @@ class ChatScreen(Screen[None]):
         """Conversations, input."""
         yield Horizontal(*self._conversations, id="conversations")
         yield Input(
-            placeholder="/set temperature 0.7   /system …   /reset",
+            placeholder="say something; enter sends it     /set temperature 0.7   /system …",
             max_length=LONGEST_MESSAGE,
             id="say",
             compact=True,

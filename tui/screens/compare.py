@@ -198,27 +198,29 @@ def _one_cell_each(text: str) -> str:
 
 
 def _table(title: str, heads: Sequence[str], lines: Sequence[Difference], width: int) -> Content:
-    """A table in `width` cells: names on the left, a column a run."""
+    """A table in `width` cells: names on the left, a column a run, each as wide as it needs to be if all can."""
     if not lines:
         return Content.styled(title, "$dim")
     longest = max(len(title), *(len(line.name) for line in lines))
-    first = min(longest, max(width - len(heads) * 12, width // 3))
-    each = max(6, min((width - first) // len(heads) - 2, 24))
-    rows = [Content.assemble((set_cell_size(title, first), "bold"), *_cells(heads, each, RUN_COLORS))]
-    for line in lines:
-        deltas = line.deltas or ("",) * len(line.values)
+    deltas = [line.deltas or ("",) * len(line.values) for line in lines]
+    beside = [max(len(each[run]) for each in deltas) for run in range(len(heads))]
+    needed = [max(len(head), *(len(line.values[run]) for line in lines)) for run, head in enumerate(heads)]
+    values = [min(cells, 24) for cells in needed]
+    spare = width - longest - sum(cells + 2 for cells in values)
+    if spare < sum(cells + 1 for cells in beside if cells):
+        beside = [0] * len(heads)  # whole or not at all: half a difference tells nothing
+    if spare < 0:
+        longest = min(longest, max(width - len(heads) * 12, width // 3))
+        values = [max(6, (width - longest) // len(heads) - 2)] * len(heads)
+    whole = [cells + (more + 1 if more else 0) for cells, more in zip(values, beside, strict=True)]
+    titles = [("  " + set_cell_size(head, cells)) for head, cells in zip(heads, whole, strict=True)]
+    colored = [(said, f"{color} bold") for said, color in zip(titles, RUN_COLORS, strict=False)]
+    rows = [Content.assemble((set_cell_size(title, longest), "bold"), *colored)]
+    for line, differs in zip(lines, deltas, strict=True):
         cells: list[tuple[str, str] | str] = []
-        for value, delta in zip(line.values, deltas, strict=True):
-            room = each - len(delta) - 1 if delta and each - len(delta) - 1 >= len(value) else each
-            cells += ["  ", set_cell_size(value, room)]
-            if room != each:
-                cells.append((f" {delta}", "$dim"))
-        rows.append(Content.assemble((set_cell_size(line.name, first), "$dim"), *cells))
+        for run, value in enumerate(line.values):
+            cells += ["  ", set_cell_size(value, values[run])]
+            if beside[run]:
+                cells.append((f" {differs[run]:>{beside[run]}}", "$dim"))
+        rows.append(Content.assemble((set_cell_size(line.name, longest), "$dim"), *cells))
     return Content("\n").join(rows)
-
-
-def _cells(heads: Sequence[str], each: int, colors: Sequence[str]) -> list[tuple[str, str] | str]:
-    cells: list[tuple[str, str] | str] = []
-    for head, color in zip(heads, colors, strict=False):
-        cells += ["  ", (set_cell_size(head, each), f"{color} bold")]
-    return cells

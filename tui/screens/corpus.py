@@ -193,12 +193,14 @@ class CorpusScreen(Screen[None]):
 
 def rows_of(report: CorpusReport, *, room: int) -> Iterator[Row]:
     """The lines of the left pane in `room` cells."""
-    name = max(12, min(30, room - 9))
-    share = room - name - 9 if room - name - 9 >= 4 else 0
+    figures = len(f"{max(report.read, sum(report.reasons.values())):,}") + 1
+    name = max(12, min(30, room - figures - 1))
+    share = room - name - figures - 2 if room - name - figures - 2 >= 4 else 0
 
     def line(label: str, count: int, extra: str = "", color: str = "") -> Content:
+        said = f"{count:,}".replace("-", "−")
         return Content.assemble(
-            (set_cell_size(label, name), color), (f" {count:>8,}", color), (f" {extra}", "$primary")
+            (set_cell_size(label, name), color), (f" {said:>{figures}}", color), (f" {extra}", "$primary")
         )
 
     yield heading("funnel")

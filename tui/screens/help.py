@@ -14,8 +14,8 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from tui.gauges import Explanation
 from tui.keys import bind
+from tui.room_gauges import Explanation
 from tui.widgets.key_bar import KeyBar
 from workbench.safe_text import one_line
 
@@ -36,6 +36,7 @@ class HelpScreen(ModalScreen[None]):
     """A list to move through, and the explanation of what is under the cursor. esc, q and ? close it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        bind("next_pane", "next_part", description="next part", tooltip="To the next part of the help"),
         bind("back", "dismiss", tooltip="Close the help"),
         bind("help", "dismiss", show=False, tooltip=""),
         bind("leave", "dismiss", show=False, tooltip=""),
@@ -73,6 +74,18 @@ class HelpScreen(ModalScreen[None]):
             if self._first in self._about:
                 topics.highlighted = topics.get_option_index(self._first)
 
+    def action_next_part(self) -> None:
+        """The first line below the next heading, from the last part to the first."""
+        topics = self.query_one(OptionList)
+        at, options = topics.highlighted or 0, topics.options
+        firsts = [
+            index
+            for index in range(1, len(options))
+            if options[index - 1].disabled and not options[index].disabled
+        ]
+        if firsts:
+            topics.highlighted = next((index for index in firsts if index > at), firsts[0])
+
     def _options(self) -> list[Option]:
         width = max((len(key.shown) for key in self._keys), default=0)
         options = [_heading("Keys")]
@@ -109,7 +122,7 @@ class HelpScreen(ModalScreen[None]):
 
 
 def _heading(text: str) -> Option:
-    return Option(Content.styled(text, "bold $secondary"), disabled=True)
+    return Option(Content.styled(text, "bold $dim"), disabled=True)
 
 
 def _source(told: Explanation) -> Content:

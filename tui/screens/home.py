@@ -33,6 +33,8 @@ from workbench.runs import LIVE
 from workbench.safe_text import one_line
 
 POLL_SECONDS = 1.0
+NOW_SECONDS = 5.0
+"""The worker's heart beats every second: what was heard of so lately is heard of now."""
 
 FIRST_HOUR = (
     ("choose", "n", "A recipe: what to read, what to build, how long to train"),
@@ -292,35 +294,43 @@ def _first_hour() -> Content:
     return Content("\n").join([opening, Content(""), *steps, Content(""), begin])
 
 
-_COLUMNS = (("state", 10), ("stage", 14), ("step", 7), ("loss", 6), ("age", 7))
-_NAME_LEAST = 16
+_COLUMNS = (
+    ("state", 10), ("stage", 14), ("step", 7), ("loss", 6), ("bits/byte", 9), ("took", 7), ("heard", 5),
+)  # fmt: skip
+_WORDS = frozenset({"state", "stage", "note"})
+_NAME_LEAST, _NAME_MOST = 16, 32
+_NOTE_LEAST = 20
 
 
 def _shown_columns(width: int) -> tuple[int, list[tuple[str, int]]]:
-    """The width of the name and the columns there is room for; the state stays longest."""
+    """The width of the name and the columns there is room for; the state stays longest, what is left is for a note."""
     columns = list(_COLUMNS)
-    for name in ("age", "step", "stage", "loss"):
+    for name in ("took", "bits/byte", "heard", "step", "stage", "loss"):
         if width - sum(size + 2 for _, size in columns) >= _NAME_LEAST:
             break
         columns = [column for column in columns if column[0] != name]
-    return max(4, width - sum(size + 2 for _, size in columns)), columns
+    room = max(4, width - sum(size + 2 for _, size in columns))
+    note = room - _NAME_MOST - 2
+    if note < _NOTE_LEAST:
+        return room, columns
+    return _NAME_MOST, [*columns, ("note", note)]
 
 
 def columns_line(width: int) -> str:
     """The names of the columns, over the figures of `row_line`."""
     room, columns = _shown_columns(width)
-    cells = [
-        f"{name:>{size}}" if name in ("step", "loss", "age") else f"{name:<{size}}" for name, size in columns
-    ]
+    cells = [f"{name:<{size}}" if name in _WORDS else f"{name:>{size}}" for name, size in columns]
     return "  ".join([f"{'run':<{room}}", *cells])
 
 
 def age_of(row: RunRow, now: float) -> str:
-    """How long ago a run was heard of; of one that is over in whole minutes, so that the list stands still."""
+    """How long ago a run was heard of, so coarse that the list stands still: "now", "3m", "2d"."""
     if row.heard_at is None:
         return "–"
     seconds = now - row.heard_at
-    return words.span(seconds) if row.state in LIVE or seconds < 3600 else words.span(seconds // 60 * 60)
+    if row.state in LIVE and NOW_SECONDS <= seconds < 60:
+        return words.span(seconds)  # silent for long: each second counts
+    return words.coarse_age(seconds).replace("just now", "now").removesuffix(" ago")
 
 
 def row_line(row: RunRow, *, width: int, now: float, mark: str = "") -> Content:
@@ -333,13 +343,16 @@ def row_line(row: RunRow, *, width: int, now: float, mark: str = "") -> Content:
         "stage": (set_cell_size(f"{row.stage}{share}", 14), "$foreground" if live else "$dim"),
         "step": (f"{words.figure(row.step):>7}"[:7], "$foreground"),
         "loss": (f"{words.figure(row.loss):>6}"[:6], "$foreground"),
-        "age": (f"{age_of(row, now):>7}"[:7], "$dim"),
+        "bits/byte": (f"{words.figure(row.bits_per_byte):>9}"[:9], "$foreground"),
+        "took": (f"{words.span(row.seconds):>7}"[:7], "$dim"),
+        "heard": (f"{age_of(row, now):>5}"[:5], "$dim"),
     }
     room, columns = _shown_columns(width)
     parts: list[tuple[str, str] | str] = [
         (f"{mark} " if mark else "", "$success" if mark == "✓" else "$faint"),
-        (set_cell_size(one_line(row.name, 200), room - (2 if mark else 0)), "bold" if live else ""),
+        (words.fit(one_line(row.name, 200), room - (2 if mark else 0)), "bold" if live else ""),
     ]
-    for name, _ in columns:
-        parts += ["  ", cells[name]]
+    for name, size in columns:
+        note = (words.fit(row.note, size), "$error" if row.state == "failed" else "$dim")
+        parts += ["  ", note if name == "note" else cells[name]]
     return Content.assemble(*parts)

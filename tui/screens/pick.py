@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len, set_cell_size
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -15,6 +16,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from tui.keys import bind
+from tui.widgets.key_bar import KeyBar
 from workbench.safe_text import one_line
 
 
@@ -24,8 +26,9 @@ class PickScreen(ModalScreen[str | None]):
     DEFAULT_CSS = """
     PickScreen { align: center middle; background: $background 60%; }
     PickScreen #dialog { width: 64; max-width: 95%; height: auto; max-height: 80%; }
-    PickScreen OptionList { height: auto; max-height: 14; background: $panel; border: none; }
-    PickScreen OptionList > .option-list--option-highlighted { background: $primary; color: $background; }
+    PickScreen OptionList, PickScreen OptionList:focus {
+        height: auto; max-height: 14; background: $panel; border: none; padding: 0;
+    }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", "dismiss(None)", tooltip="Leave it as it is"),
@@ -43,15 +46,18 @@ class PickScreen(ModalScreen[str | None]):
         with Vertical(id="dialog"):
             yield Static(Content(one_line(self._question, 200)))
             if self._choices:
+                named = [(one_line(name, 60), one_line(said, 60)) for name, said in self._choices]
+                cells = max(cell_len(name) for name, _ in named)
                 yield OptionList(
                     *(
-                        Option(Content.assemble(one_line(name, 60), (f"  {one_line(said, 60)}", "$dim")))
-                        for name, said in self._choices
+                        Option(Content.assemble(set_cell_size(name, cells), (f"  {said}", "$dim")))
+                        for name, said in named
                     ),
                     markup=False,
                 )
             else:
                 yield Static(Content.styled(self._empty, "$dim"))
+        yield KeyBar()
 
     @on(OptionList.OptionSelected)
     def _picked(self, event: OptionList.OptionSelected) -> None:

@@ -102,7 +102,7 @@ class RecipeScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """Title, panes, line to type, plan, keys."""
         yield StillText(id="title")
-        yield Browser()
+        yield Browser(word="change")
         yield TypingLine()
         yield StillText(id="plan-strip")
         yield KeyBar()

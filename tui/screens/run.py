@@ -27,9 +27,10 @@ from tui.screens.tune import BranchScreen, TuneScreen
 from tui.widgets.charts import Charts
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.run_header import RunHeader
+from tui.widgets.stage_board import stage_board
 from tui.widgets.stage_rail import StageRail
 from tui.widgets.still import StillText
-from tui.widgets.story import Story
+from tui.widgets.story import Story, why_it_ended
 from tui.widgets.tiles import Tiles, tiles_of
 from workbench.errors import WorkbenchError
 from workbench.runs import open_run
@@ -53,17 +54,18 @@ class RunScreen(Screen[None]):
         bind("stop"),
         bind("resume"),
         bind("steer"),
+        bind("chat"),
+        *room_bindings("scores", "corpus", "tokens", show=True),
         bind("tune", show=False),
         bind("decay", show=False),
         bind("branch", show=False),
-        bind("chat"),
         bind("stage_before", "stage(-1)", show=False),
         bind("stage_after", "stage(1)", show=False),
         bind("earlier", "sample(-1)", show=False, tooltip="An earlier sample"),
         bind("later", "sample(1)", show=False, tooltip="A later sample"),
         bind("freeze", show=False),
         bind("log", show=False),
-        *room_bindings(show=False),
+        *room_bindings("recipe", "doctor", show=False),
     ]
     DEFAULT_CSS = """
     RunScreen #asked { margin: 0 1; height: 1; display: none; text-wrap: nowrap; text-overflow: ellipsis; }
@@ -153,10 +155,20 @@ class RunScreen(Screen[None]):
         self.query_one(StageRail).show(seen.stages, shown=self._chosen or "")
         self.query_one(Tiles).show(tiles_of(seen, seen.stage_seen(shown)))
         self._show_asked(seen)
-        self.query_one(Charts).show(
-            plots_of(shown, curves), empty=_why_no_curve(shown, seen), version=(seen.version, shown)
+        charts = self.query_one(Charts)
+        room = charts.size
+        charts.show(
+            plots_of(shown, curves),
+            empty=stage_board(seen, shown, width=room.width, height=room.height),
+            version=(seen.version, shown, seen.state, room),
         )
-        self.query_one(Story).show(seen.samples.get(shown, ()), self._findings[1], seen.notes, now=now)
+        self.query_one(Story).show(
+            seen.samples.get(shown, ()),
+            self._findings[1],
+            seen.notes,
+            now=now,
+            ended=why_it_ended(seen.state, seen.notes),
+        )
 
     def _show_asked(self, seen: RunSeen) -> None:
         self.set_class(self._asked is not None, "-asking")
@@ -300,14 +312,3 @@ def _stage_to_follow(seen: RunSeen) -> str:
     if not seen.is_live and seen.curves and seen.stage not in seen.curves:
         return next((stage.name for stage in reversed(seen.stages) if stage.name in seen.curves), seen.stage)
     return seen.stage
-
-
-def _why_no_curve(stage: str, seen: RunSeen) -> str:
-    if not stage:
-        return "The worker is starting." if seen.is_live else "This run never came to a stage."
-    state = next((one.state for one in seen.stages if one.name == stage), "waiting")
-    if state == "reused":
-        return f"{stage} was made by an earlier run and is reused."
-    if stage in ("start", "corpus", "tokenizer", "pack", "eval"):
-        return f"{stage} has no loss; pretrain, sft and dpo draw one."
-    return f"{stage} has no loss yet."

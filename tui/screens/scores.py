@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from rich.cells import set_cell_size
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -18,7 +17,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
 
-from tui import commands
+from tui import commands, words
 from tui.keys import bind
 from tui.screens.failures import FailuresScreen
 from tui.widgets.browser import Browser, failed
@@ -109,7 +108,7 @@ class ScoresScreen(Screen[None]):
         report = self._report
         if report is None:
             return
-        self._title("± is one standard error; ▲ ▼ against the stage before, where they surely differ")
+        self._title("± standard error; ▲ better, ▼ worse than the stage before")
         shown = shown_models(report.models, self.size.width)
         name = max(12, min(44, self.size.width - 7 - CELL * len(shown)))
         header = "".join(f"{one_line(model, CELL - 2):>{CELL}}" for model in shown)
@@ -151,7 +150,7 @@ def shown_models(models: Sequence[str], width: int) -> Sequence[str]:
 def row_line(report: ScorecardReport, row: Row, shown: Sequence[str], *, name: int) -> Content:
     """One figure of all models that are shown."""
     label = f"{one_line(row.task, 40)} {one_line(row.metric, 30).replace('_', ' ')}"
-    parts: list[tuple[str, str] | str] = [set_cell_size(label, name)]
+    parts: list[tuple[str, str] | str] = [words.fit(label, name)]
     for model in shown:
         score = row.scores.get(model)
         if score is None:
@@ -246,5 +245,7 @@ def whisker(score: Score, low: float, high: float, room: int) -> str:
 
 
 def short(value: float) -> str:
-    """A figure to three or four digits."""
-    return f"{value:.3f}".removeprefix("0") if 0 < abs(value) < 1 else f"{value:.4g}"
+    """A figure in at most six cells: three places below ten, so that points stand in a column, fewer above."""
+    if abs(value) < 10:
+        return f"{value:.3f}".removeprefix("0")
+    return f"{value:.2f}" if abs(value) < 100 else f"{value:.1f}" if abs(value) < 1000 else f"{value:.4g}"

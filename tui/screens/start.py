@@ -18,10 +18,11 @@ from textual.widgets.option_list import Option
 from textual.worker import get_current_worker
 
 from tui import commands
-from tui.gauges import Explanation, recipe_key
+from tui.gauges import recipe_key
 from tui.keys import bind
 from tui.launching import start
 from tui.messages import ActionFailed, RecipePlanned, RecipesFound, RunLaunched
+from tui.room_gauges import Explanation
 from tui.widgets.key_bar import KeyBar
 from workbench.errors import RecipeError, WorkbenchError
 from workbench.files import human_bytes, human_count, human_duration

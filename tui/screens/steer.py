@@ -16,6 +16,7 @@ from textual.widgets.option_list import Option
 
 from tui.keys import bind
 from tui.steering import Action
+from tui.widgets.key_bar import KeyBar
 
 
 class SteerScreen(ModalScreen[str]):
@@ -42,12 +43,14 @@ class SteerScreen(ModalScreen[str]):
 
     def compose(self) -> ComposeResult:
         """The list, and about the one under the cursor."""
+        cells = max(len(action.label) for action in self._actions)
         with Vertical(id="dialog"):
             yield Static(Content.assemble("Steer ", (self._run_name, "bold")))
             yield OptionList(
-                *(Option(_line(action), id=action.name) for action in self._actions), markup=False
+                *(Option(_line(action, cells), id=action.name) for action in self._actions), markup=False
             )
             yield Static("", id="about", markup=False)
+        yield KeyBar()
 
     def command(self) -> str:
         """The same in a shell."""
@@ -81,7 +84,9 @@ class SteerScreen(ModalScreen[str]):
             self.dismiss(name)
 
 
-def _line(action: Action) -> Content:
+def _line(action: Action, cells: int) -> Content:
     dim = "$faint" if action.why_not else ""
     why = (f"  {action.why_not}", "$faint") if action.why_not else ""
-    return Content.assemble((f"{action.key}  ", dim or "$primary bold"), (action.label, dim), why)
+    return Content.assemble(
+        (f"{action.key}  ", dim or "$primary bold"), (f"{action.label:<{cells}}", dim), why
+    )

@@ -21,6 +21,7 @@ from tui import commands
 from tui.feed import RunSeen
 from tui.keys import bind
 from tui.steering import what_stopping_loses
+from tui.widgets.key_bar import KeyBar
 
 
 class AskScreen(ModalScreen[bool]):
@@ -50,6 +51,7 @@ class AskScreen(ModalScreen[bool]):
             with Horizontal():
                 yield Button("Cancel", id="cancel", compact=True)
                 yield Button(self._yes, id="yes", variant="warning", compact=True)
+        yield KeyBar()
 
     def command(self) -> str:
         """The same in a shell."""

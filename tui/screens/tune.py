@@ -19,6 +19,7 @@ from tui import commands
 from tui.keys import bind
 from tui.messages import Checked, ChoicesRead
 from tui.steering import branch_changes, branch_points, branch_recipe, check_tuning, knobs, start_branch
+from tui.widgets.key_bar import KeyBar
 from workbench.errors import WorkbenchError
 from workbench.runs import open_run
 from workbench.safe_text import one_line
@@ -54,6 +55,7 @@ class TuneScreen(ModalScreen[str]):
             yield Static("", id="choices", markup=False)
             yield Input(placeholder="learning_rate=3e-4", id="assignment", compact=True, max_length=200)
             yield Static("", id="said", markup=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Read what may be changed."""
@@ -140,6 +142,7 @@ class BranchScreen(ModalScreen[str]):
                 max_length=500,
             )
             yield Static("", id="said", markup=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Read where it can begin."""

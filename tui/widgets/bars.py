@@ -27,16 +27,19 @@ def spread(histogram: Histogram) -> str:
 def histogram_lines(histogram: Histogram, *, width: int, limit: object = None) -> Content:
     """A line a bar in `width` cells; `limit`: the threshold to mark."""
     most = max(histogram.counts, default=0) or 1
-    room = max(6, min(40, width - 38))
+    figures = max((len(f"{count:,}") for count in histogram.counts), default=1)
+    edges = max((len(short(edge)) for edge in histogram.edges), default=1)
+    said = f" ← {short(limit)}" if isinstance(limit, int | float) else ""
+    room = max(6, min(40, width - 2 * edges - 5 - figures - len(said)))
     lines = []
     for low, high, count in zip(histogram.edges, histogram.edges[1:], histogram.counts, strict=False):
         marked = isinstance(limit, int | float) and low <= limit < high
         lines.append(
             Content.assemble(
-                (f"{short(low):>8} – {short(high):<8} ", "$dim"),
+                (f"{short(low):>{edges}} – {short(high):<{edges}} ", "$dim"),
                 (f"{bar(count / most, room):<{room}}", "$warning" if marked else "$primary"),
-                (f" {count:>8,}", "" if count else "$faint"),
-                (f" ← {short(limit)}" if marked and isinstance(limit, int | float) else "", "$warning bold"),
+                (f" {count:>{figures},}", "" if count else "$faint"),
+                (said if marked else "", "$warning bold"),
             )
         )
     return Content("\n").join(lines)

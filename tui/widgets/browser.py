@@ -35,9 +35,10 @@ class Rows(OptionList):
 
     BINDINGS: ClassVar[list[BindingType]] = [bind("open", "select", show=True)]
 
-    def __init__(self, *, opens: bool) -> None:
+    def __init__(self, *, opens: bool, word: str) -> None:
         super().__init__(id="rows", markup=False)
         self._opens = opens
+        self._bindings.key_to_bindings["enter"] = [bind("open", "select", show=True, description=word)]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Enter is no key where nothing opens."""
@@ -77,18 +78,18 @@ class Browser(Horizontal):
 
         key: Hashable
 
-    def __init__(self, *, stacked: bool = False, opens: bool = True) -> None:
+    def __init__(self, *, stacked: bool = False, opens: bool = True, word: str = "open") -> None:
         """stacked: one above the other however wide the terminal is, for lines that are tables.
 
-        opens: whether enter on a row leads further.
+        opens: whether enter on a row leads further; word: what that is called on the last line.
         """
-        self._opens = opens
+        self._opens, self._word = opens, word
         super().__init__(classes="-stacked" if stacked else "")
         self._rows: list[Row] = []
 
     def compose(self) -> ComposeResult:
         """Both panes, empty."""
-        yield Rows(opens=self._opens)
+        yield Rows(opens=self._opens, word=self._word)
         with VerticalScroll(id="detail", can_focus=False):
             yield StillText(id="told")
 

@@ -123,13 +123,18 @@ class Chart(Widget, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """One finished row."""
         if y >= len(self._rows):
-            return Strip.blank(self.size.width)
+            return Strip.blank(
+                self.size.width, self._ground()
+            )  # NO_COLOR's filter wants a style of every segment
         if y not in self._strips:
             self._strips[y] = self._strip(*self._rows[y])
         return self._strips[y]
 
+    def _ground(self) -> Style:
+        return Style(bgcolor=self.background_colors[1].rich_color)
+
     def _strip(self, text: str, styles: str) -> Strip:
-        plain = Style(bgcolor=self.background_colors[1].rich_color)
+        plain = self._ground()
         segments = []
         at = 0
         for letter, cells in itertools.groupby(styles):

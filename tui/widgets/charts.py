@@ -43,7 +43,7 @@ class Charts(Container):
         bind("smooth"),
         bind("zoom"),
         bind("axis"),
-        bind("metric", show=False),
+        bind("metric", show=False, tooltip="Show another metric in this chart"),
         bind("next_pane", "app.focus_next", show=False, tooltip="To the next chart"),
         bind("cursor_left", "cursor(-1)", show=False, tooltip="Cursor to the left, in all charts"),
         bind("cursor_right", "cursor(1)", show=False, tooltip="Cursor to the right, in all charts"),
@@ -59,7 +59,7 @@ class Charts(Container):
     ]
     DEFAULT_CSS = """
     Charts { height: 1fr; min-height: 3; layout: grid; grid-gutter: 0 2; margin: 0 1; }
-    Charts > #no-curve { color: $dim; }
+    Charts > #no-curve { height: 1fr; }
     Charts > Chart { display: none; }
     """
 
@@ -70,7 +70,7 @@ class Charts(Container):
         self._view = View(charset=charset_of_terminal())
         self._alone: int | None = None
         self._layout_shown: tuple[int, int, int | None] | None = None
-        self._empty = ""
+        self._empty = Content("")
         self._version: object = None
 
     def compose(self) -> ComposeResult:
@@ -90,15 +90,15 @@ class Charts(Container):
         """How the charts are looked at."""
         return self._view
 
-    def show(self, plots: Sequence[Plot], *, empty: str = "", version: object = None) -> None:
-        """Show `plots`, of which the first few get a place; the line `empty` where there is none.
+    def show(self, plots: Sequence[Plot], *, empty: Content | str = "", version: object = None) -> None:
+        """Show `plots`, of which the first few get a place; `empty` where there is none.
 
         version: when it is what it was, nothing is drawn: nothing is new.
         """
         if version is not None and version == self._version:
             self._keep_focus()
             return
-        self._plots, self._empty, self._version = plots, empty, version
+        self._plots, self._empty, self._version = plots, Content.assemble(empty), version
         self._arrange()
         self._draw()
         self._keep_focus()
@@ -145,7 +145,7 @@ class Charts(Container):
 
     def _draw(self) -> None:
         if not self._plots:
-            self.query_one("#no-curve", StillText).put(Content(self._empty))
+            self.query_one("#no-curve", StillText).put(self._empty)
             return
         for index, chart in enumerate(self.query(Chart)):
             if chart.display:

@@ -45,6 +45,12 @@ STOPPED_BY = {
 }
 
 
+FIRST_WORDS = (
+    "It knows what its corpus told it, and answers as its examples did: ask about those. "
+    "A small one rambles less after /set temperature 0.5."
+)
+
+
 class Turn(Horizontal):
     """One thing that was said, and who said it."""
 
@@ -67,6 +73,8 @@ class Turn(Horizontal):
             place.update(self._said())
 
     def _said(self) -> Content:
+        if not self._text and not self._footnote:
+            return Content.styled("…", "$dim")  # it reads what was said
         note = (f"\n{self._footnote}", "$dim") if self._footnote else ""
         return Content.assemble(self._text, note)
 
@@ -142,6 +150,8 @@ class Conversation(Vertical):
             case Ready():
                 self._ready = event
                 self._head(f"context {event.context_length:,} tokens")
+                if not self.query(Turn):
+                    self.add(Turn("note", FIRST_WORDS))
             case Token(text):
                 self._reply_grew(self._stream.feed(text))
             case Done():

@@ -1,4 +1,4 @@
-"""The last line: the keys that work here, as many as fit. Help and the way out are never left off."""
+"""The last line: the keys that work here, as many as fit. The way back, help and out never move."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class KeyBar(StillText):
             binding = active.binding
             if binding.show and binding.description:
                 shown = binding.key_display or self.app.get_key_display(binding)
-                kept = active.node is self.app
+                kept = active.node is self.app or binding.key == "escape" or binding.action == "app.keys"
                 keys.setdefault(binding.action, Key(shown, binding.description, active.enabled, kept))
         return sorted(keys.values(), key=lambda key: (key.kept, key.shown != "enter"))
 
 
 def key_line(keys: Sequence[Key], *, width: int, looks_only: bool = False) -> Content:
-    """The keys that fit into `width` cells, in order; those `kept` go last and before all others.
+    """The keys that fit into `width` cells, in order; those `kept` stand at the right end, the same on every screen.
 
     looks_only: say first that nothing is steered from here, which is why keys are dim.
     """
@@ -65,13 +65,17 @@ def key_line(keys: Sequence[Key], *, width: int, looks_only: bool = False) -> Co
     while shown and _length(shown) > room:
         dispensable = [key for key in shown if not key.kept] or shown
         shown.remove(dispensable[-1])
-    parts = [Content.styled(LOOKS_ONLY, "$warning")] if looks_only else []
-    for key in shown:
-        color = "$primary bold" if key.enabled else "$faint"
-        parts.append(
-            Content.assemble((key.shown, color), (f" {key.does}", "$dim" if key.enabled else "$faint"))
-        )
-    return Content(_GAP).join(parts)
+    left = [Content.styled(LOOKS_ONLY, "$warning")] if looks_only else []
+    left += [_written(key) for key in shown if not key.kept]
+    right = Content(_GAP).join(_written(key) for key in shown if key.kept)
+    line = Content(_GAP).join(left)
+    space = max(width - line.cell_length - right.cell_length, len(_GAP) if left else 0)
+    return Content.assemble(line, " " * space, right)
+
+
+def _written(key: Key) -> Content:
+    color, word = ("$primary bold", "$dim") if key.enabled else ("$faint", "$faint")
+    return Content.assemble((key.shown, color), (f" {key.does}", word))
 
 
 def _length(keys: Sequence[Key]) -> int:

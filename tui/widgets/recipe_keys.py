@@ -26,7 +26,7 @@ def rows_of(
     """
     written = written_values(text)
     tables = {key.rpartition(".")[0] for key in written} | {table for table in keys if f"[{table}]" in text}
-    name = min(30, max(16, room // 2))
+    name = min(30, max(20, room // 2))
     for table, inside in keys.items():
         there = not table or table in tables
         matching = [

@@ -47,7 +47,7 @@ class Tiles(Container):
     """As many tiles as fit into one line, or two where the terminal is tall; those left over are left out."""
 
     DEFAULT_CSS = """
-    Tiles { height: 2; layout: grid; grid-rows: 2; }
+    Tiles { height: 2; layout: grid; grid-rows: 2; grid-gutter: 1 0; }
     Tiles > StillText { width: 1fr; height: 2; padding-right: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
@@ -77,7 +77,7 @@ class Tiles(Container):
             columns = min(columns, -(-min(len(self._tiles), 2 * columns, MOST) // 2))
         if (columns, lines) != self._shape:
             self._shape = columns, lines
-            self.styles.grid_size_columns, self.styles.height = columns, 2 * lines
+            self.styles.grid_size_columns, self.styles.height = columns, 3 * lines - 1
         for index, place in enumerate(self.query(StillText)):
             place.display = index < columns * lines
             if place.display:
@@ -102,16 +102,17 @@ def _training(seen: RunSeen, stage: StageSeen, figures: Mapping[str, Any]) -> It
     if steps is None and stage.unit == "steps":
         steps = stage.total
     yield Tile("step", _count(step), f"of {_count(steps)}" if steps else "")
-    if "val_bpb" in figures:
-        yield Tile("loss · bits/byte", _figure(figures["loss"]), f"· {_figure(figures['val_bpb'])}")
-    elif "val_loss" in figures:
-        yield Tile("loss · held-out", _figure(figures["loss"]), f"· {_figure(figures['val_loss'])}")
-    else:
-        yield Tile("loss", _figure(figures["loss"]))
+    measured = (
+        f"◆ {_figure(figures['val_loss'])}" if "val_loss" in figures else ""
+    )  # the mark that it has in the chart
+    yield Tile("loss", _figure(figures["loss"]), measured)
     if "rewards/margins" in figures:
         yield Tile("reward margin", _figure(figures["rewards/margins"]))
         yield Tile("accuracy", _share(figures.get("rewards/accuracies")))
+    yield _time(stage)
     yield Tile("speed", words.rate(figures.get("tokens_per_second")))
+    if "val_bpb" in figures:
+        yield Tile("bits/byte", _figure(figures["val_bpb"]))
     total = stage.total if stage.unit == "tokens" else None
     tokens = figures.get("tokens")
     shown = human_count(tokens) if isinstance(tokens, int | float) else "–"
@@ -119,7 +120,6 @@ def _training(seen: RunSeen, stage: StageSeen, figures: Mapping[str, Any]) -> It
         yield Tile(
             "tokens", shown, f"of {human_count(total)}" if total else words.share(stage.done, stage.total)
         )
-    yield _time(stage)
     if stage.seconds is None and stage.seconds_left is not None and seen.told_at is not None:
         yield Tile("done at", time.strftime("%a %H:%M", time.localtime(seen.told_at + stage.seconds_left)))
     if "grad_norm" in figures:

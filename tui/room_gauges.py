@@ -1,0 +1,172 @@
+"""Every figure of the rooms (plan, corpus, tokens, chat, eval), explained like those of a run in `gauges`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What something is, in two sentences, and who says so."""
+
+    name: str
+    text: str
+    source: str = ""
+
+
+CHINCHILLA = "Hoffmann et al. 2022, Training Compute-Optimal Large Language Models"
+
+PLANNING = (
+    Explanation(
+        "parameters",
+        "The numbers that training adjusts, nearly all in the matrices of the layers. Twice as many want "
+        "about twice as much text and cost four times the time.",
+        CHINCHILLA,
+    ),
+    Explanation(
+        "time",
+        "Computed from the arithmetic of the stages and the speed of this machine, or measured where "
+        "earlier runs left figures. Other programs on the machine make it longer.",
+    ),
+    Explanation(
+        "reused",
+        "The same stage with the same settings and inputs was made before, so that its result is taken. A "
+        "changed key makes again only what depends on it.",
+    ),
+)
+
+CHATTING = (
+    Explanation(
+        "temperature",
+        "Divides the model's scores before one token is drawn: below 1 it keeps to what is likely, at 0 "
+        "it always takes the likeliest. Small models ramble above 0.8: /set temperature 0.5.",
+        "Holtzman et al. 2020, The Curious Case of Neural Text Degeneration",
+    ),
+    Explanation(
+        "top_p",
+        "Draws only among the likeliest tokens that together hold this share of the probability. It cuts "
+        "the long tail of nonsense and leaves variety where several words fit: /set top_p 0.9.",
+        "Holtzman et al. 2020, The Curious Case of Neural Text Degeneration",
+    ),
+    Explanation(
+        "context",
+        "How many tokens the model sees at once, the conversation so far included. What falls out of it "
+        "is forgotten; ctrl+n begins anew.",
+        "Vaswani et al. 2017, Attention Is All You Need",
+    ),
+    Explanation(
+        "tok/s",
+        "Tokens written per second. The first one takes longer: the whole conversation is read before it.",
+    ),
+)
+
+CORPUS = (
+    Explanation(
+        "funnel",
+        "Every record that was read, and how many each step let through, in the order of the steps. The lines below a "
+        "step are the reasons why the rest went, each with samples.",
+        "Penedo et al. 2024, The FineWeb Datasets, section 3",
+    ),
+    Explanation(
+        "left out, or kept",
+        "A filter measures each document and compares the figure with a threshold of the recipe. The bars show how all "
+        "documents are spread, and the arrow where the threshold cuts.",
+        "Rae et al. 2021, Gopher, appendix A",
+    ),
+    Explanation(
+        "exact duplicates",
+        "The same text again, after case and white space are folded. The first copy stays; reading a text often "
+        "teaches it by heart instead of teaching the language.",
+        "Lee et al. 2022, Deduplicating Training Data Makes Language Models Better",
+    ),
+    Explanation(
+        "near duplicates",
+        "Texts that share most of their runs of words, found by MinHash. One of each cluster of copies stays.",
+        "Broder 1997, On the Resemblance and Containment of Documents",
+    ),
+    Explanation(
+        "decontamination",
+        "Documents that hold items of the tests are left out. A model that has read the answers is measured too well.",
+        "Brown et al. 2020, Language Models are Few-Shot Learners, section 4",
+    ),
+    Explanation(
+        "held out",
+        "Documents that are never trained on, so that the loss on them is honest. Which ones is decided by a hash of "
+        "the text, so that a new source moves none.",
+    ),
+    Explanation(
+        "invisible characters",
+        "Tabs, spaces at line ends, line ends and control characters are drawn as signs; v hides them. They are part "
+        "of what the model learns, so that broken text is found here.",
+    ),
+)
+
+CUTTING = (
+    Explanation(
+        "token",
+        "A piece of text with a number of its own: what the model reads and writes instead of letters. The line │ "
+        "stands between two, and every second one has another ground.",
+        "Sennrich et al. 2016, Neural Machine Translation of Rare Words with Subword Units",
+    ),
+    Explanation(
+        "bytes/token",
+        "How much text a token holds on average; more is shorter texts and less to compute. Text unlike the corpus "
+        "that the tokenizer learned from is cut into more pieces.",
+        "Radford et al. 2019, Language Models are Unsupervised Multitask Learners, section 2.2",
+    ),
+    Explanation(
+        "⟨C3⟩",
+        "A single byte of a character that has several. Every text can be written with the 256 bytes, so that nothing "
+        "is unknown to the tokenizer; rare characters cost more tokens.",
+        "Wang et al. 2020, Neural Machine Translation with Byte-Level Subwords",
+    ),
+    Explanation(
+        "ids",
+        "The numbers of the tokens, as the model gets them. The first 256 are usually the bytes, and small numbers the "
+        "pieces that were learned first: the most frequent.",
+    ),
+)
+
+EVALUATING = (
+    Explanation(
+        "± (standard error)",
+        "How much the score would vary if other questions of the same kind were asked. Differences below "
+        "about two of them say nothing.",
+        "Miller 2024, Adding Error Bars to Evals",
+    ),
+    Explanation(
+        "n",
+        "How many questions were asked. The error shrinks with its root: four times the questions halve it.",
+        "Miller 2024, Adding Error Bars to Evals",
+    ),
+    Explanation(
+        "▲ ▼ ·",
+        "Surely better, surely worse, or not different from the stage before, at 95 %. A dot says that the questions "
+        "were too few to tell, not that nothing changed.",
+        "Card et al. 2020, With Little Power Comes Great Responsibility",
+    ),
+    Explanation(
+        "no model",
+        "What needs no neural network: packers (gzip, xz), word statistics (Kneser-Ney), or chance. A model that does "
+        "not beat them has learned nothing that counting could not.",
+        "Kneser and Ney 1995; Delétang et al. 2023, Language Modeling Is Compression",
+    ),
+    Explanation(
+        "bits per byte",
+        "How many bits the model needs for each byte of text that it never read; less is better. It can be compared "
+        "between models with different tokenizers, and with packers.",
+        "Gao et al. 2020, The Pile, section 3.1",
+    ),
+    Explanation(
+        "perplexity",
+        "Between how many equally likely tokens the model is undecided; less is better. It depends on the tokenizer, "
+        "so compare it only where the tokenizer is the same.",
+        "Jelinek et al. 1977, Perplexity: a measure of the difficulty of speech recognition tasks",
+    ),
+    Explanation(
+        "acc",
+        "The share of the questions that were answered right: of several answers, the one that the model finds "
+        "likeliest counts as its own.",
+        "Brown et al. 2020, Language Models are Few-Shot Learners, section 2.4",
+    ),
+)

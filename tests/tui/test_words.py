@@ -9,6 +9,7 @@ from textual.content import Content
 from tui import words
 from tui.feed import Note, RunSeen, StageSeen
 from tui.widgets.key_bar import Key, key_line
+from tui.widgets.run_header import headline
 from tui.widgets.stage_board import stage_board
 from tui.widgets.stage_rail import rail, short_rail
 from tui.widgets.story import why_it_ended
@@ -100,4 +101,16 @@ def test_what_does_not_fit_ends_in_an_ellipsis() -> None:
         "abcdef",
         "abcde…",
         "你好… ",
+    ]
+
+
+def test_a_headline_leaves_times_out_whole_the_newest_word_last() -> None:
+    seen = RunSeen(
+        "run", Path("run"), "running", seconds=60.0, told_at=100.0, heard_at=100.0, checkpoint_at=97.0
+    )
+    said = [headline(seen, now=100.0, times=times).plain for times in (3, 2, 1)]
+    assert said == [
+        "run  ● running  1m 00s  saved 3s ago  heard just now",
+        "run  ● running  1m 00s  heard just now",
+        "run  ● running  heard just now",
     ]

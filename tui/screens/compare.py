@@ -14,7 +14,7 @@ from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
 
-from tui import commands
+from tui import commands, words
 from tui.chart.picture import RUN_GLYPHS
 from tui.comparison import Difference, as_text, figures_of, recipe_differences, stage_to_compare
 from tui.feed import RunFeed, RunSeen
@@ -213,14 +213,14 @@ def _table(title: str, heads: Sequence[str], lines: Sequence[Difference], width:
         longest = min(longest, max(width - len(heads) * 12, width // 3))
         values = [max(6, (width - longest) // len(heads) - 2)] * len(heads)
     whole = [cells + (more + 1 if more else 0) for cells, more in zip(values, beside, strict=True)]
-    titles = [("  " + set_cell_size(head, cells)) for head, cells in zip(heads, whole, strict=True)]
+    titles = [("  " + words.fit(head, cells)) for head, cells in zip(heads, whole, strict=True)]
     colored = [(said, f"{color} bold") for said, color in zip(titles, RUN_COLORS, strict=False)]
     rows = [Content.assemble((set_cell_size(title, longest), "bold"), *colored)]
     for line, differs in zip(lines, deltas, strict=True):
         cells: list[tuple[str, str] | str] = []
         for run, value in enumerate(line.values):
-            cells += ["  ", set_cell_size(value, values[run])]
+            cells += ["  ", words.fit(value, values[run])]
             if beside[run]:
                 cells.append((f" {differs[run]:>{beside[run]}}", "$dim"))
-        rows.append(Content.assemble((set_cell_size(line.name, longest), "$dim"), *cells))
+        rows.append(Content.assemble((words.fit(line.name, longest), "$dim"), *cells))
     return Content("\n").join(rows)

@@ -19,11 +19,13 @@ class RunHeader(StillText):
 
     def show(self, seen: RunSeen, *, now: float, frozen: bool = False) -> None:
         """Show the run; `frozen` says that the person wants the screen to stand still."""
-        self.put(headline(seen, now=now, frozen=frozen))
+        lines = [headline(seen, now=now, frozen=frozen, times=times) for times in (3, 2, 1)]
+        room = self.size.width or self.app.size.width
+        self.put(next((line for line in lines if line.cell_length <= room), lines[-1]))
 
 
-def headline(seen: RunSeen, *, now: float, frozen: bool = False) -> Content:
-    """The line itself."""
+def headline(seen: RunSeen, *, now: float, frozen: bool = False, times: int = 3) -> Content:
+    """The line itself, with so many `times`: when it was heard of, then how long it took, then when it was saved."""
     sign = words.run_sign(seen.state)
     parts: list[Content | str | tuple[str, str]] = [
         (seen.name, "bold"),
@@ -32,10 +34,10 @@ def headline(seen: RunSeen, *, now: float, frozen: bool = False) -> Content:
     ]
     if frozen:
         parts.append(("  frozen: p goes on", "$warning"))
-    if seen.told_at is not None:
+    if seen.told_at is not None and times > 1:
         works = seen.is_live and seen.ended_at is None
         parts.append((f"  {words.span(seen.seconds + (now - seen.told_at if works else 0.0))}", "$dim"))
-    if seen.checkpoint_at is not None and seen.is_live:
+    if seen.checkpoint_at is not None and seen.is_live and times > 2:
         parts.append((f"  saved {words.age(now - seen.checkpoint_at)}", "$dim"))
     if seen.behind:
         parts.append((f"  reading… {seen.read_share:.0%}", "$dim"))

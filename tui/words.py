@@ -79,11 +79,13 @@ def figure(value: object, digits: int = 3) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def fit(text: str, cells: int) -> str:
-    """`text` in exactly `cells` cells; what is cut off is told by an ellipsis."""
-    return set_cell_size(
-        text if cell_len(text) <= cells else f"{set_cell_size(text, cells - 1).rstrip()}…", cells
-    )
+def fit(text: str, cells: int, *, end: int = 0) -> str:
+    """`text` in exactly `cells` cells; an ellipsis stands for what is cut out before its last `end` characters."""
+    if cell_len(text) <= cells:
+        return set_cell_size(text, cells)
+    tail = text[-end:] if end and cell_len(text[-end:]) < cells - 1 else ""
+    head = set_cell_size(text, max(cells - 1 - cell_len(tail), 0)).rstrip()
+    return set_cell_size(f"{head}…{tail}", cells)
 
 
 def rate(value: object) -> str:

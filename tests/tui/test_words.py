@@ -114,3 +114,8 @@ def test_a_headline_leaves_times_out_whole_the_newest_word_last() -> None:
         "run  ● running  1m 00s  heard just now",
         "run  ● running  heard just now",
     ]
+
+
+def test_a_name_keeps_the_end_that_tells_it_from_others() -> None:
+    assert words.fit("long-context-run-7f3a12", 16, end=7) == "long-con…-7f3a12"
+    assert words.fit("abcdef", 4, end=7) == "abc…"

@@ -134,7 +134,11 @@ class HomeScreen(Screen[None]):
             return
         everything, wanted, order = self._all or (), self.query_one(Input).value, self._order()
         rows = arranged(everything, order=order, words_wanted=wanted)
-        runs, now, width = self.query_one(OptionList), time.time(), self.size.width - 4
+        runs, now, width = (
+            self.query_one(OptionList),
+            time.time(),
+            self.size.width - 5,
+        )  # one for the scroll bar
         self.query_one("#empty").display = self._all == ()
         runs.display = self.query_one("#columns").display = bool(everything)
         self.query_one("#columns", StillText).put(Content.styled(columns_line(width), "$dim"))
@@ -299,7 +303,7 @@ _COLUMNS = (
 )  # fmt: skip
 _WORDS = frozenset({"state", "stage", "note"})
 _NAME_LEAST, _NAME_MOST = 16, 32
-_NOTE_LEAST = 20
+_NOTE_LEAST, _NOTE_MOST = 20, 80
 
 
 def _shown_columns(width: int) -> tuple[int, list[tuple[str, int]]]:
@@ -310,10 +314,10 @@ def _shown_columns(width: int) -> tuple[int, list[tuple[str, int]]]:
             break
         columns = [column for column in columns if column[0] != name]
     room = max(4, width - sum(size + 2 for _, size in columns))
-    note = room - _NAME_MOST - 2
+    note = min(room - _NAME_MOST - 2, _NOTE_MOST)
     if note < _NOTE_LEAST:
         return room, columns
-    return _NAME_MOST, [*columns, ("note", note)]
+    return room - note - 2, [*columns, ("note", note)]
 
 
 def columns_line(width: int) -> str:
@@ -350,7 +354,7 @@ def row_line(row: RunRow, *, width: int, now: float, mark: str = "") -> Content:
     room, columns = _shown_columns(width)
     parts: list[tuple[str, str] | str] = [
         (f"{mark} " if mark else "", "$success" if mark == "✓" else "$faint"),
-        (words.fit(one_line(row.name, 200), room - (2 if mark else 0)), "bold" if live else ""),
+        (words.fit(one_line(row.name, 200), room - (2 if mark else 0), end=7), "bold" if live else ""),
     ]
     for name, size in columns:
         note = (words.fit(row.note, size), "$error" if row.state == "failed" else "$dim")

@@ -34,7 +34,7 @@ from tui.state import FILE_NAME, State
 from tui.theme import DARK, THEMES, plain_name, theme_of_terminal
 from workbench.safe_text import one_line
 
-ACTS = frozenset({"ask", "pause", "stop", "resume", "steer", "tune", "decay", "branch", "start"})
+ACTS = frozenset({"ask", "pause", "go_on", "stop", "resume", "steer", "tune", "decay", "branch", "start"})
 """Actions that change something outside of this window: dim when it was opened to look only."""
 LOOKS_ONLY = "this window only looks (--read-only)"
 

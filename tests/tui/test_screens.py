@@ -163,7 +163,8 @@ async def test_a_stage_shows_its_own_sample_and_what_it_came_to(make_run: MakeRu
             file.write(json.dumps({"time": 1.7e9, **event}) + "\n")
     app = WorkbenchApp(tmp_path)
     async with running(app) as pilot:
-        await opened(pilot)
+        app.push_screen(RunScreen(tmp_path, run.name))
+        await until(pilot, lambda: "✓ tokenizer        2s  4,096 entries" in text_of(app))  # told of last
         await pilot.press(*["left_square_bracket"] * 3, "right_square_bracket")
         shown = text_of(app)
         assert "✓ done" in shown and "4,096" in shown and "3.60" in shown and "2s" in shown

@@ -98,6 +98,20 @@ async def test_a_refusal_says_why(live: Run, tmp_path: Path) -> None:
         await until(pilot, lambda: "decay now ✗ refused: not tuned: the rate falls already" in text_of(app))
 
 
+async def test_a_paused_run_offers_to_go_on(make_run: MakeRun, tmp_path: Path) -> None:
+    run: Run = make_run(state="paused", now=time.time())
+    with lock_file(run.lock_path) or pytest.fail("the lock was not free"):
+        for read_only in (True, False):
+            app = WorkbenchApp(tmp_path, run.name, read_only=read_only)
+            async with running(app) as pilot:
+                await until(pilot, lambda app=app: "P go on" in text_of(app))  # type: ignore[misc]
+                assert "P pause" not in text_of(app)
+                await pilot.press("P")
+                said = "only looks" if read_only else "going on asked for"
+                await until(pilot, lambda app=app, said=said: said in text_of(app))  # type: ignore[misc]
+        assert [request for _, request in asked(run)] == ["resume"]
+
+
 async def test_the_list_of_actions_has_commands_and_reasons(live: Run, tmp_path: Path) -> None:
     app = WorkbenchApp(tmp_path, live.name)
     async with running(app) as pilot:

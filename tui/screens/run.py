@@ -51,6 +51,7 @@ class RunScreen(Screen[None]):
         bind("runs", "app.pop_screen", show=False),
         bind("save", "ask('save')"),
         bind("pause"),
+        bind("pause", "go_on", description="go on", tooltip="Let the run go on"),
         bind("stop"),
         bind("resume"),
         bind("steer"),
@@ -139,7 +140,7 @@ class RunScreen(Screen[None]):
         if seen is None:
             return
         now = time.time()
-        shown = self._chosen or _stage_to_follow(seen)
+        shown = self._chosen or seen.stage
         curves = seen.curves.get(shown)
         if (
             curves is not None
@@ -187,7 +188,7 @@ class RunScreen(Screen[None]):
         if self._seen is None or not self._seen.stages:
             return
         names = [stage.name for stage in self._seen.stages]
-        shown = self._chosen or _stage_to_follow(self._seen)
+        shown = self._chosen or self._seen.stage
         index = (names.index(shown) if shown in names else 0) + direction
         self._chosen = names[max(index, 0)] if index < len(names) else None
         self._show()
@@ -216,7 +217,15 @@ class RunScreen(Screen[None]):
 
     def action_pause(self) -> None:
         """Pause a running run, let a paused one go on."""
-        self.action_ask("resume" if self._seen is not None and self._seen.state == "paused" else "pause")
+        self.action_ask("resume" if self._is_paused else "pause")
+
+    def action_go_on(self) -> None:
+        """Let a paused run go on."""
+        self.action_ask("resume")
+
+    @property
+    def _is_paused(self) -> bool:
+        return self._seen is not None and self._seen.state == "paused"
 
     @work
     async def action_steer(self) -> None:
@@ -287,8 +296,10 @@ class RunScreen(Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A live run takes requests, any other but a finished one can be resumed."""
         seen = self._seen
+        if action == "go_on":
+            return self._is_paused
         if action in ("pause", "stop"):
-            return seen is not None and seen.is_live
+            return seen is not None and seen.is_live and not (action == "pause" and self._is_paused)
         if action == "ask" or action in ("tune", "decay"):
             return seen is not None and seen.is_live and seen.stage in steering.TRAINING
         if action == "branch":
@@ -305,10 +316,3 @@ class RunScreen(Screen[None]):
     def live_runs(self) -> list[str]:
         """The run, if it goes on when this window closes."""
         return [self._seen.name] if self._seen is not None and self._seen.is_live else []
-
-
-def _stage_to_follow(seen: RunSeen) -> str:
-    """The running stage; once the run is over, the last one that has a curve."""
-    if not seen.is_live and seen.curves and seen.stage not in seen.curves:
-        return next((stage.name for stage in reversed(seen.stages) if stage.name in seen.curves), seen.stage)
-    return seen.stage

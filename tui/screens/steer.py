@@ -27,7 +27,6 @@ class SteerScreen(ModalScreen[str]):
     ]
     DEFAULT_CSS = """
     SteerScreen { align: center middle; background: $background 60%; }
-    SteerScreen #dialog { width: 76; }
     SteerScreen OptionList, SteerScreen OptionList:focus {
         height: auto; max-height: 16; background: $panel; border: none; padding: 0;
     }

@@ -26,11 +26,9 @@ from workbench.safe_text import one_line
 
 _CSS = """
 {name} {{ align: center middle; background: $background 60%; }}
-{name} #dialog {{ width: 84; }}
 {name} OptionList, {name} OptionList:focus {{
     height: auto; max-height: 8; background: $panel; border: none; padding: 0; margin-bottom: 1;
 }}
-{name} Input {{ background: $surface; }}
 {name} #said {{ height: 3; margin: 1 0 0 0; }}
 """
 

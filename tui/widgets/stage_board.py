@@ -49,11 +49,18 @@ def stage_board(seen: RunSeen, shown: str, *, width: int, height: int) -> Conten
     lines = [_line(stage, chosen=stage.name == shown, width=width) for stage in seen.stages]
     purpose = _PURPOSES.get(shown, "")
     rows = -(-len(purpose) // max(width - 4, 1)) + 1
-    if purpose and height >= len(lines) + rows + 1:
+    height -= len(lines)
+    if purpose and height > rows:
         lines = [Content.styled(purpose, "$dim"), Content(""), *lines]
+        height -= rows + 1
     if not seen.stage:
         told = "The worker is starting." if seen.is_live else "This run never came to a stage."
         lines = [Content.styled(told, "$dim"), Content(""), *lines]
+    if seen.curves and height >= 2:
+        lines += [
+            Content(""),
+            Content.styled("[ and ] go to the curves and samples of another stage.", "$dim"),
+        ]
     return Content("\n").join(lines)
 
 

@@ -204,7 +204,7 @@ class Plan:
         digests.keep()
         if changed := first_change(stage.sources, now):
             raise BadInput(
-                f"[{stage.name}] {changed} changed after this run was planned",
+                f"[{stage.name}] {changed} after this run was planned",
                 fix="run the recipe again: what reads another file is another run",
             )
 

@@ -133,14 +133,15 @@ def identity_of_packages(packages: Sequence[str]) -> list[Any]:
 
 
 def first_change(before: Sequence[Any], now: Sequence[Any]) -> str | None:
-    """What is the first entry that differs between two identities, in words; None when they are equal."""
-    for old, new in zip(before, now, strict=False):
-        if old != new:
-            return _in_words(new)
-    if len(before) != len(now):
-        longer = max(before, now, key=len)
-        return _in_words(longer[min(len(before), len(now))])
-    return None
+    """What became of the first entry that differs between two identities, in words; None when they are equal."""
+    old, new = ({json.dumps(entry): entry for entry in entries} for entries in (before, now))
+    gone = [_in_words(entry) for key, entry in old.items() if key not in new]
+    come = [_in_words(entry) for key, entry in new.items() if key not in old]
+    if gone:
+        return f"{gone[0]} {'changed' if gone[0] in come else 'was taken away'}"
+    if come:
+        return f"{come[0]} was added"
+    return None if list(before) == list(now) else "the order of the files changed"
 
 
 def _in_words(entry: Any) -> str:

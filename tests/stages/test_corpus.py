@@ -110,6 +110,8 @@ def test_near_copies_of_training_text_are_not_measured_on(tmp_path: Path, buildi
     reasons = [record for record in rejected(building) if record["reason"] == "near_copy_of_training"]
     assert reasons and all(record["figure"] > 0.5 for record in reasons)
     assert len(train) + len(heldout) + len(reasons) == 120
+    assert len(reasons) > len(heldout)
+    assert any("held-out documents are near copies of training text" in said for said in building.said)
     for text in heldout:  # only where both copies were held out may one be
         assert not any(other.startswith(text) or text.startswith(other) for other in train)
 

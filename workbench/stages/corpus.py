@@ -463,6 +463,12 @@ def _without_near_copies(
         else:
             kept.append(document)
     add_rejected(work.run.folder, left_out)
+    if len(left_out) > len(kept):
+        work.run.warning(
+            f"{len(left_out):,} of {len(heldout):,} held-out documents are near copies of training text and are left "
+            f"out: {sum(len(each.text) for each in kept):,} characters remain to measure on; near_duplicates would "
+            f"take such copies out of the corpus"
+        )
     if left_out:
         work.last_samples[NEAR_COPY] = [
             {"id": each["id"], "source": each["source"], "figure": each["figure"], "text": each["text"][:300]}

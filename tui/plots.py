@@ -63,21 +63,24 @@ def _plots(stage: str, curves: StageCurves) -> Iterator[Plot]:
         yield Plot(title_of(stage, metric), (_line(curves, metric),))
 
 
-def compared(stage: str, runs: Sequence[tuple[str, StageCurves]]) -> list[Plot]:
-    """One chart a metric that any of the runs has, with a line for each run that has it."""
+def compared(stage: str, runs: Sequence[tuple[int, str, StageCurves]]) -> list[Plot]:
+    """One chart a metric that any of the runs (number, label, curves) has, with a line for each of them."""
     names: dict[str, None] = {}
-    for _, curves in runs:
+    for _, _, curves in runs:
         names |= dict.fromkeys(metrics_of(curves))
     held_out = [
-        name for name in ("val_loss", "val_bpb") if any(name in one.measured.metrics for _, one in runs)
+        name for name in ("val_loss", "val_bpb") if any(name in one.measured.metrics for _, _, one in runs)
     ]
     plots = [
-        Plot(title_of(stage, metric), tuple(Line(curves, metric, label=label) for label, curves in runs))
+        Plot(
+            title_of(stage, metric),
+            tuple(Line(curves, metric, "", label, number) for number, label, curves in runs),
+        )
         for metric in names
         if metric not in held_out
     ]
     measured = [
-        Plot(HELD_OUT[name], tuple(Line(curves, name, name, label) for label, curves in runs))
+        Plot(HELD_OUT[name], tuple(Line(curves, name, name, label, number) for number, label, curves in runs))
         for name in held_out
     ]
     return [*plots[:1], *measured, *plots[1:]]

@@ -297,7 +297,8 @@ def test_the_cursor_reads_what_was_measured_there() -> None:
 
 def test_runs_over_each_other_are_told_apart_without_colour() -> None:
     lines = [
-        Line(curves_of([loss] * 300), "loss", label=label) for loss, label in ((2.0, "one"), (3.0, "two"))
+        Line(curves_of([loss] * 300), "loss", label=label, number=number)
+        for number, (loss, label) in enumerate(((2.0, "one"), (3.0, "two")))
     ]
     rows = picture("loss", lines, View(), width=70, height=12, held=Held())
     text = "\n".join(text for text, _ in rows)
@@ -332,3 +333,14 @@ def test_a_million_rows_are_drawn_from_a_few_thousand() -> None:
     rows = rows_of(window, steps)
     assert rows.level == 2 and max(b - a for a, b in pairwise(rows.bounds)) / 16**rows.level < 40
     assert len([part for part in parts_of(series, rows) if part]) == pytest.approx(280, abs=2)
+
+
+def test_a_run_keeps_its_glyph_where_another_has_no_curve() -> None:
+    lines = [
+        Line(StageCurves(), "loss", label="none", number=0),
+        Line(curves_of([2.0] * 300), "loss", label="one", number=1),
+    ]
+    rows = picture("loss", lines, View(), width=70, height=12, held=Held())
+    drawn = "".join(text for text, _ in rows[1:])
+    assert "▲" in rows[0][0] and "▲" in drawn and "●" not in drawn
+    assert all(style != "0" for _, styles in rows[1:] for style in styles)

@@ -51,6 +51,8 @@ class Line:
     measured: str = ""
     """The same thing on held-out data, drawn as points."""
     label: str = ""
+    number: int = 0
+    """Its place among the runs, which its glyph and colour tell: the same in every chart, whoever is missing there."""
 
     @property
     def is_planned(self) -> bool:
@@ -140,8 +142,8 @@ def picture(
     def place(value: float) -> float:
         return (scale(max(value, low if scale is not float else value)) - low_y) / span
 
-    for number, one in enumerate(seen):
-        _paint(canvas, one, window, place, str(number) if len(lines) > 1 else "l")
+    for one in seen:
+        _paint(canvas, one, window, place, str(one.line.number) if len(lines) > 1 else "l")
     for one in seen:
         _paint_broken(canvas, one.line, window, view)
     if view.cursor is not None:
@@ -295,11 +297,11 @@ def _paint_broken(canvas: Canvas, line: Line, window: Window, view: View) -> Non
 def _title(title: str, drawn: Sequence[_Drawn], view: View, focused: bool, width: int) -> Row:
     parts: list[tuple[str, str]] = [(f"{'▸' if focused else ' '}{title} ", "v" if focused else "t")]
     named = len(title) + sum(len(one.line.label) + 10 for one in drawn) <= width  # else the glyphs must do
-    for number, one in enumerate(drawn):
+    for one in drawn:
         value = _value_at(one, view)
         if len(drawn) > 1:
             label = f"{one.line.label} " if named else ""
-            parts.append((f" {RUN_GLYPHS[number]} {label}", str(number)))
+            parts.append((f" {RUN_GLYPHS[one.line.number]} {label}", str(one.line.number)))
         parts.append((short(value) if value is not None else "–", "v"))
         if len(drawn) == 1 and one.line.measured and (measured := _measured_at(one, view)) is not None:
             parts += [("  ◆ ", "m"), (short(measured), "t")]

@@ -154,8 +154,8 @@ class CompareScreen(Screen[None]):
             Content.assemble(title, (f"   {labels[0]} is the baseline", "$dim"))
         )
         runs = [
-            (_one_cell_each(label), run.curves[stage])
-            for label, run in zip(labels, seen, strict=True)
+            (number, _one_cell_each(label), run.curves[stage])
+            for number, (label, run) in enumerate(zip(labels, seen, strict=True))
             if stage in run.curves
         ]
         version = (stage, tuple(self._names), tuple(run.version for run in seen))
@@ -167,7 +167,7 @@ class CompareScreen(Screen[None]):
         figures = self._figures()
         self.query_one("#figures", StillText).put(_table("figures", heads, figures, width), layout=True)
         keys = self._differences
-        said = "recipe keys that differ" if keys else "the recipes do not differ"
+        said = "recipes differ in" if keys else "the recipes do not differ"
         self.query_one("#differences", StillText).put(_table(said, heads, keys, width), layout=True)
 
     def action_baseline(self) -> None:
@@ -209,9 +209,10 @@ def _table(title: str, heads: Sequence[str], lines: Sequence[Difference], width:
     spare = width - longest - sum(cells + 2 for cells in values)
     if spare < sum(cells + 1 for cells in beside if cells):
         beside = [0] * len(heads)  # whole or not at all: half a difference tells nothing
-    if spare < 0:
-        longest = min(longest, max(width - len(heads) * 12, width // 3))
-        values = [max(6, (width - longest) // len(heads) - 2)] * len(heads)
+    if spare < 0:  # names give way down to a third, then the values
+        wanted, longest = longest + spare, max(longest + spare, width // 3)
+        if longest > wanted:
+            values = [max(6, (width - longest) // len(heads) - 2)] * len(heads)
     whole = [cells + (more + 1 if more else 0) for cells, more in zip(values, beside, strict=True)]
     titles = [("  " + words.fit(head, cells)) for head, cells in zip(heads, whole, strict=True)]
     colored = [(said, f"{color} bold") for said, color in zip(titles, RUN_COLORS, strict=False)]
@@ -222,5 +223,5 @@ def _table(title: str, heads: Sequence[str], lines: Sequence[Difference], width:
             cells += ["  ", words.fit(value, values[run])]
             if beside[run]:
                 cells.append((f" {differs[run]:>{beside[run]}}", "$dim"))
-        rows.append(Content.assemble((words.fit(line.name, longest), "$dim"), *cells))
+        rows.append(Content.assemble((words.fit(line.name, longest, end=longest - 4), "$dim"), *cells))
     return Content("\n").join(rows)

@@ -280,7 +280,11 @@ def test_so_they_do_however_they_share(
         {"pretrain.ema_decay": 0.9, "pretrain.optimizer": "adafactor", "pretrain.learning_rate": 0.05},
         {"pretrain.average_last": 0.7, "pretrain.replicate": 2},
         {"pretrain.optimizer": "adafactor", "pretrain.tensor_parallel": 2},
-        {"model.initializer": "bigrams", "model.tie_word_embeddings": False, "model.bigram_embedding_rows": 61},
+        {
+            "model.initializer": "bigrams",
+            "model.tie_word_embeddings": False,
+            "model.bigram_embedding_rows": 61,
+        },
     ],
     ids=["average-and-adafactor", "average-of-copies", "adafactor-of-slices", "bigrams"],
 )

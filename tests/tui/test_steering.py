@@ -256,7 +256,9 @@ async def test_runs_are_marked_and_compared(make_run: MakeRun, tmp_path: Path) -
         await pilot.press("c")
         await until(pilot, lambda: "mark two to six runs" in text_of(app))
         await pilot.press("home", "space", "space", "c")
-        await until(pilot, lambda: isinstance(app.screen, CompareScreen) and "recipes differ in" in text_of(app))
+        await until(
+            pilot, lambda: isinstance(app.screen, CompareScreen) and "recipes differ in" in text_of(app)
+        )
         said = text_of(app)
         for part in (
             "● ",

@@ -32,6 +32,7 @@ PAPER = (
     "leftovers",
     "stage_run",
     "launcher",
+    "gpu_reading",
     "heartbeat",
     "references",
     "audit",

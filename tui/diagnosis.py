@@ -54,6 +54,9 @@ def _of_run(seen: RunSeen) -> Iterator[Finding]:
         yield Finding(
             "warning", f"the disk has {human_bytes(seen.free_bytes)} left; a full one pauses the run"
         )
+    if seen.gpus is not None and (held := seen.gpus.throttle):
+        heat = f" at {seen.gpus.celsius:.0f} °C" if seen.gpus.celsius is not None else ""
+        yield Finding("warning", f"the GPU's clock is held down{heat}: {held}")
     inexact = [note for note in seen.notes if note.kind == "warning" and ": not exact: " in note.text]
     if inexact:
         yield Finding("warning", inexact[-1].text)

@@ -17,7 +17,9 @@ from typing import Any
 from tui import feed_cache, words
 from tui.chart.series import NAN
 from tui.chart.track import StageCurves
+from tui.gpus import GpusSeen, gpus_of
 from tui.metric_rows import MUST_BE_NUMBERS, NO_METRIC, alike, columns_of
+from tui.time_left import run_left, seconds_left, uncertainty, usual_silence
 from workbench.events import Event, EventReader
 from workbench.files import free_bytes
 from workbench.runs import LIVE, Run, list_runs
@@ -29,6 +31,7 @@ _SLICE_BYTES = 1 << 20
 _NOTES_KEPT = 200
 _RATE_WINDOW = 40
 _SAMPLES_KEPT = 200
+_GAPS_KEPT = 400
 KEEP_AFTER_BYTES = 4 << 20
 """So much that was read since is worth keeping what it came to."""
 _WRITTEN_AS_WORDS = ("nan", "inf", "-inf")
@@ -128,6 +131,11 @@ class RunSeen:
     read_share: float = 1.0
     resident_bytes: float | None = None
     free_bytes: float | None = None
+    gpus: GpusSeen | None = None
+    left: tuple[float, float] | None = None
+    """Seconds until the whole run is done, and plus and minus how many."""
+    usual_silence: float | None = None
+    """How many seconds pass between two facts of the running stage while all is well."""
     version: int = 0
 
     @property
@@ -193,10 +201,15 @@ class RunFeed:
         self.run = run
         self._reader = EventReader(run.events_path)
         self._stages: dict[str, StageSeen] = {name: StageSeen(name) for name in _planned_stages(run)}
-        self._flops_per_token = _flops_per_token(run)
+        predicted = _predicted(run)
+        self._flops_per_token = _flops_per_token(predicted)
+        self._planned_seconds = {
+            name: _number(each.get("seconds")) or 0.0 for name, each in predicted.items()
+        }
         self._figures: dict[str, dict[str, Any]] = {}
         self._curves: dict[str, StageCurves] = {}
         self._paces: dict[str, deque[tuple[float, float]]] = {}
+        self._gaps: dict[str, deque[float]] = {}
         self._progress: dict[str, Event] = {}  # the newest of each stage that waits to be settled
         self._samples: dict[str, list[Sample]] = {}
         self._started: dict[str, float] = {}
@@ -253,8 +266,15 @@ class RunFeed:
             read_share=self._reader.share_read() if behind else 1.0,
             resident_bytes=_number(status.get("resident_bytes")),
             free_bytes=_free_bytes(self.run),
+            gpus=gpus_of(status) if state in LIVE else None,
+            left=self._left() if state == "running" else None,
+            usual_silence=usual_silence(self._gaps.get(self._stage, ())),
             version=self._version,
         )
+
+    def _left(self) -> tuple[float, float] | None:
+        spent = {name: self._spent[name] for name in self._made if name in self._spent}
+        return run_left(self._stages.values(), planned=self._planned_seconds, spent=spent)
 
     def _fold_all(self, events: list[Event]) -> None:
         """Take events in. Metrics and progress, which are nearly all of them, wait for one another in between."""
@@ -339,6 +359,8 @@ class RunFeed:
         pace = self._paces.setdefault(name, deque(maxlen=_RATE_WINDOW))
         if pace and done < pace[-1][1]:
             pace.clear()
+        if pace:
+            self._gaps.setdefault(name, deque(maxlen=_GAPS_KEPT)).append(at - pace[-1][0])
         pace.append((at, done))
         self._progress[name] = event
 
@@ -437,6 +459,7 @@ class RunFeed:
             "started": self._started,
             "spent": self._spent,
             "made": sorted(self._made),
+            "gaps": {name: list(gaps) for name, gaps in self._gaps.items()},
             "notes": [asdict(note) for note in self._notes],
             "answers": {key: asdict(answer) for key, answer in self._answers.items()},
             "plain": {key: getattr(self, f"_{key}") for key in _PLAIN},
@@ -448,6 +471,7 @@ class RunFeed:
         self._figures = facts["figures"]
         self._samples = {name: [Sample(**one) for one in each] for name, each in facts["samples"].items()}
         self._started, self._spent, self._made = facts["started"], facts["spent"], set(facts["made"])
+        self._gaps = {name: deque(gaps, maxlen=_GAPS_KEPT) for name, gaps in facts["gaps"].items()}
         self._notes.extend(Note(**note) for note in facts["notes"])
         self._answers = {key: Answer(**answer) for key, answer in facts["answers"].items()}
         for key in _PLAIN:
@@ -478,34 +502,6 @@ def read_log_tail(run: Run, *, most_bytes: int = 64_000) -> str:
     return safe_text(tail.decode(errors="replace"))
 
 
-def seconds_left(pace: deque[tuple[float, float]], total: float | None) -> float | None:
-    """Seconds to `total` at the rate of the last (time, done) pairs; None while nobody can tell."""
-    if total is None or len(pace) < 2:
-        return None
-    (t0, done0), (t1, done1) = pace[0], pace[-1]
-    if t1 - t0 < 1.0 or done1 <= done0:
-        return None
-    return max(total - done1, 0.0) * (t1 - t0) / (done1 - done0)
-
-
-def uncertainty(pace: deque[tuple[float, float]], total: float | None) -> float | None:
-    """Plus and minus how many seconds the time left is: what its older and its newer half would tell apart.
-
-    None below eight pairs: nobody can tell yet.
-    """
-    if total is None or len(pace) < 8:
-        return None
-    pairs = list(pace)
-    halves = [deque(pairs[: len(pairs) // 2]), deque(pairs[len(pairs) // 2 :])]
-    rates = [
-        (half[-1][1] - half[0][1]) / (half[-1][0] - half[0][0]) for half in halves if half[-1][0] > half[0][0]
-    ]
-    if len(rates) < 2 or min(rates) <= 0:
-        return None
-    left = max(total - pairs[-1][1], 0.0)
-    return abs(left / rates[0] - left / rates[1]) / 2
-
-
 def _free_bytes(run: Run) -> float | None:
     try:
         return free_bytes(run.path)
@@ -513,15 +509,19 @@ def _free_bytes(run: Run) -> float | None:
         return None
 
 
-def _flops_per_token(run: Run) -> float:
-    """Six times the parameters that the plan foresaw (Kaplan 2020, section 2.1); zero where it says nothing."""
+def _predicted(run: Run) -> dict[str, dict[str, Any]]:
+    """What the plan foresaw, by stage; nothing where it cannot be read or says nothing."""
     try:
         predicted = run.plan().get("predicted")
-    except Exception:  # as above
-        return 0.0
-    stages = predicted.values() if isinstance(predicted, dict) else ()
-    found = [_number(each.get("parameters")) or 0.0 for each in stages if isinstance(each, dict)]
-    return 6 * max(found, default=0.0)
+    except Exception:  # as below
+        return {}
+    stages = predicted.items() if isinstance(predicted, dict) else ()
+    return {one_line(str(name), 20): each for name, each in stages if isinstance(each, dict)}
+
+
+def _flops_per_token(predicted: Mapping[str, Mapping[str, Any]]) -> float:
+    """Six times the parameters that the plan foresaw (Kaplan 2020, section 2.1); zero where it says nothing."""
+    return 6 * max((_number(each.get("parameters")) or 0.0 for each in predicted.values()), default=0.0)
 
 
 def _planned_stages(run: Run) -> Iterator[str]:

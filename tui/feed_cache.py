@@ -25,7 +25,7 @@ from workbench.errors import WorkbenchError
 from workbench.files import write_atomic
 from workbench.runs import Run
 
-VERSION = 1
+VERSION = 2
 _TAIL_BYTES = 4096
 _MOST_HEADER = 1 << 26
 

@@ -107,6 +107,11 @@ def span(seconds: float | None) -> str:
     return f"{max(seconds, 0.0):.0f}s" if seconds < 59.5 else human_duration(seconds)
 
 
+def about(seconds: float, within: float) -> str:
+    """A duration that is not sure: "~2h 41m ±6m"."""
+    return f"~{span(seconds)} ±{span(within)}" if within >= 1 else f"~{span(seconds)}"
+
+
 def age(seconds: float | None) -> str:
     """How long ago: "just now" below two seconds, "42s ago", "3h 05m ago"."""
     if seconds is None:

@@ -1,5 +1,7 @@
 """Signs of life of a worker: its status file every second, and a look whether it still owns what it works on.
 
+The status tells what the GPUs do as well, where there are any.
+
 Runs in a thread, so that a long step does not look dead. Knows nothing of stages.
 """
 
@@ -17,6 +19,7 @@ from typing import IO
 
 from workbench.errors import NoSpace
 from workbench.files import write_atomic
+from workbench.gpu_reading import GpuReader
 from workbench.hardware import resident_bytes
 from workbench.runs import Run
 from workbench.stage_run import RunStatus
@@ -39,6 +42,7 @@ class Heartbeat:
         # While a lock is looked at nobody may close it: its number would soon be another file's.
         self._looking = threading.Lock()
         self._over = threading.Event()
+        self._gpus = GpuReader()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Heartbeat:
@@ -67,6 +71,8 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while True:
+            if gpus := self._gpus.read():
+                self._status.update(gpus=gpus)
             with contextlib.suppress(OSError, NoSpace):
                 write_status(self._run, self._status, durable=False)
             with self._looking:

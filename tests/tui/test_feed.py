@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -13,7 +12,7 @@ import pytest
 
 from tui import feed_cache
 from tui.chart.track import Track
-from tui.feed import RunFeed, RunSeen, read_log_tail, read_rows, seconds_left, uncertainty
+from tui.feed import RunFeed, RunSeen, read_log_tail, read_rows
 from workbench.cli.facts import History
 from workbench.events import EventReader
 from workbench.runs import Run
@@ -143,14 +142,6 @@ def test_a_request_is_answered_by_its_name(make_run: MakeRun) -> None:
     }
 
 
-def test_the_time_left_has_an_interval() -> None:
-    steady = deque((float(t), t * 5.0) for t in range(20))
-    assert uncertainty(steady, 200.0) == 0.0
-    slowing = deque((float(t), 50 + t * (5.0 if t < 10 else 4.0)) for t in range(20))
-    assert (uncertainty(slowing, 400.0) or 0) > 5
-    assert uncertainty(deque([(0.0, 0.0), (1.0, 1.0)]), 9.0) is None
-
-
 @pytest.mark.parametrize(
     "event",
     [
@@ -200,13 +191,6 @@ def test_the_log_tail_begins_with_a_whole_line_and_is_clean(make_run: MakeRun) -
     assert read_log_tail(run, most_bytes=24) == "second [31m\ufffd line\n"
     run.log_path.unlink()
     assert read_log_tail(run) == ""
-
-
-def test_the_time_left_follows_the_newest_pace() -> None:
-    assert seconds_left(deque([(0.0, 0.0), (10.0, 50.0)]), 100.0) == 10.0
-    assert seconds_left(deque([(0.0, 0.0)]), 100.0) is None
-    assert seconds_left(deque([(0.0, 0.0), (10.0, 50.0)]), None) is None
-    assert seconds_left(deque([(0.0, 5.0), (10.0, 5.0)]), 100.0) is None
 
 
 def write_events(run: Run, *events: tuple[float, str, dict[str, Any]]) -> None:

@@ -10,6 +10,8 @@ from tui.widgets.still import StillText
 
 STALE_SECONDS = 10.0
 """The worker's heart beats every second; ten missed beats of a live run are worth a look."""
+STALE_TIMES = 3.0
+"""So many times the usual silence without a step, while the heart beats on, are worth one too."""
 
 
 class RunHeader(StillText):
@@ -19,13 +21,13 @@ class RunHeader(StillText):
 
     def show(self, seen: RunSeen, *, now: float, frozen: bool = False) -> None:
         """Show the run; `frozen` says that the person wants the screen to stand still."""
-        lines = [headline(seen, now=now, frozen=frozen, times=times) for times in (3, 2, 1)]
+        lines = [headline(seen, now=now, frozen=frozen, times=times) for times in (4, 3, 2, 1)]
         room = self.size.width or self.app.size.width
         self.put(next((line for line in lines if line.cell_length <= room), lines[-1]))
 
 
-def headline(seen: RunSeen, *, now: float, frozen: bool = False, times: int = 3) -> Content:
-    """The line itself, with so many `times`: when it was heard of, then how long it took, then when it was saved."""
+def headline(seen: RunSeen, *, now: float, frozen: bool = False, times: int = 4) -> Content:
+    """The line itself, with so many `times`: when it was heard of, how long it took, still takes, when it was saved."""
     sign = words.run_sign(seen.state)
     parts: list[Content | str | tuple[str, str]] = [
         (seen.name, "bold"),
@@ -37,7 +39,9 @@ def headline(seen: RunSeen, *, now: float, frozen: bool = False, times: int = 3)
     if seen.told_at is not None and times > 1:
         works = seen.is_live and seen.ended_at is None
         parts.append((f"  {words.span(seen.seconds + (now - seen.told_at if works else 0.0))}", "$dim"))
-    if seen.checkpoint_at is not None and seen.is_live and times > 2:
+    if seen.left is not None and times > 2:
+        parts.append((f"  left {words.about(*seen.left)}", "$dim"))
+    if seen.checkpoint_at is not None and seen.is_live and times > 3:
         parts.append((f"  saved {words.age(now - seen.checkpoint_at)}", "$dim"))
     if seen.behind:
         parts.append((f"  reading… {seen.read_share:.0%}", "$dim"))
@@ -53,4 +57,14 @@ def headline(seen: RunSeen, *, now: float, frozen: bool = False, times: int = 3)
         )
         told = words.age(silent) if seen.is_live else words.coarse_age(silent)  # what is over stands still
         parts.append((f"  {verb} {told}", "$warning" if stale else "$dim"))
+        if not stale and (stuck := stuck_for(seen, now=now)) is not None:
+            parts.append((f"  ! no news for {words.span(stuck)}", "$warning"))
     return Content.assemble(*parts)
+
+
+def stuck_for(seen: RunSeen, *, now: float) -> float | None:
+    """How long a run that works has told nothing, where that is much longer than usual; None where all is well."""
+    if seen.state != "running" or seen.told_at is None or seen.usual_silence is None:
+        return None
+    silent = now - seen.told_at
+    return silent if silent > max(STALE_TIMES * seen.usual_silence, STALE_SECONDS) else None

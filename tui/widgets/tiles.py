@@ -15,11 +15,12 @@ from textual.content import Content
 from tui import words
 from tui.chart.scale import short
 from tui.feed import RunSeen, StageSeen
+from tui.gpus import GpusSeen
 from tui.widgets.still import StillText
 from workbench.files import human_bytes, human_count
 from workbench.safe_text import one_line
 
-MOST = 12
+MOST = 16
 WIDTH = 15
 """Cells that a tile needs."""
 TALL = 32
@@ -120,8 +121,8 @@ def _training(seen: RunSeen, stage: StageSeen, figures: Mapping[str, Any]) -> It
         yield Tile(
             "tokens", shown, f"of {human_count(total)}" if total else words.share(stage.done, stage.total)
         )
-    if stage.seconds is None and stage.seconds_left is not None and seen.told_at is not None:
-        yield Tile("done at", time.strftime("%a %H:%M", time.localtime(seen.told_at + stage.seconds_left)))
+    if seen.left is not None and seen.told_at is not None:
+        yield Tile("done at", time.strftime("%a %H:%M", time.localtime(seen.told_at + seen.left[0])))
     if "grad_norm" in figures:
         yield Tile("gradient norm", _short(figures["grad_norm"]))
     if "learning_rate" in figures:
@@ -132,9 +133,25 @@ def _training(seen: RunSeen, stage: StageSeen, figures: Mapping[str, Any]) -> It
         yield Tile("data wait", _share(figures["data_wait_share"]))
     if seen.is_live and seen.resident_bytes:
         yield Tile("memory", human_bytes(seen.resident_bytes))
+    if seen.gpus is not None:
+        yield from _gpu(seen.gpus)
     for name in ("rewards/chosen", "rewards/rejected", "kl", "entropy"):
         if name in figures:
             yield Tile(name.removeprefix("rewards/"), _short(figures[name]))
+
+
+def _gpu(gpus: GpusSeen) -> Iterator[Tile]:
+    heat = f"{gpus.celsius:.0f} °C" if gpus.celsius is not None else ""
+    name = "GPU" if gpus.count == 1 else f"{gpus.count} GPUs"
+    yield Tile(name, "–" if gpus.busy is None else f"{gpus.busy:.0%}", heat)
+    if gpus.memory_bytes is not None:
+        of = f"of {human_bytes(gpus.memory_total_bytes)}" if gpus.memory_total_bytes else ""
+        yield Tile("GPU memory", human_bytes(gpus.memory_bytes), of)
+    if gpus.watts is not None:
+        of = f"of {gpus.limit_watts:.0f}" if gpus.limit_watts else ""
+        yield Tile("GPU power", f"{gpus.watts:.0f} W", of)
+    if gpus.clock_mhz is not None:
+        yield Tile("GPU clock", f"{gpus.clock_mhz:.0f} MHz", "held" if gpus.throttle else "")
 
 
 def _counting(stage: StageSeen) -> Iterator[Tile]:

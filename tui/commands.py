@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workbench.runs import find_home
+from workbench.safe_text import one_line
 
 
 def workbench(home: Path, *arguments: str) -> str:
@@ -15,6 +16,11 @@ def workbench(home: Path, *arguments: str) -> str:
     if home != find_home():
         words += ["--home", str(home)]
     return shlex.join(words)
+
+
+def shown_command(command: str) -> str:
+    """A command as a dialog shows it: on one line, and harmless where the name of a run is not."""
+    return f"$ {one_line(command, 400)}"
 
 
 def steer(home: Path, run: str, request: str) -> str:

@@ -66,6 +66,16 @@ class Source:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class ItemsFound:
+    """A set of test items that was looked for: how many there are, were found, and are too short to tell."""
+
+    name: str
+    items: int
+    seen: int
+    too_short: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class CorpusReport:
     """The report of one corpus folder. Without `steps` (an older corpus) `reasons` are all that is known."""
 
@@ -81,7 +91,7 @@ class CorpusReport:
     sources: tuple[Source, ...]
     clusters: int
     cluster_sizes: Mapping[str, int]
-    test_items: tuple[Mapping[str, Any], ...]
+    test_items: tuple[ItemsFound, ...]
 
 
 def read_corpus_report(folder: Path) -> CorpusReport:
@@ -106,7 +116,9 @@ def read_corpus_report(folder: Path) -> CorpusReport:
             sources=tuple(_source(str(name), each) for name, each in facts["sources"].items()),
             clusters=int(facts.get("clusters", {}).get("count", 0)),
             cluster_sizes={str(k): int(v) for k, v in facts.get("clusters", {}).get("sizes", {}).items()},
-            test_items=tuple(dict(each) for each in (facts.get("contamination") or {}).get("sets", ())),
+            test_items=tuple(
+                _test_items(each) for each in (facts.get("contamination") or {}).get("sets", ())
+            ),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         said = one_line(str(error), 60)
@@ -138,6 +150,11 @@ def histograms_of(report: CorpusReport, figures: Iterable[str]) -> list[Histogra
     wanted = tuple(dict.fromkeys(figures))
     starts = tuple(f"{each}_" for each in wanted)
     return [each for each in report.histograms if each.name in wanted or each.name.startswith(starts)]
+
+
+def _test_items(facts: Mapping[str, Any]) -> ItemsFound:
+    counts = (int(facts.get(name) or 0) for name in ("items", "seen", "too_short"))
+    return ItemsFound(str(facts.get("name")), *counts)
 
 
 def _step(facts: Mapping[str, Any]) -> Step:

@@ -22,7 +22,7 @@ def step_of(run: Run) -> int:
 def shown_step(output: bytes) -> int:
     """The newest step that came to a terminal."""
     return max(
-        (int(step.replace(b",", b"")) for step in re.findall(rb"(?<![\d,])\d,\d{3}(?![\d,])", output)),
+        (int(step.replace(b",", b"")) for step in re.findall(rb"(?<![\d,])\d{1,3},\d{3}(?![\d,])", output)),
         default=0,
     )
 

@@ -155,6 +155,8 @@ class CorpusScreen(Screen[None]):
             content = told_of(self._report, key, width=width if width < 70 else width * 11 // 20 - 5)
         except (WorkbenchError, OSError) as error:
             content = failed(one_line(str(error), 400))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:  # a corpus of another make
+            content = failed(f"cannot be read: {type(error).__name__}: {one_line(str(error), 200)}")
         if not worker.is_cancelled:
             self.post_message(Told(key, content))
 
@@ -226,8 +228,8 @@ def rows_of(report: CorpusReport, *, room: int) -> Iterator[Row]:
     if report.clusters:
         yield Row(line("clusters of copies", report.clusters), ("copies", "all"))
     if report.test_items:
-        seen = sum(int(each.get("seen", 0)) for each in report.test_items)
-        yield Row(line("test items found", seen), ("items", "all"))
+        found = sum(each.seen for each in report.test_items)
+        yield Row(line("test items found", found), ("items", "all"))
     yield heading("sources")
     for source in report.sources:
         yield Row(line(one_line(source.name, 60), source.kept), ("source", source.name))
@@ -371,13 +373,8 @@ def _copies(report: CorpusReport) -> Content:
 def _items(report: CorpusReport) -> Content:
     lines = [_head("test items in training text", ""), Content("")]
     for each in report.test_items:
-        short_items = f", {each['too_short']:,} too short to tell" if each.get("too_short") else ""
-        lines.append(
-            Content(
-                f"{one_line(str(each.get('name')), 40)}: "
-                f"{each.get('seen', 0):,} of {each.get('items', 0):,}{short_items}"
-            )
-        )
+        few = f", {each.too_short:,} too short to tell" if each.too_short else ""
+        lines.append(Content(f"{one_line(each.name, 40)}: {each.seen:,} of {each.items:,}{few}"))
     return Content("\n").join(lines)
 
 

@@ -29,6 +29,7 @@ from tui.widgets.bars import short
 from tui.widgets.browser import Browser, Row, failed
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.still import StillText
+from tui.widgets.typing_line import TypingLine
 from workbench.corpus_report import decided, limit_of
 from workbench.errors import WorkbenchError
 from workbench.safe_text import one_line
@@ -65,14 +66,10 @@ class WhyTold(Message):
 class DocumentsScreen(Screen[None]):
     """One part of a corpus: `train`, `heldout`, or those rejected for a `reason`."""
 
-    DEFAULT_CSS = """
-    DocumentsScreen #find { display: none; margin: 0 1; background: $panel; }
-    DocumentsScreen.-finding #find { display: block; }
-    """
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("later", "turn(1)", tooltip="The next page, or the next match"),
         bind("earlier", "turn(-1)", tooltip="The page before"),
-        bind("find", description="find", tooltip="Find a text in the documents that follow"),
+        bind("find", description="find", priority=True, tooltip="Find a text in the documents that follow"),
         bind("random", tooltip="A document from anywhere"),
         bind("why"),
         bind(
@@ -114,12 +111,11 @@ class DocumentsScreen(Screen[None]):
         """Title, panes, search, keys."""
         yield StillText(id="title")
         yield Browser()
-        yield Input(placeholder="a text to find", id="find", compact=True)
+        yield TypingLine()
         yield KeyBar()
 
     def on_mount(self) -> None:
         """The first page."""
-        self.query_one(Input).cursor_blink = False
         self._title()
         self._page(Place())
 
@@ -272,13 +268,17 @@ class DocumentsScreen(Screen[None]):
 
     def action_find(self) -> None:
         """Ask for a text."""
-        self.add_class("-finding")
-        self.query_one(Input).focus()
+        self.query_one(TypingLine).begin("find", hint="a text to find", value=self._wanted)
+        self.refresh_bindings()
+
+    def _stop_typing(self) -> None:
+        self.query_one(TypingLine).end()
+        self.query_one("#rows").focus()
+        self.refresh_bindings()
 
     @on(Input.Submitted)
     def _look_for(self, event: Input.Submitted) -> None:
-        self.remove_class("-finding")
-        self.query_one("#rows").focus()
+        self._stop_typing()
         self._wanted = event.value
         if event.value and self._documents:
             here = self._shown() or self._documents[0]
@@ -303,9 +303,8 @@ class DocumentsScreen(Screen[None]):
 
     def action_back(self) -> None:
         """Out of the search, then out of the screen."""
-        if self.has_class("-finding"):
-            self.remove_class("-finding")
-            self.query_one("#rows").focus()
+        if self.query_one(TypingLine).purpose:
+            self._stop_typing()
         elif self._wanted:
             self.workers.cancel_group(self, "page")
             self._wanted = ""
@@ -338,7 +337,11 @@ class DocumentsScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that are typed into the search are text."""
-        return not (self.has_class("-finding") and action not in ("back",)) or None
+        if not self.is_mounted or not self.query_one(TypingLine).purpose:
+            return True
+        return (
+            False if action == "find" else action == "back" or None
+        )  # find is taken before the line sees it
 
 
 def _checks(checks: Sequence[Any]) -> Content:

@@ -76,7 +76,7 @@ class RecipeScreen(Screen[None]):
         bind("start", tooltip="Start this recipe as it stands here"),
         bind("write"),
         bind("plan"),
-        bind("find", tooltip="Show only keys that have these words", show=False),
+        bind("find", priority=True, tooltip="Show only keys that have these words", show=False),
         bind(
             "hidden",
             description="all keys",
@@ -365,7 +365,7 @@ class RecipeScreen(Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What is typed is text; only a recipe without problems can be planned, only one that fits be started."""
         if self.is_mounted and self._line.purpose:
-            return action == "back" or None
+            return False if action == "find" else action == "back" or None
         if action == "start":
             return None if self._checked.why_not_start else True
         if action == "plan":

@@ -5,6 +5,7 @@ Two figures are called different only where they surely are (95 %, workbench.sco
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -229,7 +230,9 @@ def _score_line(
 
 
 def whisker(score: Score, low: float, high: float, room: int) -> str:
-    """The interval to scale between `low` and `high`: `  ├──●──┤   `."""
+    """The interval to scale between `low` and `high`: `  ├──●──┤   `; nothing for what is not a number."""
+    if not all(map(math.isfinite, (score.value, low, high, *(score.interval or ())))):
+        return " " * room
 
     def place(value: float) -> int:
         return round((value - low) / (high - low) * (room - 1)) if high > low else room // 2

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from tui.commands import shown_command
 from tui.keys import bind
 from tui.steering import Action
 from tui.widgets.key_bar import KeyBar
@@ -70,7 +71,7 @@ class SteerScreen(ModalScreen[str]):
         action = self._under_cursor()
         why = (f"not now: {action.why_not}\n", "$warning") if action.why_not else ""
         self.query_one("#about", Static).update(
-            Content.assemble(why, f"{action.about}\n", (f"$ {action.command}", "$dim"))
+            Content.assemble(why, f"{action.about}\n", (shown_command(action.command), "$dim"))
         )
 
     @on(OptionList.OptionSelected)

@@ -47,7 +47,7 @@ class AskScreen(ModalScreen[bool]):
         with Vertical(id="dialog"):
             yield Static(self._question)
             yield Static(self._facts, id="facts", markup=False)
-            yield Static(f"$ {self._command}", id="command", markup=False)
+            yield Static(commands.shown_command(self._command), id="command", markup=False)
             with Horizontal():
                 yield Button("Cancel", id="cancel", compact=True)
                 yield Button(self._yes, id="yes", variant="warning", compact=True)

@@ -85,7 +85,7 @@ class TuneScreen(ModalScreen[str]):
 
     @on(Input.Changed)
     def _show_command(self) -> None:
-        self._say(self.command(), "$dim")
+        self._say(commands.shown_command(self.command()), "$dim")
 
     @work(thread=True, exclusive=True, group="check", exit_on_error=False)
     def _check(self, assignment: str) -> None:
@@ -102,8 +102,7 @@ class TuneScreen(ModalScreen[str]):
             self._say(f"✗ {one_line(message.problem, 300)}", "$error")
 
     def _say(self, text: str, style: str) -> None:
-        shown = f"$ {text}" if style == "$dim" else text
-        self.query_one("#said", Static).update(Content.styled(shown, style))
+        self.query_one("#said", Static).update(Content.styled(text, style))
 
 
 class BranchScreen(ModalScreen[str]):
@@ -186,7 +185,7 @@ class BranchScreen(ModalScreen[str]):
     @on(Input.Changed)
     @on(OptionList.OptionHighlighted)
     def _show_command(self) -> None:
-        self._say(f"$ {one_line(self.command(), 400)}", "$dim")
+        self._say(commands.shown_command(self.command()), "$dim")
 
     @on(OptionList.OptionSelected)
     def _to_the_keys(self) -> None:

@@ -10,7 +10,6 @@ class TypingLine(Input):
 
     DEFAULT_CSS = """
     TypingLine { display: none; margin: 0 1; background: $panel; }
-    TypingLine.-typing { display: block; }
     """
 
     def __init__(self) -> None:
@@ -22,14 +21,14 @@ class TypingLine(Input):
         self.cursor_blink = False
 
     def begin(self, purpose: str, *, hint: str, value: str) -> None:
-        """Appear with `value` in it, which is not yet something that was typed."""
+        """Appear with `value` in it, which nobody typed yet. The next key is already for the line."""
         self.purpose, self.placeholder = purpose, hint
         with self.prevent(Input.Changed):
             self.value = value
-        self.add_class("-typing")
-        self.focus()
+        self.display = True
+        self.screen.set_focus(self)  # at once: `focus()` lets keys that are waiting already go elsewhere
 
     def end(self) -> None:
         """Go."""
         self.purpose = ""
-        self.remove_class("-typing")
+        self.display = False

@@ -6,7 +6,7 @@ written once, where the key is.
 
 from __future__ import annotations
 
-from tui.room_gauges import CHATTING, CHINCHILLA, CORPUS, CUTTING, EVALUATING, PLANNING, Explanation
+from tui.room_gauges import CHATTING, CHINCHILLA, CORPUS, CUTTING, EVALUATING, MACHINE, PLANNING, Explanation
 
 LOSS = "Shannon 1948, A Mathematical Theory of Communication"
 DPO = "Rafailov et al. 2023, Direct Preference Optimization"
@@ -92,8 +92,26 @@ TRAINING = (
     ),
     Explanation(
         "left",
-        "The time until this stage ends, if it goes on at the speed of the last steps. Later stages are "
-        "not in it.",
+        "The time until this stage ends, if it goes on at the speed of the last steps. The first line tells it of "
+        "the whole run, with later stages as planned; ± grows with how far the plan was off.",
+    ),
+    Explanation(
+        "GPU",
+        "In how much of the last moments the GPU had any work, and how hot it is. Below 90 % something else holds "
+        "it up: data, saving, or a model too small to fill it; MFU tells how well the work is done.",
+        "NVIDIA, NVML API reference: nvmlUtilization_t",
+    ),
+    Explanation(
+        "GPU memory",
+        "What all programs hold on the GPU, of what it has. Training needs headroom for its largest step: above "
+        "95 % lower `micro_batch_tokens`.",
+        "NVIDIA, NVML API reference: nvmlMemory_t",
+    ),
+    Explanation(
+        "GPU power, clock",
+        "What the GPU draws of what it may, and how fast it runs. Held: power or heat keeps the clock down, and "
+        "steps take longer until that is over.",
+        "NVIDIA, NVML API reference: clocks event reasons",
     ),
     Explanation(
         "sample",
@@ -230,6 +248,7 @@ TOPICS: dict[str, tuple[Explanation, ...]] = {
     "chat": CHATTING,
     "scores": EVALUATING,
     "failures": EVALUATING,
+    "doctor": MACHINE,
 }
 """What a kind of screen shows, by its name without `Screen` and in small letters."""
 

@@ -170,3 +170,36 @@ EVALUATING = (
         "Brown et al. 2020, Language Models are Few-Shot Learners, section 2.4",
     ),
 )
+
+MACHINE = (
+    Explanation(
+        "threads",
+        "The cores that training uses at once: one thread for each physical core. Two on one core, or more than a "
+        "container grants, only wait for each other.",
+        "Goto and van de Geijn 2008, Anatomy of High-Performance Matrix Multiplication",
+    ),
+    Explanation(
+        "load",
+        "How many processes want to run, on average over a minute. Above the number of cores all are slower, and what "
+        "is measured now is not what the machine can do.",
+        "Linux manual, proc_loadavg(5)",
+    ),
+    Explanation(
+        "instructions",
+        "What the processor can do in one go. Those for bfloat16 make matrix products two to three times as fast at "
+        "half the memory, at a precision that training does not miss.",
+        "Kalamkar et al. 2019, A Study of BFLOAT16 for Deep Learning Training",
+    ),
+    Explanation(
+        "durable write",
+        "How long the disk takes to promise that a block survives a power cut. A promise in no time at all is none; "
+        "checkpoints wait for a few of them.",
+        "Pillai et al. 2014, All File Systems Are Not Created Equal",
+    ),
+    Explanation(
+        "GFLOP/s, GB/s",
+        "Arithmetic in a large product and bytes moved in a large copy, measured now: no training step can be faster. "
+        "MFU is its share of the first.",
+        "Williams, Waterman, Patterson 2009, Roofline",
+    ),
+)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from textual.dom import DOMNode
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.widgets import OptionList
 
 import tui
@@ -20,6 +21,7 @@ from tests.tui.test_screens import opened, running, text_of, until
 from tui import gauges
 from tui.app import WorkbenchApp
 from tui.keys import KEYS, meaning
+from tui.room_gauges import CORPUS, CUTTING, MACHINE
 from tui.palette import commands_of
 from tui.screens.help import HelpScreen
 from tui.screens.home import HomeScreen
@@ -87,11 +89,14 @@ def test_every_explanation_is_two_short_sentences_or_so() -> None:
         assert 1 <= told.text.count(". ") <= 2 or ": " in told.text or told in gauges.STATES, told.name
 
 
-def test_every_screen_that_shows_figures_explains_them() -> None:
-    screens = {path.stem for path in (Path(tui.__file__).parent / "screens").glob("*.py")}
-    assert set(gauges.TOPICS) <= screens
-    without = {"__init__", "doctor", "enlarge", "help", "log", "pick", "steer", "stop", "tune"}
-    assert screens - set(gauges.TOPICS) == without
+def test_every_screen_with_figures_explains_them_each_with_a_source() -> None:
+    screens = {
+        kind.__name__.removesuffix("Screen").lower() for kind in ours() if kind.__name__.endswith("Screen")
+    }
+    without_figures = {"log", "help", "pick", "steer", "tune", "branch", "ask", "enlarge"}
+    assert set(gauges.TOPICS) == screens - without_figures
+    unsourced = {told.name for told in (*CORPUS, *CUTTING, *MACHINE) if not told.source}
+    assert not unsourced
 
 
 def test_every_key_of_every_recipe_table_is_explained() -> None:
@@ -125,16 +130,16 @@ async def test_help_lists_exactly_the_keys_that_work(make_run: MakeRun, tmp_path
         assert isinstance(app.screen, RunScreen)
 
 
-async def test_every_key_that_the_help_lists_does_something(make_run: MakeRun, tmp_path: Path) -> None:
-    """No dead key: an action behind each, on each of the screens."""
-    make_run()
-    app = WorkbenchApp(tmp_path)
-    async with running(app) as pilot:
-        await opened(pilot)
-        for screen in (app.screen, app.screen_stack[0]):
-            for active in screen.active_bindings.values():
-                target, name, _ = app._parse_action(active.binding.action, active.node)
-                assert any(hasattr(target, f"{way}{name}") for way in ("action_", "_action_")), active.binding
+def test_every_key_of_every_screen_and_widget_does_something() -> None:
+    """No dead key: an action behind each, on the class that binds it, on the app where it says so, or further out."""
+    dead = []
+    for kind in ours():
+        for _, binding in _own(kind):
+            namespace, _, name = binding.action.partition("(")[0].rpartition(".")
+            owner = {"app": WorkbenchApp, "screen": Screen}.get(namespace, kind)
+            if not any(hasattr(owner, f"{way}{name}") for way in ("action_", "_action_")):
+                dead.append(f"{kind.__name__}: {binding.key} -> {binding.action}")
+    assert dead == []
 
 
 async def test_help_explains_what_is_under_the_cursor(make_run: MakeRun, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_headline_leaves_times_out_whole_the_newest_word_last() -> None:
     seen = RunSeen(
         "run", Path("run"), "running", seconds=60.0, told_at=100.0, heard_at=100.0, checkpoint_at=97.0
     )
-    said = [headline(seen, now=100.0, times=times).plain for times in (3, 2, 1)]
+    said = [headline(seen, now=100.0, times=times).plain for times in (4, 2, 1)]
     assert said == [
         "run  ● running  1m 00s  saved 3s ago  heard just now",
         "run  ● running  1m 00s  heard just now",

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import sys
+import time
 from typing import Any
 
 import pytest
 
 from workbench.cli.bench_tables import print_tui
-from workbench.cli.bench_tui import Window, summed_up
+from workbench.cli.bench_tui import Window, _App, percentile, summed_up
+
+CHILD = """
+import os, tty
+tty.setraw(0)
+os.write(1, b"here")
+while key := os.read(0, 1):
+    os.write(1, key * 3)
+"""
 
 
 def windows(*speeds: float) -> list[Window]:
     """Closed, open, open, closed, …"""
     return [
-        Window(number % 4 in (1, 2), speed, speed / 2, 0.02, 5000.0) for number, speed in enumerate(speeds)
+        Window(number % 4 in (1, 2), speed, speed / 2, 0.02, 5000.0, 50e6, (0.01, 0.03))
+        for number, speed in enumerate(speeds)
     ]
 
 
@@ -38,5 +51,25 @@ def test_it_is_told_with_its_error(capsys: pytest.CaptureFixture[str]) -> None:
         "slower by 2.0% ± 1.0%" in said
         and "2.0% ± 1.0% more CPU time" in said
         and "limit 1%" in said
-        and "2.0% of a core" in said
+        and "2.0% of a core and 50 MB of memory" in said
+        and "within 10 ms (half of 4), 30 ms (nine in ten; limit 50 ms)" in said
     )
+
+
+def test_percentiles_of_few_and_of_none() -> None:
+    assert percentile([1.0], 0.9) == 1.0 and percentile([], 0.5) is None
+    assert percentile(list(map(float, range(1, 11))), 0.9) == 9.0
+
+
+def test_a_key_is_timed_from_a_quiet_moment_to_its_first_answer() -> None:
+    """A child that answers every key but q, in a pseudo-terminal."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", CHILD])
+    app = _App(pid, terminal)
+    deadline = time.monotonic() + 60
+    while not app.written and time.monotonic() < deadline:
+        time.sleep(0.01)
+    echo = app.echo(b"x")
+    assert echo is not None and 0 < echo < 60 and app.written >= len("here") + 1
+    app.close()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench.cli.output import print_table, result
+from workbench.files import human_bytes
 
 Row = dict[str, Any]
 
@@ -120,6 +121,15 @@ def print_tui(facts: dict[str, Any]) -> None:
     )
     error = "" if facts["more_cpu_stderr"] is None else f" ± {facts['more_cpu_stderr']:.1%}"
     result(f"A token takes the worker {facts['more_cpu_by']:.1%}{error} more CPU time meanwhile.")
+    memory = human_bytes(facts["app_resident_bytes"])
     result(
-        f"The app takes {facts['app_cpu_share']:.1%} of a core and writes {facts['app_bytes_per_second']:,.0f} bytes/s."
+        f"The app takes {facts['app_cpu_share']:.1%} of a core and {memory} of memory, "
+        f"and writes {facts['app_bytes_per_second']:,.0f} bytes/s."
     )
+    if facts["keys"]:
+        half, most, limit = (
+            f"{1000 * facts[f'echo_{name}_seconds']:.0f} ms" for name in ("p50", "p90", "limit")
+        )
+        result(
+            f"A key is answered within {half} (half of {facts['keys']}), {most} (nine in ten; limit {limit})."
+        )

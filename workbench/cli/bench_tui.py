@@ -2,13 +2,15 @@
 
 The run trains on and on; the app is opened on it and closed again by turns (closed, open, open, closed, …), in a
 pseudo-terminal that is read as fast as it writes. Training speed comes from the run's own events: per second, and per
-CPU second of the worker, which other programs on the machine disturb less.
+CPU second of the worker, which other programs on the machine disturb less. At the end of an open window keys are
+pressed whose answer draws every chart again, and the time until its first byte is taken.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import pty
 import select
@@ -19,7 +21,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,12 @@ OVERRIDES = {
 }  # fmt: skip
 """Quickstart's model, training for longer than anybody measures, in small steps: more of them end in a window."""
 FIRST_STEPS = 10
+KEYS = (b"l", b"a") * 10
+"""Pressed in every open window: each draws all charts again, on another scale or over another range."""
+QUIET_SECONDS = 0.1
+"""Nothing is written for so long before a key is pressed: what comes then is its answer."""
+ANSWER_SECONDS = 10.0
+ECHO_LIMIT_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,9 @@ class Window:
     tokens_per_cpu_second: float
     app_cpu_share: float = 0.0
     app_bytes_per_second: float = 0.0
+    app_resident_bytes: float = 0.0
+    echo_seconds: tuple[float, ...] = ()
+    """From each key that was pressed to the first byte of its answer."""
 
 
 def measure_tui(home: Path, *, rounds: int, seconds: float, columns: int, rows: int) -> dict[str, Any]:
@@ -77,6 +88,7 @@ def summed_up(windows: list[Window]) -> dict[str, Any]:
     """The headline: by what share training is slower with the app open, with its standard error."""
     open_ones = [window for window in windows if window.is_open]
     closed, opened, error = _compared(windows, "tokens_per_second")
+    echoes = sorted(seconds for window in open_ones for seconds in window.echo_seconds)
     cpu_closed, cpu_opened, cpu_error = _compared(windows, "tokens_per_cpu_second")
     return {
         "slower_by": 1 - opened / closed,
@@ -88,6 +100,11 @@ def summed_up(windows: list[Window]) -> dict[str, Any]:
         "open_tokens_per_second": opened,
         "app_cpu_share": statistics.mean(window.app_cpu_share for window in open_ones),
         "app_bytes_per_second": statistics.mean(window.app_bytes_per_second for window in open_ones),
+        "app_resident_bytes": max(window.app_resident_bytes for window in open_ones),
+        "keys": len(echoes),
+        "echo_p50_seconds": percentile(echoes, 0.5),
+        "echo_p90_seconds": percentile(echoes, 0.9),
+        "echo_limit_seconds": ECHO_LIMIT_SECONDS,
         "rows": [
             {
                 "app": "open" if window.is_open else "closed",
@@ -97,6 +114,11 @@ def summed_up(windows: list[Window]) -> dict[str, Any]:
             for window in windows
         ],
     }
+
+
+def percentile(ordered: Sequence[float], share: float) -> float | None:
+    """The value that `share` of them do not exceed; None of none."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
 
 
 def _compared(windows: list[Window], figure: str) -> tuple[float, float, float | None]:
@@ -141,9 +163,12 @@ def _window(run: Run, reader: EventReader, is_open: bool, *, seconds: float, siz
         cpu, written, begun = cpu_seconds(app.pid), app.written, time.monotonic()
         speed, per_cpu_second = _speed(run, reader, seconds)
         spent = time.monotonic() - begun
+        cpu_share, bytes_per_second = (cpu_seconds(app.pid) - cpu) / spent, (app.written - written) / spent
         return Window(
-            True, speed, per_cpu_second, (cpu_seconds(app.pid) - cpu) / spent, (app.written - written) / spent
-        )
+            True, speed, per_cpu_second, cpu_share, bytes_per_second,
+            app_resident_bytes=resident_bytes(app.pid),
+            echo_seconds=tuple(echo for key in KEYS if (echo := app.echo(key)) is not None),
+        )  # fmt: skip
 
 
 def _speed(run: Run, reader: EventReader, seconds: float) -> tuple[float, float]:
@@ -175,6 +200,14 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def resident_bytes(pid: int) -> float:
+    """The memory that a process holds; not a number where the system has no /proc."""
+    try:
+        return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) * 1024
+    except (OSError, IndexError):
+        return float("nan")
+
+
 class _App:
     """The app in a pseudo-terminal that a thread reads."""
 
@@ -182,6 +215,8 @@ class _App:
         self.pid, self.written = pid, 0
         self._terminal = terminal
         self._reads = True
+        self._read_at = time.perf_counter()
+        self._came = threading.Condition()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -189,9 +224,25 @@ class _App:
         while self._reads:
             if select.select([self._terminal], [], [], 0.2)[0]:
                 try:
-                    self.written += len(os.read(self._terminal, 65536))
+                    came = len(os.read(self._terminal, 65536))
                 except OSError:
                     return
+                with self._came:
+                    self.written, self._read_at = self.written + came, time.perf_counter()
+                    self._came.notify()
+
+    def echo(self, key: bytes) -> float | None:
+        """Seconds from `key` to the first byte of what it draws; None when nothing comes, or never a quiet moment."""
+        deadline = time.perf_counter() + ANSWER_SECONDS
+        with self._came:
+            while (quiet := time.perf_counter() - self._read_at) < QUIET_SECONDS:
+                if time.perf_counter() > deadline:
+                    return None
+                self._came.wait(QUIET_SECONDS - quiet)
+            before, pressed_at = self.written, time.perf_counter()
+            os.write(self._terminal, key)
+            answered = self._came.wait_for(lambda: self.written > before, timeout=ANSWER_SECONDS)
+            return self._read_at - pressed_at if answered else None
 
     def close(self) -> None:
         """End it; the run goes on."""

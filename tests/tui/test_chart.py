@@ -344,3 +344,40 @@ def test_a_run_keeps_its_glyph_where_another_has_no_curve() -> None:
     drawn = "".join(text for text, _ in rows[1:])
     assert "▲" in rows[0][0] and "▲" in drawn and "●" not in drawn
     assert all(style != "0" for _, styles in rows[1:] for style in styles)
+
+
+def test_six_series_of_a_million_rows_take_less_than_fifty_megabytes() -> None:
+    """At a hundredth of it, by the sizes of the columns: 160 MB are allowed, of which the app itself takes 40."""
+    track, rows = Track(), 10_000
+    steps = range(1, rows + 1)
+    track.extend(steps, [0.0] * rows, [0.0] * rows, {f"m{number}": [1.0] * rows for number in range(6)})
+    columns = [track.steps, track.tokens, track.seconds]
+    for series in track.metrics.values():
+        columns += [
+            series.raw,
+            *(each for level in series.levels for each in (level.low, level.high, level.mean)),
+        ]
+    assert sum(len(column) * column.itemsize for column in columns) / rows < 50
+
+
+def test_rows_that_come_at_once_are_rows_that_come_one_by_one() -> None:
+    at_once, one_by_one = Track(), Track()
+    values = [math.sin(row) if row % 37 else math.nan for row in range(1000)]
+    for first, end in ((0, 5), (5, 300), (300, 301), (301, 1000)):
+        rows = range(first, end)
+        assert at_once.takes(rows, list(rows), [row / 4 for row in rows])
+        at_once.extend(
+            rows,
+            list(rows),
+            [row / 4 for row in rows],
+            {"loss": values[first:end], "no metric!": values[first:end]},
+        )
+    for row, value in enumerate(values):
+        one_by_one.add(row, row, row / 4, {"loss": value})
+    assert not at_once.takes([999], [999.0], [250.0]) and not at_once.takes(
+        [1001, 1000], [1.0, 2.0], [0.0, 0.0]
+    )
+    assert at_once.broken == one_by_one.broken == {"loss": 999} and set(at_once.metrics) == {"loss"}
+    for got, wanted in zip(at_once.metrics["loss"].levels, one_by_one.metrics["loss"].levels, strict=True):
+        assert (got.low, got.high, got.mean) == (wanted.low, wanted.high, wanted.mean)
+    assert at_once.steps == one_by_one.steps and at_once.seconds == one_by_one.seconds

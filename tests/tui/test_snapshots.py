@@ -74,6 +74,15 @@ def test_run(
     assert snap_compare(app, terminal_size=size, run_before=lambda pilot: shows(pilot, "pretrain loss"))
 
 
+@pytest.mark.parametrize("charset", ["ascii", "block"])
+def test_run_without_braille(
+    canned: Path, snap_compare: Any, monkeypatch: pytest.MonkeyPatch, charset: str
+) -> None:
+    monkeypatch.setenv("WORKBENCH_CHARSET", charset)
+    app = WorkbenchApp(canned, "quickstart-7f3a12")
+    assert snap_compare(app, run_before=lambda pilot: shows(pilot, "pretrain loss"))
+
+
 def test_home(canned: Path, snap_compare: Any) -> None:
     assert snap_compare(WorkbenchApp(canned), run_before=lambda pilot: shows(pilot, "smoke-aa11bb"))
 

@@ -112,6 +112,22 @@ def test_no_color_has_no_color(tmp_path: Path, open_terminal: Any) -> None:
     assert colors and all(red == green == blue for red, green, blue in colors)
 
 
+@pytest.mark.parametrize(("term", "palette"), [("xterm", False), ("xterm-256color", True)])
+def test_a_terminal_gets_no_more_colours_than_it_promises(
+    make_run: MakeRun, tmp_path: Path, open_terminal: Any, term: str, palette: bool
+) -> None:
+    """And every state is a word and a sign besides."""
+    make_run("stopped-one")
+    make_run("failed-one", state="failed")
+    terminal = open_terminal(tmp_path, TERM=term, COLORTERM="")
+    terminal.read_until(lambda output: ready(output) and "✗ failed".encode() in output)
+    terminal.read_until(lambda output: "◌ stopped".encode() in output)
+    terminal.type(b"q")
+    assert terminal.exit_code() == 0
+    assert b"8;2;" not in terminal.output, "24-bit colours were never promised"
+    assert bool(re.search(rb"[34]8;5;\d", terminal.output)) is palette
+
+
 @pytest.mark.parametrize(
     ("term", "terminal", "said"), [("dumb", True, "TERM=dumb"), ("xterm", False, "needs a terminal")]
 )

@@ -11,7 +11,7 @@ from tests.tui.test_screens import chat_app, running, say, text_of, until
 from tui.widgets.conversation import FLUSH_SECONDS, Turn
 
 
-async def test_a_fast_reply_is_drawn_ten_times_a_second_at_most_and_esc_ends_it(
+async def test_a_fast_reply_is_drawn_five_times_a_second_at_most_and_esc_ends_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grown: list[str] = []

@@ -1,6 +1,6 @@
 """One conversation: a view of what a child process holds (workbench.chat_client), with its own heading and turns.
 
-The reply arrives in a thread, is cleaned, and reaches the screen at most ten times a second, as plain text.
+The reply arrives in a thread, is cleaned, and reaches the screen at most five times a second, as plain text.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from workbench.chat_client import (
 )
 from workbench.safe_text import SafeStream, one_line
 
-FLUSH_SECONDS = 0.1
+FLUSH_SECONDS = 0.2
+"""Each flush sends every row of the reply that is seen: oftener is no easier to read, and twice the bytes."""
 _TURNS_KEPT = 200
 _REPLY_LIMIT = 100_000
 

@@ -21,8 +21,8 @@ from tests.tui.test_screens import opened, running, text_of, until
 from tui import gauges
 from tui.app import WorkbenchApp
 from tui.keys import KEYS, meaning
-from tui.room_gauges import CORPUS, CUTTING, MACHINE
 from tui.palette import commands_of
+from tui.room_gauges import CORPUS, CUTTING, MACHINE
 from tui.screens.help import HelpScreen
 from tui.screens.home import HomeScreen
 from tui.screens.run import RunScreen

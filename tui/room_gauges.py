@@ -93,11 +93,13 @@ CORPUS = (
         "held out",
         "Documents that are never trained on, so that the loss on them is honest. Which ones is decided by a hash of "
         "the text, so that a new source moves none.",
+        "Gao et al. 2020, The Pile, section 3.1",
     ),
     Explanation(
         "invisible characters",
         "Tabs, spaces at line ends, line ends and control characters are drawn as signs; v hides them. They are part "
         "of what the model learns, so that broken text is found here.",
+        "Unicode Technical Report 36, Unicode Security Considerations",
     ),
 )
 
@@ -124,6 +126,7 @@ CUTTING = (
         "ids",
         "The numbers of the tokens, as the model gets them. The first 256 are usually the bytes, and small numbers the "
         "pieces that were learned first: the most frequent.",
+        "Sennrich et al. 2016, Neural Machine Translation of Rare Words with Subword Units",
     ),
 )
 

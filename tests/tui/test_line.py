@@ -32,7 +32,7 @@ def test_a_thousand_runs_at_rest_send_nothing_and_cost_little(tmp_path: Path, op
 
 def test_a_key_is_answered_while_a_run_is_live(worker: Run, tmp_path: Path, open_terminal: Any) -> None:
     terminal = open_terminal(tmp_path, worker.name)
-    terminal.read_until(lambda output: b"smooth" in output and b"running" in output)
+    terminal.read_until(lambda output: b"s=0.9" in output and b"running" in output)
     spent = []
     for key in (b"l", b"a") * 10:
         cpu, seen = terminal.cpu_seconds(), len(terminal.output)
@@ -46,7 +46,7 @@ def test_a_terminal_that_stops_reading_stops_no_run_and_is_up_to_date_when_it_re
     worker: Run, tmp_path: Path, open_terminal: Any
 ) -> None:
     terminal = open_terminal(tmp_path, worker.name)
-    terminal.read_until(lambda output: b"smooth" in output and b"running" in output)
+    terminal.read_until(lambda output: b"s=0.9" in output and b"running" in output)
     _stand_still(terminal, worker)
     now = step_of(worker)
     terminal.read_until(lambda output: shown_step(output) >= now)

@@ -163,6 +163,7 @@ def test_unknown_recipes_name_the_known() -> None:
 
 
 def test_shipped_recipes_are_good() -> None:
+    assert shipped_recipes()[0][0] == "quickstart", "what a newcomer is shown first"
     for name, description in shipped_recipes():
         assert description, name
         assert load_recipe(name).recipe.name == name

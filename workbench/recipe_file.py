@@ -124,9 +124,11 @@ def shipped_folder() -> Path:
 
 
 def shipped_recipes() -> list[tuple[str, str]]:
-    """Name and description of every shipped recipe, by name."""
+    """Name and description of every shipped recipe: the one to begin with, then the others by name."""
     found = []
-    for path in sorted(shipped_folder().glob("*.toml")):
+    for path in sorted(
+        shipped_folder().glob("*.toml"), key=lambda path: (path.stem != "quickstart", path.stem)
+    ):
         found.append((path.stem, str(tomllib.loads(path.read_text(encoding="utf-8")).get("description", ""))))
     return found
 

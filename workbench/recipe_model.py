@@ -98,8 +98,8 @@ class Model(Table):
     sqrt(2 / (5 hidden_size)), residual projections 1 / (sqrt(hidden_size) layers), as LitGPT and GPT-NeoX.
     `zero-residual`: as gpt2, with residual projections of zero, so that every layer begins as the identity. `bigrams`:
     the same, and embedding and head are fitted to how often each token follows each in the corpus, which takes
-    seconds and saves many steps of a short training (with a vocabulary of up to 8,192 and tie_word_embeddings =
-    false)."""
+    seconds and saves many steps of a short training on much text; a small corpus that is read twice it learns by
+    heart (with a vocabulary of up to 8,192 and tie_word_embeddings = false)."""
     parametrization: Literal["standard", "mup"] = "standard"
     """How first weights and rates change with hidden_size. `standard`: not at all, so the best learning rate falls as
     the model grows. `mup`, the maximal update parametrization (Yang et al. 2022): matrices start smaller and AdamW

@@ -22,7 +22,7 @@ from tui.metric_rows import MUST_BE_NUMBERS, NO_METRIC, alike, columns_of
 from tui.time_left import run_left, seconds_left, uncertainty, usual_silence
 from workbench.events import Event, EventReader
 from workbench.files import free_bytes
-from workbench.runs import LIVE, Run, list_runs
+from workbench.runs import LIVE, Run
 from workbench.safe_text import one_line, safe_text
 
 READ_SECONDS = 0.1
@@ -38,25 +38,6 @@ _WRITTEN_AS_WORDS = ("nan", "inf", "-inf")
 _PLAIN = (
     "stage", "seconds", "told_at", "ended_at", "checkpoint_at", "checkpoint_step", "version", "heard_at",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class RunRow:
-    """One line of the runs list. `name` is the folder's own, to open it by; clean it to show it."""
-
-    name: str
-    state: str
-    stage: str
-    progress: float | None
-    step: int | None
-    loss: float | None
-    heard_at: float | None
-    bits_per_byte: float | None = None
-    """Of held-out text, the newest that any of its stages measured."""
-    seconds: float | None = None
-    """That its last worker spent, once it is over."""
-    note: str = ""
-    """Why it failed, or what it waits for, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,49 +129,6 @@ class RunSeen:
         return next((stage for stage in self.stages if stage.name == name), None)
 
 
-def read_rows(home: Path) -> tuple[RunRow, ...]:
-    """All runs of a home for the list, the newest first. Reads one small file a run."""
-    rows = []
-    for run in list_runs(home):
-        try:
-            rows.append(row_of(run))
-        except OSError:  # removed while we looked
-            continue
-    return tuple(rows)
-
-
-def row_of(run: Run) -> RunRow:
-    """One run for the list. Reads one small file and asks for its lock."""
-    status = run.status()
-    progress = status.get("progress")
-    done, total = (
-        (progress.get("done"), progress.get("total")) if isinstance(progress, dict) else (None, None)
-    )
-    step, loss = status.get("step"), _number(status.get("loss"))
-    heard = _number(status.get("heartbeat")) or _number(status.get("started_at"))
-    return RunRow(
-        name=run.name,
-        state=run.state(),
-        stage=one_line(str(status.get("stage") or ""), 20),
-        progress=_share(_number(done), _number(total)),
-        step=step if isinstance(step, int) else None,
-        loss=loss,
-        heard_at=heard,
-        bits_per_byte=_number(status.get("heldout_bits_per_byte")) or _number(status.get("val_bpb")),
-        seconds=_between(status.get("started_at"), status.get("finished_at")),
-        note=one_line(str(status.get("error") or status.get("waits_for") or ""), 300),
-    )
-
-
-def _between(start: object, end: object) -> float | None:
-    first, last = _number(start), _number(end)
-    return last - first if first is not None and last is not None else None
-
-
-def _share(done: float | None, total: float | None) -> float | None:
-    return min(done / total, 1.0) if done is not None and total else None
-
-
 class RunFeed:
     """Follows one run. `look()` reads what is new and returns the run as it is now.
 
@@ -203,9 +141,7 @@ class RunFeed:
         self._stages: dict[str, StageSeen] = {name: StageSeen(name) for name in _planned_stages(run)}
         predicted = _predicted(run)
         self._flops_per_token = _flops_per_token(predicted)
-        self._planned_seconds = {
-            name: _number(each.get("seconds")) or 0.0 for name, each in predicted.items()
-        }
+        self._planned_seconds = {name: number(each.get("seconds")) or 0.0 for name, each in predicted.items()}
         self._figures: dict[str, dict[str, Any]] = {}
         self._curves: dict[str, StageCurves] = {}
         self._paces: dict[str, deque[tuple[float, float]]] = {}
@@ -244,7 +180,7 @@ class RunFeed:
         if self._cached and not behind and self._reader.offset - self._kept_at > KEEP_AFTER_BYTES:
             self._kept_at = self._reader.offset
             feed_cache.keep(self.run, self._kept_at, self._facts(), self._curves)
-        self._heard_at = _number(status.get("heartbeat")) or self._heard_at
+        self._heard_at = number(status.get("heartbeat")) or self._heard_at
         return RunSeen(
             name=one_line(self.run.name, 120),
             path=self.run.path,
@@ -264,7 +200,7 @@ class RunFeed:
             heard_at=self._heard_at,
             behind=behind,
             read_share=self._reader.share_read() if behind else 1.0,
-            resident_bytes=_number(status.get("resident_bytes")),
+            resident_bytes=number(status.get("resident_bytes")),
             free_bytes=_free_bytes(self.run),
             gpus=gpus_of(status) if state in LIVE else None,
             left=self._left() if state == "running" else None,
@@ -353,7 +289,7 @@ class RunFeed:
             self._curves[name].mark("rollback")
 
     def _fold_progress(self, event: Event, at: float) -> None:
-        name, done = _stage_of(event), _number(event.get("done"))
+        name, done = _stage_of(event), number(event.get("done"))
         if done is None or not name:
             return
         pace = self._paces.setdefault(name, deque(maxlen=_RATE_WINDOW))
@@ -367,7 +303,7 @@ class RunFeed:
     def _settle_progress(self) -> None:
         """What the newest progress of each stage comes to."""
         for name, event in self._progress.items():
-            pace, total = self._paces[name], _number(event.get("total"))
+            pace, total = self._paces[name], number(event.get("total"))
             self._stages[name] = replace(
                 self._stages.setdefault(name, StageSeen(name)),
                 state="running",
@@ -381,7 +317,7 @@ class RunFeed:
 
     def _fold_finished(self, stage: StageSeen, event: Event, at: float) -> None:
         """What a run made itself stays made by it: a worker that goes on finds it and calls it reused."""
-        seconds, summary = _number(event.get("seconds")), event.get("summary")
+        seconds, summary = number(event.get("seconds")), event.get("summary")
         began = self._started.pop(stage.name, at)
         if not event.get("reused"):
             self._made.add(stage.name)
@@ -521,7 +457,7 @@ def _predicted(run: Run) -> dict[str, dict[str, Any]]:
 
 def _flops_per_token(predicted: Mapping[str, Mapping[str, Any]]) -> float:
     """Six times the parameters that the plan foresaw (Kaplan 2020, section 2.1); zero where it says nothing."""
-    return 6 * max((_number(each.get("parameters")) or 0.0 for each in predicted.values()), default=0.0)
+    return 6 * max((number(each.get("parameters")) or 0.0 for each in predicted.values()), default=0.0)
 
 
 def _planned_stages(run: Run) -> Iterator[str]:
@@ -553,5 +489,6 @@ def _sample(event: Event) -> Sample:
     )
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
+    """`value` if it is a number; None for anything else that a file may hold."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from textual.message import Message
 
-from tui.feed import RunRow, RunSeen
+from tui.feed import RunSeen
+from tui.rows import RunRow
 from workbench.chat_client import ChatEvent
 
 

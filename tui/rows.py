@@ -6,11 +6,33 @@ Also the order and the filter of the list. Knows no widget.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tui import words
-from tui.feed import RunRow, row_of
+from tui.feed import number
 from workbench.runs import LIVE, Run, list_runs
+from workbench.safe_text import one_line
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One line of the runs list. `name` is the folder's own, to open it by; clean it to show it."""
+
+    name: str
+    state: str
+    stage: str
+    progress: float | None
+    step: int | None
+    loss: float | None
+    heard_at: float | None
+    bits_per_byte: float | None = None
+    """Of held-out text, the newest that any of its stages measured."""
+    seconds: float | None = None
+    """That its last worker spent, once it is over."""
+    note: str = ""
+    """Why it failed, or what it waits for, in one line."""
+
 
 ORDERS = ("newest", "name", "state", "loss")
 _STATES = {state: place for place, state in enumerate(words.RUN_SIGNS)}
@@ -20,6 +42,38 @@ _KEYS: dict[str, Callable[[RunRow], tuple[object, ...]]] = {
     "state": lambda row: (row.state not in LIVE, _STATES.get(row.state, 99)),
     "loss": lambda row: (row.loss is None or row.loss != row.loss, row.loss or 0.0),
 }
+
+
+def row_of(run: Run) -> RunRow:
+    """One run for the list. Reads one small file and asks for its lock."""
+    status = run.status()
+    progress = status.get("progress")
+    done, total = (
+        (progress.get("done"), progress.get("total")) if isinstance(progress, dict) else (None, None)
+    )
+    step, loss = status.get("step"), number(status.get("loss"))
+    heard = number(status.get("heartbeat")) or number(status.get("started_at"))
+    return RunRow(
+        name=run.name,
+        state=run.state(),
+        stage=one_line(str(status.get("stage") or ""), 20),
+        progress=_share(number(done), number(total)),
+        step=step if isinstance(step, int) else None,
+        loss=loss,
+        heard_at=heard,
+        bits_per_byte=number(status.get("heldout_bits_per_byte")) or number(status.get("val_bpb")),
+        seconds=_between(status.get("started_at"), status.get("finished_at")),
+        note=one_line(str(status.get("error") or status.get("waits_for") or ""), 300),
+    )
+
+
+def _between(start: object, end: object) -> float | None:
+    first, last = number(start), number(end)
+    return last - first if first is not None and last is not None else None
+
+
+def _share(done: float | None, total: float | None) -> float | None:
+    return min(done / total, 1.0) if done is not None and total else None
 
 
 class RowReader:

@@ -12,7 +12,8 @@ import pytest
 
 from tui import feed_cache
 from tui.chart.track import Track
-from tui.feed import RunFeed, RunSeen, read_log_tail, read_rows
+from tui.feed import RunFeed, RunSeen, read_log_tail
+from tui.rows import RowReader
 from workbench.cli.facts import History
 from workbench.events import EventReader
 from workbench.runs import Run
@@ -171,18 +172,18 @@ def test_not_a_number_reaches_the_curve_as_a_gap(make_run: MakeRun) -> None:
 
 
 def test_rows_of_a_home(make_run: MakeRun, tmp_path: Path) -> None:
-    assert read_rows(tmp_path) == ()
+    assert RowReader(tmp_path).read() == ()
     make_run("first", state="finished")
     broken: Run = make_run("second")
     (broken.path / "status.json").write_text('{"state": 7, "progress": "half", "step": [], "loss": "inf"}')
-    rows = {row.name: row for row in read_rows(tmp_path)}
+    rows = {row.name: row for row in RowReader(tmp_path).read()}
     assert rows["first"].state == "finished" and rows["first"].step == 400
     assert rows["second"].state == "crashed" and rows["second"].progress is None
 
 
 def test_a_killed_run_is_crashed(make_run: MakeRun, tmp_path: Path) -> None:
     make_run(state="running")
-    assert read_rows(tmp_path)[0].state == "crashed"
+    assert RowReader(tmp_path).read()[0].state == "crashed"
 
 
 def test_the_log_tail_begins_with_a_whole_line_and_is_clean(make_run: MakeRun) -> None:

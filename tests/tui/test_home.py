@@ -13,8 +13,7 @@ from textual.widgets import Input, OptionList
 from tests.tui.test_screens import running, text_of, until
 from tui import rows
 from tui.app import WorkbenchApp
-from tui.feed import RunRow, row_of
-from tui.rows import RowReader, arranged, next_thing
+from tui.rows import RowReader, RunRow, arranged, next_thing, row_of
 from tui.screens.enlarge import EnlargeScreen
 from tui.screens.home import HomeScreen, age_of, columns_line, row_line
 from tui.screens.run import RunScreen

@@ -17,11 +17,10 @@ from textual.widgets.option_list import Option
 
 from tui import commands, words
 from tui.comparison import MOST_RUNS
-from tui.feed import RunRow
 from tui.keys import bind
 from tui.messages import ActionFailed, RunsRead
 from tui.rooms import OF_A_RUN, room, room_bindings
-from tui.rows import ORDERS, RowReader, arranged, next_thing
+from tui.rows import ORDERS, RowReader, RunRow, arranged, next_thing
 from tui.screens.chat import ChatScreen
 from tui.screens.compare import CompareScreen
 from tui.screens.run import RunScreen

@@ -14,6 +14,7 @@ from workbench.budget import estimate, require_fit
 from workbench.errors import BadInput
 from workbench.plan import Plan, difference, make_plan
 from workbench.recipe_file import load_recipe
+from workbench.source_check import check_sources
 from workbench.source_sizes import examples_in
 
 Write = Callable[[str], Path]
@@ -100,7 +101,7 @@ def test_a_file_that_was_touched_or_copied_is_the_same(
     before = planned()
     os.utime(tmp_path / "text.txt", (1, 1))
     assert planned().name == before.name
-    before.check_sources(before.stage("corpus"))
+    check_sources(before, before.stage("corpus"))
 
 
 def test_a_file_is_read_for_its_digest_once(

@@ -22,7 +22,7 @@ from workbench.recipe_model import Model
 from workbench.recipe_start import Start
 from workbench.runs import find_home
 from workbench.safe_text import one_line
-from workbench.source_identity import SourceDigests, first_change, identity_of, identity_of_packages
+from workbench.source_identity import SourceDigests, identity_of, identity_of_packages
 from workbench.starting_point import StartingPoint, find_starting_point, still_there
 
 PLAN_VERSION = 1
@@ -189,25 +189,6 @@ class Plan:
             fix=f"its stages are {', '.join(s.name for s in self.stages)}",
         )
 
-    def check_sources(self, stage: StagePlan) -> None:
-        """Raise BadInput, naming the file, when what `stage` reads from outside is not what it was at planning."""
-        corpus = next((each for each in self.stages if each.name == "corpus"), None)
-        packages = identity_of_packages(corpus.settings["packages"].value if corpus is not None else ())
-        digests = SourceDigests(self.home)
-        table = stage.table()
-        if isinstance(table, Start):
-            now = still_there(table, base=self.recipe_folder, home=self.home).identity(table, digests)
-        else:
-            now = identity_of(
-                stage.name, table, folder=self.recipe_folder, packages=packages, digests=digests
-            )
-        digests.keep()
-        if changed := first_change(stage.sources, now):
-            raise BadInput(
-                f"[{stage.name}] {changed} after this run was planned",
-                fix="run the recipe again: what reads another file is another run",
-            )
-
     def start_folder(self) -> Path | None:
         """The model folder that [start] reads; None without one. Raises NotFound when it is gone."""
         table = next((each.table() for each in self.stages if each.name == "start"), None)
@@ -269,6 +250,33 @@ class Plan:
                     planned=stage.by_recipe if makes in apart else None,
                 )
             )
+        return dataclasses.replace(self, stages=tuple(stages))
+
+    def with_sources(self, name: str, sources: Sequence[Any]) -> Plan | None:
+        """This plan with the stage `name` reading what `sources` identifies: what a recipe of today would plan.
+
+        None where that cannot be told from the plan alone: a stage was steered, or planned by another Workbench.
+        """
+        stages: list[StagePlan] = []
+        renamed: dict[ArtifactName, ArtifactName] = {}
+        for stage in self.stages:
+            inputs = {kind: renamed.get(each, each) for kind, each in stage.inputs.items()}
+            checkpoints = {kind: renamed.get(each, each) for kind, each in stage.checkpoints.items()}
+            new = dataclasses.replace(stage, inputs=inputs, checkpoints=checkpoints)
+            if stage.name == name:
+                new = dataclasses.replace(new, sources=list(sources))
+            if new != stage:
+                if stage.planned is not None or fingerprint_of(_parts_of(stage)) != stage.makes.fingerprint:
+                    return None
+                parts = _parts_of(new)
+                makes = dataclasses.replace(stage.makes, fingerprint=fingerprint_of(parts))
+                new = dataclasses.replace(
+                    new,
+                    makes=makes,
+                    **_way_to_be_longer(parts, self.store, label=stage.name, table=new.table()),
+                )
+            renamed[stage.makes] = new.makes
+            stages.append(new)
         return dataclasses.replace(self, stages=tuple(stages))
 
     def is_complete(self) -> bool:
@@ -340,7 +348,6 @@ def make_plan(loaded: LoadedRecipe, *, home: Path | None = None, name: str | Non
         else:
             sources = _sources(kind, table, loaded, digests)
         parts = _identifying_parts(kind, table, model, inputs, measured, sources)
-        family = family_of(parts)
         stage = StagePlan(
             name=kind.name,
             settings=settings,
@@ -350,10 +357,7 @@ def make_plan(loaded: LoadedRecipe, *, home: Path | None = None, name: str | Non
             checkpoints=measured,
             sources=sources,
             shape=start.shape if kind.name == "start" and start is not None else None,
-            family=family,
-            shorter=None
-            if family is None
-            else find_shorter(store, family, label=kind.name, tokens=getattr(table, LENGTH)),
+            **_way_to_be_longer(parts, store, label=kind.name, table=table),
         )
         stages.append(stage)
         made[kind.makes] = stage.makes
@@ -440,7 +444,7 @@ def _identifying_parts(
     model: Model | None,
     inputs: Mapping[str, ArtifactName],
     checkpoints: Mapping[str, ArtifactName],
-    sources: list[Any],
+    sources: Sequence[Any],
 ) -> dict[str, Any]:
     """Everything that can change what a stage makes."""
     return {
@@ -451,6 +455,24 @@ def _identifying_parts(
         "inputs": {need: name.fingerprint for need, name in inputs.items()},
         "checkpoints": {stage: name.fingerprint for stage, name in checkpoints.items()},
         "sources": sources,
+    }
+
+
+def _parts_of(stage: StagePlan) -> dict[str, Any]:
+    kind = next(kind for kind in STAGES if kind.name == stage.name)
+    return _identifying_parts(
+        kind, stage.table(), stage.model_table(), stage.inputs, stage.checkpoints, stage.sources
+    )
+
+
+def _way_to_be_longer(parts: dict[str, Any], store: Store, *, label: str, table: Table) -> dict[str, Any]:
+    """`family` and `shorter` of a stage plan."""
+    family = family_of(parts)
+    if family is None:
+        return {}
+    return {
+        "family": family,
+        "shorter": find_shorter(store, family, label=label, tokens=getattr(table, LENGTH)),
     }
 
 

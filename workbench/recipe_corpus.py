@@ -106,7 +106,8 @@ class Corpus(Table):
     text: measuring on copies would flatter the model."""
     max_bad_records: Share = 0.01
     """Bad records (a line that is not JSON, no text, not UTF-8) are rejected and counted; above this share of a
-    source the stage fails, because then the file is not what the recipe thinks."""
+    source the stage fails, because then the file is not what the recipe thinks. A file that vanishes while it works
+    is a bad record too, but speaks against nobody."""
     workers: Annotated[PositiveInt | None, Field(le=1024, json_schema_extra=COSMETIC)] = None
     """Processes that read, clean and measure, at about 200 MB each. Default: one per core. Little text needs one."""
     cache_bytes: Annotated[Bytes, Field(json_schema_extra=COSMETIC)] = 50_000_000_000

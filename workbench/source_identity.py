@@ -11,7 +11,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,16 @@ class SourceDigests:
             self._known[key] = self._learned[key] = digest_file(file)
         return self._known[key]
 
+    def of_paths(self, files: Collection[Path]) -> dict[Path, set[tuple[int, str]]]:
+        """Size and digest of every version of `files` that is remembered: they may be there no more."""
+        paths = {os.fsencode(file.absolute()).hex(): file for file in files}
+        versions: dict[Path, set[tuple[int, str]]] = {file: set() for file in files}
+        for key, digest in (self._remembered() if self._known is None else self._known).items():
+            path, size, *_ = key.split()
+            if path in paths:
+                versions[paths[path]].add((int(size), digest))
+        return versions
+
     def keep(self) -> None:
         """Write down what was learned since the last time."""
         if self._learned and self.home.is_dir():
@@ -75,9 +85,22 @@ def identity_of(
 
     `packages` is what `identity_of_packages` gave. Raises BadInput when a source is not there or cannot be read.
     """
-    sources: Sequence[str] = getattr(table, "sources", ())
+    return [
+        *_identity_of_sources(stage, table, folder, packages, digests),
+        *identity_beside_sources(stage, table, folder=folder, packages=packages, digests=digests),
+    ]
+
+
+def _sources_of(stage: str, table: Table) -> Sequence[str]:
     if stage == "eval":
-        sources = [task for task in getattr(table, "tasks", ()) if task.endswith((".jsonl", ".jsonl.gz"))]
+        return [task for task in getattr(table, "tasks", ()) if task.endswith((".jsonl", ".jsonl.gz"))]
+    return getattr(table, "sources", ())
+
+
+def _identity_of_sources(
+    stage: str, table: Table, folder: Path, packages: Sequence[Any], digests: SourceDigests
+) -> list[Any]:
+    sources = _sources_of(stage, table)
     identity: list[Any] = []
     for source in sources:
         if source == BUILT_IN:
@@ -87,6 +110,14 @@ def identity_of(
         else:
             files = _files_of(stage, source, folder)
             identity += [_identity_of_file(source, file, digests) for file in files]
+    return identity
+
+
+def identity_beside_sources(
+    stage: str, table: Table, *, folder: Path, packages: Sequence[Any], digests: SourceDigests
+) -> list[Any]:
+    """The end of `identity_of`: what a stage reads besides its sources."""
+    identity: list[Any] = []
     for file in _files_beside_sources(table):
         identity.append(_identity_of_file(file, folder / file, digests))
     classifier = getattr(table, "classifier", None)
@@ -103,7 +134,7 @@ def identity_of(
         )
     for name in corpora_of(table):
         identity.append(identity_of_corpus(name, base=folder, home=digests.home))
-    if stage == "eval" and BUILT_IN not in sources:
+    if stage == "eval" and BUILT_IN not in _sources_of(stage, table):
         identity.append(sys.version)
     return identity
 
@@ -132,11 +163,35 @@ def identity_of_packages(packages: Sequence[str]) -> list[Any]:
     return [_identity_of_package(package) for package in packages]
 
 
+def without_unread(
+    identity: Sequence[Any], unread: Mapping[tuple[str, Path], int], digests: SourceDigests
+) -> list[Any]:
+    """What was read, where of the files of `identity` those in `unread` were not: (source, file) -> bytes before.
+
+    `digests` are those that `identity` was made with: they know what a file held that is there no more.
+    """
+    versions = digests.of_paths([file for _, file in unread])
+    read = list(identity)
+    for (source, file), num_bytes in unread.items():
+        name = os.fsencode(file.name).hex()
+        entries = [[source, name, *version] for version in versions[file]]
+        entry = next((entry for entry in entries if entry in read), None)
+        if entry is None:
+            continue  # it could not be read at planning either
+        place = read.index(entry)
+        read[place : place + 1] = [[*entry, num_bytes]] if num_bytes else []
+    return read
+
+
+def taken_away(before: Sequence[Any], now: Sequence[Any]) -> list[str]:
+    """What is in one identity and not in another, in words."""
+    left = {json.dumps(entry) for entry in now}
+    return [_in_words(entry) for entry in before if json.dumps(entry) not in left]
+
+
 def first_change(before: Sequence[Any], now: Sequence[Any]) -> str | None:
     """What became of the first entry that differs between two identities, in words; None when they are equal."""
-    old, new = ({json.dumps(entry): entry for entry in entries} for entries in (before, now))
-    gone = [_in_words(entry) for key, entry in old.items() if key not in new]
-    come = [_in_words(entry) for key, entry in new.items() if key not in old]
+    gone, come = taken_away(before, now), taken_away(now, before)
     if gone:
         return f"{gone[0]} {'changed' if gone[0] in come else 'was taken away'}"
     if come:

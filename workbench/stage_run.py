@@ -20,6 +20,7 @@ from workbench.events import EventWriter
 from workbench.files import free_bytes, remove_folder
 from workbench.recipe_model import Model
 from workbench.runs import Run
+from workbench.source_watch import SourceWatch
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -129,6 +130,7 @@ class StageRun:
         self._waits_for_room = False
         self._progress_at = -PROGRESS_SECONDS
         self.cost: dict[str, float] = {}
+        self.watch: SourceWatch | None = None
         self._when_steered = when_steered
         self._thread: ThreadPoolExecutor | None = None
 
@@ -189,6 +191,10 @@ class StageRun:
     def tell_cost(self, **figures: float) -> None:
         """Say what the work took: plans on this machine are reckoned with it."""
         self.cost.update(figures)
+
+    def watched(self, watch: SourceWatch) -> None:
+        """Say what became of the files of this stage's sources while it read them: it makes what is left of them."""
+        self.watch = watch
 
     def in_background(self, work: Callable[[], _T]) -> Future[_T]:
         """Let a thread do `work` while the stage goes on; what is handed over second waits for the first.

@@ -37,6 +37,9 @@ from workbench.other_ranks import OtherRanks
 from workbench.plan import Plan, StagePlan, summary_of
 from workbench.recipe import Training
 from workbench.runs import Run, create_run
+from workbench.safe_text import one_line
+from workbench.source_check import check_sources, plan_as_read
+from workbench.source_identity import taken_away
 from workbench.stage_run import SHOWN_METRICS, RunStatus, StageInputs, StageRun
 
 WAIT_SECONDS = 0.5
@@ -226,7 +229,7 @@ def _do_stage(work: _Work, name: str, *, again: bool) -> None:
                 plan.store.rename_building(stage.planned, stage.makes)
             give_back_freed_memory()
             forget_peak_memory()
-            handle.when_there_is_room(lambda: _make(work, name, handle))
+            handle.when_there_is_room(lambda: _make(work, name, handle, locks))
             handle.tell_cost(peak_bytes=peak_memory_bytes())
         seconds = round(time.monotonic() - started, 3)
         plan, stage = work.plan, work.plan.stage(name)  # a person may have steered it
@@ -284,7 +287,7 @@ def _freeze(work: _Work, plan: Plan) -> None:
     work.plan = plan
 
 
-def _make(work: _Work, name: str, handle: StageRun) -> None:
+def _make(work: _Work, name: str, handle: StageRun, locks: contextlib.ExitStack) -> None:
     plan, stage = work.plan, work.plan.stage(name)
     inputs = StageInputs(
         recipe_folder=plan.recipe_folder,
@@ -294,7 +297,7 @@ def _make(work: _Work, name: str, handle: StageRun) -> None:
         start=plan.start_folder() if stage.name == "start" else None,
         shorter=plan.shorter_checkpoint(stage),
     )
-    plan.check_sources(stage)
+    checked = check_sources(plan, stage)
     plan.store.start(stage.makes)
     module = importlib.import_module(f"workbench.stages.{stage.name}")
     try:
@@ -318,7 +321,10 @@ def _make(work: _Work, name: str, handle: StageRun) -> None:
             raise
         raise named from error
     plan, stage = work.plan, work.plan.stage(name)  # a person may have steered it
-    plan.check_sources(stage)  # nor did anything change while it was read
+    plan = plan_as_read(plan, stage, handle.watch, checked)
+    if plan is not work.plan and not _publish_as(work, plan, name, handle, locks):
+        return
+    stage = plan.stage(name)
     values: dict[str, Any] = {key: setting.value for key, setting in stage.settings.items()}
     if stage.model is not None:
         values["model"] = {key: setting.value for key, setting in stage.model.items()}
@@ -331,6 +337,28 @@ def _make(work: _Work, name: str, handle: StageRun) -> None:
         summary=summary,
         family=None if stage.planned is not None else stage.family,
     )
+
+
+def _publish_as(work: _Work, plan: Plan, name: str, handle: StageRun, locks: contextlib.ExitStack) -> bool:
+    """Let what was built be the artifact that `plan` names; whether it is still to be published.
+
+    First the plan, then the folder, as in `_steer`; a recipe of today may have made the same before, or be at it.
+    """
+    planned, stage = work.plan.stage(name), plan.stage(name)
+    files = [one_line(file) for file in taken_away(planned.sources, stage.sources)]
+    more = f", and {len(files) - 3:,} more" if len(files) > 3 else ""
+    handle.warning(
+        f"{', '.join(files[:3])}{more}: could not be read any more, or not to the end; {stage.makes} is made of what "
+        "could"
+    )
+    lock = locks.enter_context(_making(plan, stage, handle, again=False))
+    _freeze(work, plan)
+    if lock is None:
+        remove_folder(handle.folder)
+        return False
+    remove_folder(plan.store.building(stage.makes))  # of somebody who was killed
+    handle.folder = plan.store.rename_building(planned.makes, stage.makes)
+    return True
 
 
 def _verified(plan: Plan, name: ArtifactName) -> Path:

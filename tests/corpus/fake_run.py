@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from workbench.errors import Stopped
 from workbench.recipe_corpus import Corpus
+from workbench.source_watch import SourceWatch
 from workbench.stage_run import StageInputs, StageRun
 from workbench.stages import corpus
 
@@ -49,6 +50,9 @@ class FakeRun:
 
     def tell_cost(self, **figures: float) -> None:
         assert all(value >= 0 for value in figures.values())
+
+    def watched(self, watch: SourceWatch) -> None:
+        self.watch = watch
 
     def note(self, text: str) -> None:
         self.said.append(text)

@@ -200,7 +200,7 @@ def test_a_file_that_vanishes_or_changes_is_one_bad_record(tmp_path: Path) -> No
     opened = open_sources(["."], base=tmp_path, reading=Reading())
     (tmp_path / "b.jsonl").unlink()
     pieces = [piece for block in opened.blocks for piece in block.pieces]
-    assert [piece.bad and piece.bad[0] for piece in pieces] == [None, "cannot_be_read", None]
+    assert [piece.bad and piece.bad[0] for piece in pieces] == [None, "vanished", None]
 
 
 def test_limits_are_obeyed(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from workbench.data.strict_json import RecordError
 from workbench.data.text_files import MAX_DOCUMENT_BYTES, cut_file, line_feeds
 from workbench.errors import BadInput
 from workbench.source_files import BUILT_IN, DOCUMENT_SUFFIXES, HUB_PREFIX, readable_files_of
+from workbench.source_watch import SourceWatch
 from workbench.text_columns import text_columns
 
 WHOLE_FILES = ("text", "page")
@@ -68,6 +69,18 @@ class OpenedSources:
     """None where a source is no file, so that the whole is not known."""
     surprises: dict[str, str]
     """Files that are something else than their names say, as they are come upon: file -> what it was read as."""
+    watch: SourceWatch
+    """Files that could not be read as they were, as they are come upon."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """The files of a source, and who is told of those that cannot be read."""
+
+    source: str
+    files: Sequence[Path]
+    base: Path
+    watch: SourceWatch
 
 
 def open_sources(
@@ -92,6 +105,9 @@ def open_sources(
         if name != BUILT_IN and not name.startswith(HUB_PREFIX)
     }
     files = {name: readable for name, (readable, _) in found.items()}
+    watch = SourceWatch()
+    for name, (readable, refused) in found.items():
+        watch.looked_up(name, readable, [Path(error.file or "") for error in refused])
     surprises: dict[str, str] = {}
     total = sum(_size(file) for each in files.values() for file in each)
 
@@ -99,7 +115,7 @@ def open_sources(
         before = 0
         for name in names:
             if name in files:
-                cut = _file_blocks(name, files[name], base, reading, block_bytes, surprises)
+                cut = _file_blocks(_Files(name, files[name], base, watch), reading, block_bytes, surprises)
             else:
                 cut = _record_blocks(name, base, reading, block_bytes)
             if name in found and (refused := found[name][1]):
@@ -116,7 +132,7 @@ def open_sources(
 
     whole = itertools.chain(reference_blocks(corpora or {}, block_bytes=block_bytes), blocks())
     numbered = (replace(block, number=number) for number, block in enumerate(whole))
-    return OpenedSources(numbered, total if len(files) == len(set(names)) else None, surprises)
+    return OpenedSources(numbered, total if len(files) == len(set(names)) else None, surprises, watch)
 
 
 def reference_blocks(corpora: Mapping[str, Path], *, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
@@ -134,29 +150,24 @@ def reference_blocks(corpora: Mapping[str, Path], *, block_bytes: int = BLOCK_BY
 
 
 def _file_blocks(
-    name: str,
-    files: Sequence[Path],
-    base: Path,
-    reading: Reading,
-    block_bytes: int,
-    surprises: dict[str, str],
+    of: _Files, reading: Reading, block_bytes: int, surprises: dict[str, str]
 ) -> Iterator[Block]:
     """The blocks of files in order; small files in a row share blocks."""
-    before = 0
-    for format_, group in itertools.groupby(files, key=lambda file: _format(file, reading, surprises)):
+    before, name = 0, of.source
+    numbers = range(len(of.files))
+    for format_, group in itertools.groupby(numbers, key=lambda n: _format(of.files[n], reading, surprises)):
         cut = _cutter(format_, name, reading, block_bytes)
         if format_ in WHOLE_FILES:
             members = list(group)
-            pieces: Iterator[Piece] = (
-                piece for file in members for piece in _safely(file, base, cut, alone=len(files) == 1)
-            )
+            pieces: Iterator[Piece] = (piece for number in members for piece in _safely(of, number, cut))
             for block in gathered(name, format_, pieces, block_bytes=block_bytes):
                 yield replace(block, done_bytes=before)
-            before += sum(map(_size, members))
+            before += sum(_size(of.files[number]) for number in members)
             continue
-        for file in group:
+        for number in group:
+            file = of.files[number]
             size, cut_bytes = _size(file), 0
-            pieces = _safely(file, base, cut, alone=len(files) == 1)
+            pieces = _safely(of, number, cut)
             ratio = PACKED_RATIO if file.suffix.lower() in PACKED else 1
             for block in _blocks_of_file(name, format_, pieces, block_bytes):
                 cut_bytes += block.num_bytes
@@ -293,13 +304,15 @@ def _whole_lines(chunks: Iterator[bytes], broken: list[BadInput]) -> Iterator[by
         yield held
 
 
-def _safely(file: Path, base: Path, cut: Cut, *, alone: bool) -> Iterator[Piece]:
-    """The pieces of a file; when it cannot be read to its end, what was read and one bad record.
+def _safely(of: _Files, number: int, cut: Cut) -> Iterator[Piece]:
+    """The pieces of the file of that number; when it cannot be read to its end, what was read and one bad record.
 
-    Raises BadInput when nothing can be read of a file that is `alone` its source: then that is not what the recipe
+    Raises BadInput when nothing can be read of a file that is alone its source: then that is not what the recipe
     thinks.
     """
-    label = label_of(file, base)
+    file = of.files[number]
+    of.watch.begins(of.source, number, file)
+    label = label_of(file, of.base)
     line, size = 1, 0
     broken: list[BadInput] = []
     try:
@@ -308,11 +321,14 @@ def _safely(file: Path, base: Path, cut: Cut, *, alone: bool) -> Iterator[Piece]
             size += len(piece.content)
             yield piece
     except BadInput as error:
-        if alone and not size:
+        if len(of.files) == 1 and not size:
             raise
         broken.append(error)
     for why in broken:
         reason = why.reason if isinstance(why, Unreadable) else "damaged_file"
+        if reason == "cannot_be_read" and not file.exists():
+            reason = "vanished"
+        of.watch.failed(of.source, file, reason, size)
         yield Piece(label, line, b"", shown_path(file), bad=(reason, why.message))
 
 

@@ -286,6 +286,7 @@ def _take_in(
     for block in judge.take_in(prepared):
         work.looks.at(block.done_bytes, opened.file_bytes, "bytes read")
     judge.intake.table.freeze()
+    work.run.watched(opened.watch)
     _tell(opened.surprises, work.run)
     return judge.intake
 

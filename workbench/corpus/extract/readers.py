@@ -21,9 +21,17 @@ from workbench.text_columns import text_columns
 _PAGE_TYPES = ("text/html", "application/xhtml+xml")
 _TEXT_TYPES = ("text/plain",)
 _NOT_AT_FAULT = frozenset(
-    ("no_text", "page_too_large", "nested_too_deep", "not_a_page", "not_found", "content_encoding")
+    (
+        "no_text",
+        "page_too_large",
+        "nested_too_deep",
+        "not_a_page",
+        "not_found",
+        "content_encoding",
+        "vanished",
+    )
 )
-"""What crawls are full of: it says nothing against the file it is in."""
+"""What crawls are full of, and what somebody took away: it says nothing against the file it is in."""
 
 
 def page_document(

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 def start(loaded: LoadedRecipe, *, home: Path) -> str:
     """Put a worker on the recipe's run; gives its name.
 
-    Raises what planning and launching raise, and BadInput when the plan fits neither the memory nor the disk.
+    Raises what planning and launching raise, and BadInput for what could only fail (workbench.prechecks).
     """
-    from workbench.budget import require_fit
     from workbench.launcher import launch
     from workbench.plan import make_plan
+    from workbench.prechecks import precheck
+    from workbench.runs import Run
 
     plan = make_plan(loaded, home=home)
-    require_fit(plan, loaded)
+    if not Run(plan.home / "runs" / plan.name).is_alive():  # a live run is only followed
+        precheck(plan, loaded)
     return launch(plan).name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.content import Content
@@ -13,7 +12,7 @@ from workbench.files import human_bytes, human_count, human_duration
 from workbench.safe_text import one_line
 
 if TYPE_CHECKING:
-    from workbench.recipe_file import LoadedRecipe
+    from workbench.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +51,12 @@ class PlanCost:
     stages: tuple[StageCost, ...]
 
 
-def plan_cost(loaded: LoadedRecipe, *, home: Path) -> PlanCost:
-    """What running the recipe would do and cost. Raises what planning raises."""
+def plan_cost(plan: Plan) -> PlanCost:
+    """What a plan would do and cost."""
     import dataclasses
 
     from workbench.budget import estimate
-    from workbench.plan import make_plan
 
-    plan = make_plan(loaded, home=home)
     budget = estimate(plan)
     stages = []
     for stage in plan.stages:

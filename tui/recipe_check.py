@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,8 +65,10 @@ class Checked:
     @property
     def why_not_start(self) -> str:
         """Why it cannot be started, in a line; empty when it can."""
+        if self.problems:
+            return next(iter(self.problems.values()))
         if self.cost is None:
-            return "the recipe has problems, or is still being read"
+            return "the recipe is still being read"
         return f"it will not fit: {self.cost.problems[0]}" if self.cost.problems else ""
 
     def holds(self, key: Key) -> tuple[str, str]:
@@ -80,16 +82,15 @@ class Checked:
 
 def check(path: Path | None, text: str, keys: Mapping[str, tuple[Key, ...]], *, home: Path) -> Checked:
     """What `workbench check` and `workbench plan` say of a draft. Runs in a thread."""
+    from workbench.plan import make_plan
+    from workbench.prechecks import late_problems
+
     if path is None:
         return Checked(text)
     try:
         loaded = load_recipe(path, text=text)
     except RecipeError as error:
-        problems: dict[str, str] = {}
-        for each in error.problems:
-            fix = f"; {each.fix}" if each.fix else ""
-            problems.setdefault(key_at(text, each.line or 1), f"{each.message}{fix}")
-        return Checked(text, problems)
+        return Checked(text, _by_key(text, error.problems))
     except WorkbenchError as error:
         return Checked(text, {"": str(error)})
     values = {}
@@ -107,7 +108,17 @@ def check(path: Path | None, text: str, keys: Mapping[str, tuple[Key, ...]], *, 
                 )
                 values[key.whole] = (shown, loaded.origin(table, key.name) if table else "recipe")
     try:
-        return Checked(text, {}, values, plan_cost(loaded, home=home))
+        plan = make_plan(loaded, home=home)
+        return Checked(text, _by_key(text, late_problems(plan, loaded)), values, plan_cost(plan))
     except (WorkbenchError, OSError) as error:
         line = getattr(error, "line", None)
         return Checked(text, {key_at(text, line) if line else "": str(error)}, values)
+
+
+def _by_key(text: str, problems: Sequence[WorkbenchError]) -> dict[str, str]:
+    """The first problem of each key, without its place: it stands there."""
+    found: dict[str, str] = {}
+    for each in problems:
+        fix = f"; {each.fix}" if each.fix else ""
+        found.setdefault(key_at(text, each.line or 1), f"{each.message}{fix}")
+    return found

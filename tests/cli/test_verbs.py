@@ -335,3 +335,10 @@ def test_steps_are_whole_numbers(workbench: Workbench, run: Run) -> None:
     assert step_ticks([1, 2], most=7) == [1, 2]
     assert step_ticks([10, 4000], most=7) == [10, 1000, 2000, 3000, 4000]
     assert step_ticks([5], most=7) == [5]
+
+
+def test_no_number_of_processes(workbench: Workbench, recipe: Path, home: Path) -> None:
+    told = workbench("run", recipe, "--nproc", "0")
+    assert (told.code, told.err.count("\n")) == (2, 1)
+    assert "--nproc 0 is no number of processes" in told.err
+    assert not (home / "runs").exists()

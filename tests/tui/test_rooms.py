@@ -29,13 +29,15 @@ from tui.screens.scores import ScoresScreen
 from tui.screens.start import StartScreen
 from tui.screens.tokens import Cut, TokensScreen, boundaries
 from tui.visible import visible
+from tui.widgets.still import StillText
 from workbench.chat_client import ChatClient
 from workbench.data import corpus_folder
 from workbench.data.documents import Document
 from workbench.doctor import Finding
-from workbench.errors import BadInput
+from workbench.errors import BadInput, RecipeError
 from workbench.failure_report import write_failures
 from workbench.plan import Plan, make_plan
+from workbench.prechecks import precheck
 from workbench.recipe_file import load_recipe
 from workbench.runs import create_run
 from workbench.text_client import TextClient
@@ -307,6 +309,42 @@ async def test_a_recipe_that_cannot_be_read_says_why(tmp_path: Path, monkeypatch
         await pilot.press("G")
         assert isinstance(app.screen, RecipeScreen)
         await shown(pilot, RecipeScreen(tmp_path, "none.toml"), "there is no such recipe")
+
+
+async def test_what_would_fail_late_is_told_and_refused_as_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts.txt").write_text("some text\n" * 100)
+    (tmp_path / "chats.jsonl").write_text('{"who": "knows"}\n')
+    text = RECIPE.replace('tasks = ["heldout"]', 'tasks = ["heldoot"]')
+    (tmp_path / "late.toml").write_text(text.replace("[eval]", '[sft]\nsources = ["chats.jsonl"]\n\n[eval]'))
+    loaded = load_recipe(tmp_path / "late.toml")
+    with pytest.raises(RecipeError) as told:
+        precheck(make_plan(loaded, home=tmp_path), loaded)
+    examples, task = told.value.problems
+    launched: list[Plan] = []
+    monkeypatch.setattr("workbench.launcher.launch", launched.append)
+    async with running(WorkbenchApp(tmp_path), (240, 40)) as pilot:
+        app = await shown(pilot, RecipeScreen(tmp_path, "late.toml"), "✗ 2 problems")
+        await until(pilot, lambda: examples.message[:150] in text_of(app) and task.message in text_of(app))
+        await go_to(pilot, "tasks")
+        await until(
+            pilot, lambda: "did you mean heldout?" in str(app.screen.query_one("#told", StillText).content)
+        )
+        await pilot.press("G")
+        await until(pilot, lambda: "start: [sft] sources:" in text_of(app))
+        await shown(
+            pilot, StartScreen(tmp_path, first="late.toml"), f"✗ line {examples.line}: [sft] sources:"
+        )
+        words = " ".join(text_of(app).split())
+        assert f"line {task.line}: [eval] tasks:" in words
+        assert app.screen.query_one("#start", Button).disabled
+        await pilot.press("G", "enter")
+        assert isinstance(app.screen, StartScreen)
+    with pytest.raises(RecipeError) as refused:
+        start(loaded, home=tmp_path)
+    assert str(refused.value) == str(told.value) and launched == []
 
 
 async def test_what_will_not_fit_is_not_started_and_says_why(

@@ -162,11 +162,11 @@ class RecipeScreen(Screen[None]):
         self._show_rows()
         self._tell()
         strip = self.query_one("#plan-strip", StillText)
-        if message.checked.cost is not None:
-            strip.put(short_plan(message.checked.cost))
-        else:
-            lines = [f"{one_line(problem, 300)}" for problem in list(message.checked.problems.values())[:3]]
+        if message.checked.problems or message.checked.cost is None:
+            lines = [one_line(problem, 300) for problem in list(message.checked.problems.values())[:3]]
             strip.put(Content("\n").join(failed(line) for line in lines))
+        else:
+            strip.put(short_plan(message.checked.cost))
         if self._draft.path is None:
             self.query_one(Browser).tell(failed(one_line(message.checked.problems.get("", ""), 400)))
         self.refresh_bindings()

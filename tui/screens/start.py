@@ -212,15 +212,17 @@ def _at_line(problem: WorkbenchError) -> str:
 
 
 def planned(recipe: str, *, home: Path) -> RecipePlanned:
-    """What starting `recipe` would do and cost, a line a stage, and why it will not fit, if it will not.
+    """What starting `recipe` would do and cost, a line a stage, and what would fail: a late wish, or its size.
 
     Raises what loading and planning raise.
     """
     from workbench.budget import estimate
     from workbench.plan import make_plan
+    from workbench.prechecks import late_problems
     from workbench.recipe_file import load_recipe
 
-    plan = make_plan(load_recipe(recipe), home=home)
+    loaded = load_recipe(recipe)
+    plan = make_plan(loaded, home=home)
     budget = estimate(plan)
     model = f"{human_count(budget.parameters)} parameters, " if budget.parameters else ""
     lines = [
@@ -238,5 +240,6 @@ def planned(recipe: str, *, home: Path) -> RecipePlanned:
             else f"{human_duration(cost.seconds):>7}  {one_line(cost.summary, 28)}"
         )
         lines.append(f"{'✓' if reused else '○'} {stage.name:<10} {said}")
-    problems = tuple(f"will not fit: {problem}" for problem in budget.problems)
-    return RecipePlanned(recipe, (*lines, "", f"run {plan.name}"), problems)
+    problems = [_at_line(problem) for problem in late_problems(plan, loaded)]
+    problems += [f"will not fit: {problem}" for problem in budget.problems]
+    return RecipePlanned(recipe, (*lines, "", f"run {plan.name}"), tuple(problems))

@@ -101,8 +101,8 @@ def check(recipe: Recipe, assignments: Set = None, start: From = None, json: Jso
 
     Example: workbench check mymodel.toml
     """
-    from workbench.cli.prechecks import precheck
     from workbench.plan import make_plan
+    from workbench.prechecks import precheck
 
     loaded = _load(recipe, assignments, start, home=None)
     planned = make_plan(loaded)
@@ -151,10 +151,10 @@ def plan(
     from workbench.cli.copies import curve_facts, curve_lines, planned_near_duplicates
     from workbench.cli.corpus_plan import corpus_facts, corpus_lines
     from workbench.cli.costs import cost_lines
-    from workbench.cli.prechecks import check_layouts
     from workbench.cli.reading import reading_lines
     from workbench.files import human_count
     from workbench.plan import make_plan
+    from workbench.prechecks import check_layouts
     from workbench.reading_plan import planned_reading
 
     loaded = _load(recipe, assignments, start, home=home)
@@ -319,10 +319,10 @@ def run(
     Example: workbench run quickstart --from quickstart/pretrain@600 --set pretrain.learning_rate=0.01
     """
     from workbench.cli.foreground import watch_run
-    from workbench.cli.prechecks import precheck, require_inputs
     from workbench.launcher import launch, prepare
     from workbench.layout import Seat, lay_out
     from workbench.plan import make_plan
+    from workbench.prechecks import precheck, require_inputs
     from workbench.runs import Run
 
     seat = Seat.here()

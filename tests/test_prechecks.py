@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Workbench
-from workbench.cli import prechecks
-from workbench.cli.prechecks import precheck, require_inputs
-from workbench.errors import BadInput
-from workbench.plan import make_plan
-from workbench.recipe_file import load_recipe
+from workbench import prechecks
+from workbench.errors import BadInput, RecipeError
+from workbench.plan import Plan, make_plan
+from workbench.prechecks import late_problems, precheck, require_inputs
+from workbench.recipe_file import LoadedRecipe, load_recipe
 
 RECIPE = """name = "x"
 [corpus]
@@ -28,13 +30,13 @@ sources = ["chats.jsonl"]
 tasks = ["heldout"]
 """
 GOOD = '{"prompt": "a", "completion": "b"}\n'
+GPT2 = {"model_type": "gpt2", "vocab_size": 300, "n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 256}
 
 
 def check(folder: Path, recipe: str, chats: str) -> None:
     (folder / "chats.jsonl").write_text(chats)
     (folder / "x.toml").write_text(recipe)
-    loaded = load_recipe(folder / "x.toml")
-    precheck(make_plan(loaded, home=folder / "home"), loaded)
+    precheck(*planned(folder))
 
 
 def test_good_examples_and_tasks_pass(tmp_path: Path) -> None:
@@ -60,6 +62,37 @@ def test_what_would_fail_late_fails_now_on_its_line(
     assert caught.value.file == str(tmp_path / "x.toml")
 
 
+def test_every_late_problem_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        check(tmp_path, RECIPE.replace('["heldout"]', '["heldoot"]'), '{"who": "knows"}\n')
+    assert [(each.line, type(each)) for each in caught.value.problems] == [(10, BadInput), (12, BadInput)]
+
+
+def test_a_file_of_examples_is_read_again_only_when_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BadInput, match="who"):
+        check(tmp_path, RECIPE, '{"who": "knows"}\n')
+    with monkeypatch.context() as sealed:
+        sealed.setattr("workbench.data.conversations.read_conversations", None)  # whoever reads, fails
+        os.utime(tmp_path / "chats.jsonl", ns=(1, 1))
+        with pytest.raises(TypeError):
+            late_problems(*planned(tmp_path))
+    os.utime(tmp_path / "chats.jsonl", ns=(2, 2))
+    assert len(late_problems(*planned(tmp_path))) == 1
+    with monkeypatch.context() as sealed:
+        sealed.setattr("workbench.data.conversations.read_conversations", None)
+        assert len(late_problems(*planned(tmp_path))) == 1
+    (tmp_path / "chats.jsonl").write_text(GOOD)
+    assert late_problems(*planned(tmp_path)) == []
+
+
+def planned(folder: Path) -> tuple[Plan, LoadedRecipe]:
+    """The plan of the recipe that lies in `folder`."""
+    loaded = load_recipe(folder / "x.toml")
+    return make_plan(loaded, home=folder / "home"), loaded
+
+
 @pytest.mark.parametrize("line", ['optimizer = "adamw8bit"', 'dtype = "float8"'])
 def test_a_wish_whose_package_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     monkeypatch.setattr(prechecks, "find_spec", lambda name: None)
@@ -67,7 +100,7 @@ def test_a_wish_whose_package_is_missing(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(BadInput, match=r"torchao.*pip install") as caught:
         check(tmp_path, recipe, GOOD)
     assert caught.value.line == 9
-    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    extras = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
     (torchao,) = extras["project"]["optional-dependencies"]["lowbit"]
     assert torchao in str(caught.value)
 
@@ -91,20 +124,36 @@ def test_a_stage_alone_needs_what_comes_before_it(tmp_path: Path) -> None:
 
 def test_a_start_is_looked_into(tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()
-    config = {
-        "model_type": "gpt2",
-        "vocab_size": 300,
-        "n_embd": 32,
-        "n_layer": 1,
-        "n_head": 2,
-        "n_positions": 256,
-    }
-    (tmp_path / "theirs" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "theirs" / "config.json").write_text(json.dumps(GPT2))
     (tmp_path / "theirs" / "pytorch_model.bin").write_bytes(b"\x80\x04.")
     recipe = 'name = "x"\n[start]\nmodel = "theirs"\n[sft]\nsources = ["chats.jsonl"]\n'
     with pytest.raises(BadInput, match=r"is a pickle, which can run code when opened") as caught:
         check(tmp_path, recipe, GOOD)
     assert (caught.value.file, caught.value.line) == (str(tmp_path / "x.toml"), 3)
+    (tmp_path / "theirs" / "pytorch_model.bin").unlink()  # another state of the folder is looked into again
+    (problem,) = late_problems(*planned(tmp_path))
+    assert "theirs" in problem.message and "pickle" not in problem.message
+
+
+def test_a_start_is_looked_into_without_tensors_here(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "config.json").write_text(json.dumps(GPT2))
+    (tmp_path / "x.toml").write_text(
+        'name = "x"\n[start]\nmodel = "theirs"\n[sft]\nsources = ["chats.jsonl"]\n[eval]\ntasks = ["no"]\n'
+    )
+    (tmp_path / "chats.jsonl").write_text(GOOD)
+    code = f"""
+import sys
+from pathlib import Path
+from workbench.plan import make_plan
+from workbench.prechecks import late_problems
+from workbench.recipe_file import load_recipe
+loaded = load_recipe(Path({str(tmp_path)!r}) / "x.toml")
+problems = late_problems(make_plan(loaded, home=Path({str(tmp_path)!r})), loaded)
+print(len(problems), [name for name in ("torch", "numpy", "tokenizers") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "2 []"
 
 
 LAYOUTS = RECIPE.replace('tokens = "1M"', 'tokens = "1M"\nbatch_tokens = 512\ncontext_length = 256')
@@ -132,10 +181,3 @@ def test_what_several_devices_cannot_share_fails_before_anything_is_made(
     with pytest.raises(BadInput, match=re.escape(says)) as caught:
         precheck(plan, loaded, nproc=nproc)
     assert caught.value.line == line
-
-
-def test_no_number_of_processes(workbench: Workbench, recipe: Path, home: Path) -> None:
-    told = workbench("run", recipe, "--nproc", "0")
-    assert (told.code, told.err.count("\n")) == (2, 1)
-    assert "--nproc 0 is no number of processes" in told.err
-    assert not (home / "runs").exists()

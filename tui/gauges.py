@@ -6,7 +6,8 @@ written once, where the key is.
 
 from __future__ import annotations
 
-from tui.room_gauges import CHATTING, CHINCHILLA, CORPUS, CUTTING, EVALUATING, MACHINE, PLANNING, Explanation
+from tui.room_gauges import CHATTING, CHINCHILLA, CORPUS, CUTTING, EVALUATING, MACHINE, PLANNING
+from workbench.eval_terms import Explanation
 
 LOSS = "Shannon 1948, A Mathematical Theory of Communication"
 DPO = "Rafailov et al. 2023, Direct Preference Optimization"

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """What something is, in two sentences, and who says so."""
-
-    name: str
-    text: str
-    source: str = ""
-
+from workbench.eval_terms import BASELINES, METRICS, QUESTIONS, TASKS, Explanation
 
 CHINCHILLA = "Hoffmann et al. 2022, Training Compute-Optimal Large Language Models"
 
@@ -154,24 +144,10 @@ EVALUATING = (
         "not beat them has learned nothing that counting could not.",
         "Kneser and Ney 1995; Delétang et al. 2023, Language Modeling Is Compression",
     ),
-    Explanation(
-        "bits per byte",
-        "How many bits the model needs for each byte of text that it never read; less is better. It can be compared "
-        "between models with different tokenizers, and with packers.",
-        "Gao et al. 2020, The Pile, section 3.1",
-    ),
-    Explanation(
-        "perplexity",
-        "Between how many equally likely tokens the model is undecided; less is better. It depends on the tokenizer, "
-        "so compare it only where the tokenizer is the same.",
-        "Jelinek et al. 1977, Perplexity: a measure of the difficulty of speech recognition tasks",
-    ),
-    Explanation(
-        "acc",
-        "The share of the questions that were answered right: of several answers, the one that the model finds "
-        "likeliest counts as its own.",
-        "Brown et al. 2020, Language Models are Few-Shot Learners, section 2.4",
-    ),
+    *TASKS,
+    QUESTIONS,
+    *METRICS,
+    *BASELINES,
 )
 
 MACHINE = (

@@ -342,3 +342,10 @@ def test_no_number_of_processes(workbench: Workbench, recipe: Path, home: Path) 
     assert (told.code, told.err.count("\n")) == (2, 1)
     assert "--nproc 0 is no number of processes" in told.err
     assert not (home / "runs").exists()
+
+
+def test_tasks_explains_one_of_them(workbench: Workbench) -> None:
+    told = workbench("tasks", "word_f1")
+    assert told.code == 0 and "harmonic mean" in told.out and "SQuAD" in told.out
+    wrong = workbench("tasks", "wordf1")
+    assert (wrong.code, wrong.out) == (3, "") and "did you mean word_f1?" in wrong.err

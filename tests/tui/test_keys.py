@@ -27,6 +27,7 @@ from tui.screens.help import HelpScreen
 from tui.screens.home import HomeScreen
 from tui.screens.run import RunScreen
 from tui.screens.start import StartScreen
+from workbench.eval_terms import BASELINES, METRICS, TASKS
 from workbench.files import lock_file
 from workbench.recipe_file import all_tables
 from workbench.runs import Run
@@ -94,6 +95,7 @@ def test_every_screen_with_figures_explains_them_each_with_a_source() -> None:
         kind.__name__.removesuffix("Screen").lower() for kind in ours() if kind.__name__.endswith("Screen")
     }
     without_figures = {"log", "help", "pick", "steer", "tune", "branch", "ask", "enlarge"}
+    assert {*TASKS, *METRICS, *BASELINES} <= set(gauges.TOPICS["scores"])
     assert set(gauges.TOPICS) == screens - without_figures
     unsourced = {told.name for told in (*CORPUS, *CUTTING, *MACHINE) if not told.source}
     assert not unsourced

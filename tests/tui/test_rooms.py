@@ -22,6 +22,7 @@ from tui.screens.corpus import CorpusScreen
 from tui.screens.doctor import DoctorScreen
 from tui.screens.documents import DocumentsScreen
 from tui.screens.failures import FailuresScreen
+from tui.screens.help import HelpScreen
 from tui.screens.plan import PlanScreen
 from tui.screens.recipe import RecipeScreen
 from tui.screens.run import RunScreen
@@ -414,7 +415,10 @@ async def test_scores_stand_beside_each_other_and_say_whether_they_differ(
             "7 of 200 items stand in training text",
         ):
             assert said in text_of(app)
-        await pilot.press("down")
+        assert "The share of the questions that were answered right" in text_of(app)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen) and "Few-Shot Learners" in text_of(app))
+        await pilot.press("escape", "down")
         await until(pilot, lambda: "· not different" in text_of(app))
         await pilot.press("up", "enter")
         await until(pilot, lambda: isinstance(app.screen, FailuresScreen) and "expected" in text_of(app))

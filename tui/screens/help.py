@@ -15,8 +15,8 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from tui.keys import bind
-from tui.room_gauges import Explanation
 from tui.widgets.key_bar import KeyBar
+from workbench.eval_terms import Explanation
 from workbench.safe_text import one_line
 
 _NAME_CELLS = 20

@@ -21,11 +21,12 @@ from textual.screen import Screen
 from tui import commands, words
 from tui.keys import bind
 from tui.screens.failures import FailuresScreen
-from tui.widgets.browser import Browser, failed
+from tui.widgets.browser import Browser, Rows, failed
 from tui.widgets.browser import Row as Line
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.still import StillText
 from workbench.errors import WorkbenchError
+from workbench.eval_terms import Explanation, explain_metric, explain_task
 from workbench.references import find_artifact
 from workbench.safe_text import one_line
 from workbench.scorecard_report import Row, Score, ScorecardReport, read_scorecard
@@ -53,9 +54,12 @@ class ScoresScreen(Screen[None]):
     """A table above, the figure under the cursor below."""
 
     DEFAULT_CSS = """
+    ScoresScreen #told { max-width: 126; }
     ScoresScreen #columns { margin: 0 1; padding: 0 1; height: 1; text-wrap: nowrap; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        bind("cursor_left", "told(-1)", description="scroll", tooltip="What is below, up", show=False),
+        bind("cursor_right", "told(1)", description="scroll", tooltip="What is below, down", show=False),
         bind("back", "app.pop_screen"),
     ]
     AUTO_FOCUS = "#rows"
@@ -80,6 +84,12 @@ class ScoresScreen(Screen[None]):
     def command(self) -> str:
         """The same in a shell."""
         return commands.workbench(self._home, "inspect", f"{self._run_name}/eval")
+
+    def explanations(self) -> tuple[str, list[Explanation]]:
+        """What the tasks and figures of this scorecard are."""
+        rows = self._report.rows if self._report is not None else ()
+        told = [each for row in rows for each in (explain_task(row.task), explain_metric(row.metric))]
+        return "This scorecard", list(dict.fromkeys(each for each in told if each is not None))
 
     @work(thread=True, group="read", exit_on_error=False)
     def _read(self) -> None:
@@ -127,6 +137,8 @@ class ScoresScreen(Screen[None]):
     def _look_at(self, message: Browser.Chosen) -> None:
         row = self._row(message.key)
         if self._report is not None and row is not None:
+            meant = explain_metric(row.metric)
+            self.query_one(Rows).gauge = meant.name if meant is not None else ""
             self.query_one(Browser).tell(
                 Content("\n").join(told_of(self._report, row, width=self.size.width))
             )
@@ -134,6 +146,10 @@ class ScoresScreen(Screen[None]):
     def _row(self, key: object) -> Row | None:
         rows = self._report.rows if self._report is not None else ()
         return next((row for row in rows if (row.task, row.metric) == key), None)
+
+    def action_told(self, pages: int) -> None:
+        """Scroll what is told of the figure."""
+        self.query_one(Browser).scroll_told(pages)
 
     @on(Browser.Opened)
     def _open(self, message: Browser.Opened) -> None:
@@ -194,17 +210,17 @@ def told_of(report: ScorecardReport, row: Row, *, width: int) -> Iterator[Conten
     everything = [*row.scores.values(), *baselines.values()]
     low = min((each.interval or (each.value,))[0] for each in everything)
     high = max((each.interval or (each.value, each.value))[1] for each in everything)
-    room = max(8, min(48, width - 78))
-    for model in report.models:
-        if model in row.scores:
-            sign, color, word = VERDICTS[verdict(report, row, model)]
-            is_first = model == first_of(report, row)
-            beside = Content("") if is_first else Content.styled(f" {sign} {word}", color)
-            yield _score_line(one_line(model, 20), row.scores[model], low, high, room, "$primary", beside)
-    for name, score in baselines.items():
-        yield _score_line(
-            one_line(name, 22), score, low, high, room, "$dim", Content.styled(" no model", "$dim")
-        )
+    shown = [model for model in report.models if model in row.scores]
+    name_cells = min(22, max(len(one_line(name, 22)) for name in (*shown, *baselines)) + 1)
+    room = max(8, min(48, width - 56 - name_cells))
+    for model in shown:
+        sign, color, word = VERDICTS[verdict(report, row, model)]
+        beside = Content("") if model == first_of(report, row) else Content.styled(f" {sign} {word}", color)
+        name = words.fit(one_line(model, 22), name_cells)
+        yield _score_line(name, row.scores[model], low, high, room, "$primary", beside)
+    for baseline, score in baselines.items():
+        name = words.fit(one_line(baseline, 22), name_cells)
+        yield _score_line(name, score, low, high, room, "$dim", Content.styled(" no model", "$dim"))
     if seen := report.seen.get(row.task):
         dropped = f", {seen['dropped']:,} did and were left out" if seen.get("dropped") else ""
         few = f", {seen['too_short']:,} are too short to tell" if seen.get("too_short") else ""
@@ -215,6 +231,13 @@ def told_of(report: ScorecardReport, row: Row, *, width: int) -> Iterator[Conten
         yield Content.assemble(
             ("! " if seen.get("seen") else "✓ ", "$warning" if seen.get("seen") else "$success"), said
         )
+    for meant in (explain_task(row.task), explain_metric(row.metric)):
+        if meant is not None:
+            yield Content("")
+            yield Content.assemble(
+                (meant.name.replace("_", " ").strip(), "$primary"), f"  {meant.text}",
+                (f"  {meant.source}", "$faint"),
+            )  # fmt: skip
 
 
 def _score_line(
@@ -224,7 +247,7 @@ def _score_line(
         f"{short(score.interval[0])} to {short(score.interval[1])}" if score.interval else "no interval"
     )
     return Content.assemble(
-        (f"{name:<22}"[:22], color), (f" {short(score.value):>7}", "bold"), (f" {interval:<15}", "$dim"),
+        (name, color), (f" {short(score.value):>7}", "bold"), (f" {interval:<15}", "$dim"),
         (f" {whisker(score, low, high, room)}", color), (f" n {score.n:,}", "$dim"), said,
     )  # fmt: skip
 

@@ -22,9 +22,9 @@ from tui.gauges import recipe_key
 from tui.keys import bind
 from tui.launching import start
 from tui.messages import ActionFailed, RecipePlanned, RecipesFound, RunLaunched
-from tui.room_gauges import Explanation
 from tui.widgets.key_bar import KeyBar
 from workbench.errors import RecipeError, WorkbenchError
+from workbench.eval_terms import Explanation
 from workbench.files import human_bytes, human_count, human_duration
 from workbench.safe_text import one_line, safe_text
 

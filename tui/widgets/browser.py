@@ -37,6 +37,8 @@ class Rows(OptionList):
 
     def __init__(self, *, opens: bool, word: str) -> None:
         super().__init__(id="rows", markup=False)
+        self.gauge = ""
+        """What the help stands on first; the screen sets it."""
         self._opens = opens
         self._bindings.key_to_bindings["enter"] = [bind("open", "select", show=True, description=word)]
 

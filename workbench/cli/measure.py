@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from workbench.cli.output import Home, Json, Reference, error_of, figure, print_json, print_table, result, say
-from workbench.errors import BadInput
+from workbench.errors import BadInput, NotFound
 
 
 def add_to(app: typer.Typer) -> None:
@@ -19,22 +19,58 @@ def add_to(app: typer.Typer) -> None:
         app.command()(verb)
 
 
-def tasks(json: Json = False) -> None:
-    """List what a model can be measured by.
+def tasks(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="A task or a figure of a scorecard, to be explained."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List what a model can be measured by, or explain one of them.
 
     Example: workbench tasks
+
+    Example: workbench tasks word_f1
     """
+    from workbench.eval_terms import explain_task
     from workbench.evals.tasks import list_tasks
 
-    if json:
+    if name is not None:
+        _explain(name, json=json)
+    elif json:
         print_json(
             [
-                {"name": task.name, "description": task.description, "needs": sorted(task.needs)}
+                {
+                    "name": task.name,
+                    "description": task.description,
+                    "needs": sorted(task.needs),
+                    "about": explain_task(task.name).text,
+                    "source": explain_task(task.name).source,
+                }
                 for task in list_tasks()
             ]
         )
     else:
         print_table(("task", "what it measures"), [(task.name, task.description) for task in list_tasks()])
+
+
+def _explain(name: str, *, json: bool) -> None:
+    """What the task or figure `name` is, in two sentences and with a source."""
+    import difflib
+
+    from workbench.eval_terms import BASELINES, METRICS, TASKS, explain_metric
+
+    told = explain_metric(name)
+    if told is None:
+        known = [each.name for each in (*TASKS, *METRICS, *BASELINES)]
+        near = difflib.get_close_matches(name, known, n=1)
+        fix = f"did you mean {near[0]}?" if near else "`workbench tasks` lists the tasks"
+        raise NotFound(f"{name!r} is no task and no figure of a scorecard", fix=fix)
+    if json:
+        print_json({"name": name, "about": told.text, "source": told.source})
+    else:
+        result(told.text)
+        result(told.source)
 
 
 def evaluate(
@@ -51,7 +87,8 @@ def evaluate(
 ) -> None:
     """Measure a model on tasks.
 
-    Prints a scorecard with standard errors; `workbench tasks` lists the tasks.
+    Prints a scorecard with standard errors; `workbench tasks` lists the tasks, `workbench tasks NAME` explains a task
+    or a figure.
 
     Example: workbench eval quickstart/sft --tasks heldout,python-names
     """

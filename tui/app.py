@@ -18,11 +18,14 @@ from textual.binding import BindingType
 from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.filter import LineFilter
+from textual.geometry import Size
+from textual.screen import Screen
 from textual.types import CSSPathType
 
 from tui import gauges
+from tui.cells import TerminalCells
 from tui.clipboard import copy
-from tui.compat import SafeFilter, leave_on_signals, use_mouse
+from tui.compat import SafeFilter, leave_on_signals, only_changes, use_mouse
 from tui.keys import bind, meaning
 from tui.messages import ActionFailed
 from tui.palette import KeyCommands, in_order
@@ -72,6 +75,9 @@ class WorkbenchApp(App[None], inherit_bindings=False):
         self.read_only = read_only
         self.state = State(None if read_only else home / FILE_NAME)
         self._safe_filter = SafeFilter()
+        self._terminal = TerminalCells()
+        self._drawn: Screen[Any] | None = None
+        self._drawn_size: Size | None = None
         self.animation_level = "none"
         for theme in THEMES.values():
             self.register_theme(theme)
@@ -89,6 +95,13 @@ class WorkbenchApp(App[None], inherit_bindings=False):
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's filters, and the guard after them."""
         return [*super().get_line_filters(), self._safe_filter]
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        """Send what changed. Another screen is sent whole: it mends what others wrote over it."""
+        if screen is not self._drawn:
+            self._drawn = screen
+            self._terminal.forget()
+        super()._display(screen, only_changes(renderable, self._terminal))
 
     def get_default_screen(self) -> HomeScreen:
         """The runs."""
@@ -124,7 +137,14 @@ class WorkbenchApp(App[None], inherit_bindings=False):
         super().exit(result, return_code, message)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Where nothing can be shown, say so in one line."""
+        """Where nothing can be shown, say so in one line.
+
+        A terminal of another size has drawn what it likes; one of the same was left, by SIGSTOP or for another.
+        """
+        self._terminal.forget()
+        if event.size == self._drawn_size:
+            self.action_repaint()
+        self._drawn_size = event.size
         if is_too_small(*event.size) and not isinstance(self.screen, EnlargeScreen):
             self.push_screen(EnlargeScreen())
 
@@ -227,6 +247,7 @@ class WorkbenchApp(App[None], inherit_bindings=False):
 
     def action_repaint(self) -> None:
         """Draw everything again, for a terminal that another program wrote to."""
+        self._terminal.forget()
         self.refresh(repaint=True, layout=True)
 
     def action_detach(self) -> None:

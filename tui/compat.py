@@ -11,16 +11,21 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import textual.drivers.linux_driver as linux_driver
+from rich.color import ColorSystem
+from rich.console import Console
 from rich.segment import Segment
+from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.app import App
 from textual.color import Color
 from textual.drivers.linux_driver import LinuxDriver
 from textual.filter import LineFilter
+from textual.strip import Strip
 
+from tui.cells import TerminalCells, Text
 from workbench.safe_text import HARMFUL
 
 SECONDS_TO_LEAVE = 4.0
@@ -44,6 +49,53 @@ class SafeFilter(LineFilter):
             else Segment(text, style, control)
             for text, style, control in segments
         ]
+
+
+class OnlyChanges(CompositorUpdate):
+    """A picture of Textual's compositor of which only the cells that differ are sent.
+
+    8.2 sends a widget that changed from its left edge on, and all of the screen when anything is laid out again.
+    """
+
+    def __init__(self, update: LayoutUpdate | ChopsUpdate, terminal: TerminalCells) -> None:
+        self._update, self._terminal = update, terminal
+
+    def render_segments(self, console: Console) -> str:
+        """What to write to the terminal; called once, when it is surely written."""
+        colors = console._color_system or ColorSystem.TRUECOLOR
+        strips = _whole(self._update) if isinstance(self._update, LayoutUpdate) else _touched(self._update)
+        return self._terminal.draw((y, x, _texts(strip, colors)) for y, x, strip in strips)
+
+
+def only_changes(picture: Any, terminal: TerminalCells) -> Any:
+    """What App._display is given, as a picture that sends only its changes."""
+    return OnlyChanges(picture, terminal) if isinstance(picture, LayoutUpdate | ChopsUpdate) else picture
+
+
+def _whole(update: LayoutUpdate) -> Iterator[tuple[int, int, Strip]]:
+    left, top = update.region.offset
+    for y, strips in enumerate(update.strips, top):
+        x = left
+        for strip in strips:
+            yield y, x, strip
+            x += strip.cell_length
+
+
+def _touched(update: ChopsUpdate) -> Iterator[tuple[int, int, Strip]]:
+    """The pieces of rows that a dirty region touches. Others may be of a widget that lies behind."""
+    for y, first, end in update.spans:
+        for x_end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
+            if strip is not None and x < end and x_end > first:
+                yield y, x, strip
+
+
+def _texts(strip: Strip, colors: ColorSystem) -> Iterator[Text]:
+    for text, style, _ in strip:
+        if style is None:
+            yield text, ""
+        else:
+            ansi = style._ansi
+            yield text, Strip.render_ansi(style, colors) if ansi is None else ansi
 
 
 class InputEndedError(Exception):

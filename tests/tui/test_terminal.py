@@ -53,6 +53,20 @@ def test_a_closed_terminal_ends_it_even_when_hangups_are_ignored(tmp_path: Path,
     assert terminal.exit_code() == 128 + signal.SIGHUP
 
 
+def test_a_screen_that_was_stopped_from_outside_draws_itself_again(
+    tmp_path: Path, open_terminal: Any
+) -> None:
+    terminal = open_terminal(tmp_path)
+    terminal.read_until(ready)
+    os.kill(terminal.pid, signal.SIGSTOP)
+    os.waitpid(terminal.pid, os.WUNTRACED)
+    seen = len(terminal.output)
+    os.kill(terminal.pid, signal.SIGCONT)
+    terminal.read_until(lambda output: ready(output[seen:]))
+    terminal.type(b"q")
+    assert terminal.exit_code() == 0
+
+
 def test_q_leaves_and_bytes_that_are_not_utf8_do_no_harm(tmp_path: Path, open_terminal: Any) -> None:
     terminal = open_terminal(tmp_path)
     terminal.read_until(ready)

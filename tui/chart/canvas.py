@@ -6,7 +6,7 @@ Layers are painted one after another; in a cell the last one wins, so that a bol
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -139,20 +139,3 @@ class Canvas:
             if bits:
                 self._text[index] = instead or glyphs[bits]
                 self._styles[index] = style
-
-
-def changed_spans(was: tuple[str, str], row: tuple[str, str], *, gap: int = 6) -> Sequence[tuple[int, int]]:
-    """Where two rows of the same width differ: stretches [first, last], joined where fewer than `gap` cells agree.
-
-    Every stretch costs some ten bytes of cursor movement on the line.
-    """
-    if was == row:
-        return ()
-    spans: list[tuple[int, int]] = []
-    for x, (a, b, c, d) in enumerate(zip(was[0], row[0], was[1], row[1], strict=True)):
-        if a != b or c != d:
-            if spans and x - spans[-1][1] <= gap:
-                spans[-1] = (spans[-1][0], x)
-            else:
-                spans.append((x, x))
-    return spans

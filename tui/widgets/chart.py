@@ -1,4 +1,4 @@
-"""One chart: told what to show and how, it draws itself and sends only the cells that changed to the terminal."""
+"""One chart: told what to show and how, it draws itself, and only the rows that changed again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.chart.canvas import changed_spans
 from tui.chart.picture import STYLES, Held, Line, Row, View, picture
 
 GAUGES = {
@@ -108,17 +107,13 @@ class Chart(Widget, can_focus=True):
             focused=self.has_focus,
         )  # fmt: skip
         rows += [(" " * width, " " * width)] * (height - len(rows))
-        same_shape = len(rows) == len(self._rows) and width == len(self._rows[0][0])
-        changed = [
-            Region(first, y, last - first + 1, 1)
-            for y, row in enumerate(rows)
-            for first, last in (changed_spans(self._rows[y], row) if same_shape else [(0, width - 1)])
-        ]
+        known = self._rows if self._rows and len(self._rows[0][0]) == width else []
+        changed = [y for y, row in enumerate(rows) if y >= len(known) or known[y] != row]
         self._rows = rows
-        for region in changed:
-            self._strips.pop(region.y, None)
+        for y in changed:
+            self._strips.pop(y, None)
         if changed:
-            self.refresh(*changed)
+            self.refresh(*(Region(0, y, width, 1) for y in changed))
 
     def render_line(self, y: int) -> Strip:
         """One finished row."""

@@ -115,3 +115,35 @@ def test_the_library_never_loads_the_screen() -> None:
         name.startswith(("tui", "textual"))
         for name in modules_after("import workbench.worker, workbench.cli")
     )
+
+
+def test_a_training_without_compiled_layers_loads_no_compiler() -> None:
+    """It costs 1.4 s and 120 MB; torch's optimizer classes bring it in at their first use."""
+    loaded = modules_after(
+        """
+import torch
+from workbench.data.loader import Batch
+from workbench.model.initialise import initialise
+from workbench.model.transformer import Decoder
+from workbench.model_config import ModelConfig
+from workbench.train.loop import train
+from workbench.train.losses import next_token_loss
+from workbench.train.optimizers import Optimizers
+from workbench.train.parameter_groups import OptimizerSettings
+heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8}
+sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "max_position_embeddings": 8}
+model = initialise(Decoder(ModelConfig(vocab_size=32, **heads, **sizes)), 0)
+ids_BT = torch.zeros(2, 8, dtype=torch.int64)
+steps = train(
+    model,
+    [[Batch(ids_BT, ids_BT)]] * 2,
+    Optimizers(model, OptimizerSettings(optimizer="muon", learning_rate=0.01)),
+    loss_fn=next_token_loss,
+    learning_rate_at=lambda step: 1.0,
+    num_steps=2,
+)
+assert len(list(steps)) == 2
+"""
+    )
+    assert "torch" in loaded
+    assert not {"torch._dynamo", "torch._inductor", "sympy"} & loaded

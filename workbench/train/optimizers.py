@@ -10,14 +10,14 @@ is what a checkpoint stores. Who gets which decay and rate: parameter_groups.py.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from workbench.errors import Damaged
-from workbench.train.adaptive import adafactor, adamw, adamw8bit
+from workbench.train.adaptive import AdamW, adafactor, adamw8bit
 from workbench.train.parameter_groups import OptimizerSettings, ParameterGroup, parameter_groups
 
 # Quintics a x + b x^3 + c x^5, one a round. Each is the best there is for what the rounds before it leave (Polar
@@ -41,8 +41,6 @@ NARROW = 512
 """The largest smaller side of a matrix for which three rounds do."""
 NORM_MARGIN = 1.01
 """A value that rounding lifted over 1 would not converge; the division leaves room for it."""
-EVERYTHING = {"adamw": adamw, "adamw8bit": adamw8bit, "adafactor": adafactor}
-"""Those that take every parameter."""
 
 
 class Part(Protocol):
@@ -60,6 +58,14 @@ class Part(Protocol):
 
     def state_tensors(self) -> dict[str, Tensor]:
         """The live tensors that the next step depends on, under names that no other part has."""
+
+
+EVERYTHING: Mapping[str, Callable[[Sequence[ParameterGroup], OptimizerSettings], Part]] = {
+    "adamw": AdamW,
+    "adamw8bit": adamw8bit,
+    "adafactor": adafactor,
+}
+"""Those that take every parameter."""
 
 
 class Optimizers:
@@ -93,7 +99,7 @@ class Optimizers:
         return Muon(matrices, settings, factors)
 
     def _make_adaptive(self, groups: Sequence[ParameterGroup], settings: OptimizerSettings) -> Part:
-        return EVERYTHING.get(settings.optimizer, adamw)(groups, settings)
+        return EVERYTHING.get(settings.optimizer, AdamW)(groups, settings)
 
     @property
     def implementation(self) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from workbench.recipe import Pretrain
 from workbench.recipe_model import Model
 from workbench.runs import Run
 from workbench.stage_run import StageInputs, StageRun
-from workbench.stages import meter, pretrain
+from workbench.stages import checkpoints, meter, pretrain
 from workbench.tokenizer import train_tokenizer
 from workbench.train.checkpoint_folder import finished_checkpoint
 
@@ -153,3 +155,21 @@ def whole(tmp_path_factory: pytest.TempPathFactory, artifacts: dict[str, Path]) 
         patch.setenv("OMP_NUM_THREADS", "1")
         whole.work()
     return whole
+
+
+@pytest.fixture
+def saving(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who writes a checkpoint that need not be there at once; a thread is done before the next step is."""
+    worth = {"training": math.inf, "a thread": -1.0}[request.param]
+    monkeypatch.setattr(checkpoints, "WORTH_A_THREAD_SECONDS", worth)
+    in_background = StageRun.in_background
+
+    def waited_for(run: StageRun, work: Callable[[], Any]) -> Future[Any]:
+        future = in_background(run, work)
+        wait([future])
+        return future
+
+    monkeypatch.setattr(StageRun, "in_background", waited_for)
+
+
+whoever_writes = pytest.mark.parametrize("saving", ["training", "a thread"], indirect=True)

@@ -7,19 +7,18 @@ import itertools
 import json
 import math
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.stages.conftest import NUM_STEPS, Killed, Worker
+from tests.stages.conftest import NUM_STEPS, Killed, Worker, whoever_writes
 from workbench.data.corpus_folder import heldout_writer
-from workbench.errors import Damaged, Stopped, TrainingDiverged
+from workbench.errors import Stopped
 from workbench.recipe_model import Model
-from workbench.stage_run import StageInputs, StageRun
-from workbench.stages import checkpoints, micro_batch, pretrain
+from workbench.stage_run import StageInputs
+from workbench.stages import micro_batch, pretrain
 from workbench.stages.course import Course
 from workbench.tokenizer import Tokenizer
 from workbench.train import working_model
@@ -97,24 +96,6 @@ def test_what_it_leaves(whole: Worker) -> None:
     Tokenizer.load(finished_checkpoint(whole.folder))
     (last,) = [event for event in whole.events("checkpoint") if event["step"] == NUM_STEPS]
     assert (whole.folder / last["path"]).is_dir() and last["bytes"] > 0
-
-
-@pytest.fixture
-def saving(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who writes a checkpoint that need not be there at once; a thread is done before the next step is."""
-    worth = {"training": math.inf, "a thread": -1.0}[request.param]
-    monkeypatch.setattr(checkpoints, "WORTH_A_THREAD_SECONDS", worth)
-    in_background = StageRun.in_background
-
-    def waited_for(run: StageRun, work: Callable[[], Any]) -> Future[Any]:
-        future = in_background(run, work)
-        wait([future])
-        return future
-
-    monkeypatch.setattr(StageRun, "in_background", waited_for)
-
-
-whoever_writes = pytest.mark.parametrize("saving", ["training", "a thread"], indirect=True)
 
 
 @whoever_writes
@@ -305,100 +286,6 @@ def test_documents_of_a_row_see_each_other_only_if_asked(worker: Worker, whole: 
     assert worker.losses()[1] != whole.losses()[1]
 
 
-def poison(step_of: set[int], monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Make the batches of these positions poisonous; gives the list of positions learned from."""
-    learned: list[int] = []
-    positions: dict[bytes, int] = {}
-    true_batches = pretrain.batches
-
-    def batches(*arguments: Any, start_step: int, **more: Any) -> Iterator[Any]:
-        for position, batch in enumerate(
-            true_batches(*arguments, start_step=start_step, **more), start=start_step
-        ):
-            positions[batch.inputs_BT.numpy().tobytes()] = position
-            yield batch
-
-    def loss(model: Any, batch: Any, **more: Any) -> Any:
-        learned.append(positions[batch.inputs_BT.numpy().tobytes()])
-        whole = next_token_loss(model, batch, **more)
-        return dataclasses.replace(whole, total=whole.total * math.nan) if learned[-1] in step_of else whole
-
-    monkeypatch.setattr(pretrain, "batches", batches)
-    monkeypatch.setattr(pretrain, "next_token_loss", loss)
-    return learned
-
-
-def test_one_bad_batch_is_left_out(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    poison({5}, monkeypatch)
-    assert worker.work()["skipped_steps"] == 1
-    assert "step 6 skipped: the loss is nan" in worker.texts("warning")
-
-
-@whoever_writes
-@pytest.mark.usefixtures("saving")
-def test_three_bad_batches_in_a_row_are_passed_over_from_the_last_checkpoint(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    learned = poison({10, 11, 12}, monkeypatch)
-    summary = worker.work()
-    assert summary["rollbacks"] == 1 and summary["steps"] == NUM_STEPS
-    # steps 0 to 12, of which 8 and 9 were good; back at step 8, the next batch is 13
-    assert learned == list(range(NUM_STEPS + 5))
-    assert "went back from step 13 to the checkpoint of step 8" in worker.texts("warning")
-    assert "batches 8 to 12 are passed over" in worker.texts("warning")
-    assert all(math.isfinite(loss) for step, loss in worker.losses().items() if step > 13)
-
-
-@whoever_writes
-@pytest.mark.usefixtures("saving")
-def test_killed_after_a_rollback_it_goes_on_where_it_was(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    learned = poison({10, 11, 12}, monkeypatch)
-    with pytest.raises(Killed):
-        worker.work(kill_at=13 + 9)  # the look after step 17, with a checkpoint at 16
-    before = learned[-1]
-    summary = worker.work()
-    assert before == 16 + 5 and learned[learned.index(before) + 1] == 16 + 5
-    assert summary["rollbacks"] == 1 and learned[-1] == NUM_STEPS + 4
-
-
-def test_what_diverges_again_and_again_ends_with_its_batches_named(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    poison(set(range(10, 100)), monkeypatch)
-    with pytest.raises(TrainingDiverged, match="after 3 rollbacks; batches") as caught:
-        worker.work()
-    assert "the loss is nan" in str(caught.value)
-    assert steps_in(worker.folder) == [8]
-
-
-@whoever_writes
-@pytest.mark.usefixtures("saving")
-def test_a_moment_that_is_not_finite_is_found_when_saving_and_rolled_back(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    true_snapshot, tried = checkpoints.take_snapshot, []
-
-    def take(model: Any, optimizer: Any, state: Any, **more: Any) -> Any:
-        tried.append(state.step)
-        if tried == [8, 16]:
-            next(iter(optimizer.state_tensors().values())).view(-1)[0] = math.inf
-        return true_snapshot(model, optimizer, state, **more)
-
-    monkeypatch.setattr(checkpoints, "take_snapshot", take)
-    assert worker.work()["rollbacks"] == 1
-    assert tried == [8, 16, 16, 24]
-    assert "is not finite, so no checkpoint was written: went back from step" in worker.texts("warning")
-    assert [event["step"] for event in worker.events("checkpoint")] == [8, 16, 24]
-
-
-def test_a_rollback_without_a_checkpoint_ends(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    poison({2, 3, 4}, monkeypatch)
-    with pytest.raises(TrainingDiverged, match=r"step 5: the loss is nan.*; batches 0 to 4"):
-        worker.work()
-
-
 def test_stop_saves_first(worker: Worker, whole: Worker) -> None:
     with pytest.raises(Stopped):
         worker.work(ask={5: "stop"})
@@ -461,25 +348,6 @@ def test_another_environment_is_said_to_be_not_exact(worker: Worker) -> None:
         worker.work(ask={5: "stop"})
     worker.work(micro_batch_tokens=32)
     assert "not exact: micro_batch_tokens 64 -> 32" in worker.texts("warning")
-
-
-def test_a_damaged_newest_checkpoint_costs_the_way_from_the_one_before(worker: Worker, whole: Worker) -> None:
-    with pytest.raises(Stopped):
-        worker.work(ask={3: "save", 5: "stop"})
-    weights = worker.folder / "step-00000005" / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-7])
-    worker.work()
-    assert "damaged checkpoint set aside: step-00000005: model.safetensors" in worker.texts("warning")
-    assert "resuming at step 3: exact" in worker.texts("note")
-    assert worker.digests() == whole.digests()
-
-
-def test_nothing_but_damaged_checkpoints_is_never_a_new_start(worker: Worker) -> None:
-    with pytest.raises(Stopped):
-        worker.work(ask={5: "stop"})
-    (worker.folder / "step-00000005" / "config.json").unlink()
-    with pytest.raises(Damaged, match="step-00000005"):
-        worker.work()
 
 
 def test_a_finished_training_is_not_trained_again(worker: Worker) -> None:

@@ -7,7 +7,9 @@ A feed lives in one thread at a time and hands out frozen records; it touches no
 from __future__ import annotations
 
 import functools
+import operator
 import time
+from array import array
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -18,10 +20,12 @@ from tui import feed_cache, words
 from tui.chart.series import NAN
 from tui.chart.track import StageCurves
 from tui.gpus import GpusSeen, gpus_of
-from tui.metric_rows import MUST_BE_NUMBERS, NO_METRIC, alike, columns_of
+from tui.metric_rows import MUST_BE_NUMBERS, NO_METRIC, alike, columns_of, columns_of_rows
 from tui.time_left import run_left, seconds_left, uncertainty, usual_silence
-from workbench.events import Event, EventReader
+from workbench.event_columns import Rows
+from workbench.events import Event
 from workbench.files import free_bytes
+from workbench.history import HistoryReader
 from workbench.runs import LIVE, Run
 from workbench.safe_text import one_line, safe_text
 
@@ -137,7 +141,7 @@ class RunFeed:
 
     def __init__(self, run: Run, *, cached: bool = True) -> None:
         self.run = run
-        self._reader = EventReader(run.events_path)
+        self._reader = HistoryReader(run.events_path)
         self._stages: dict[str, StageSeen] = {name: StageSeen(name) for name in _planned_stages(run)}
         predicted = _predicted(run)
         self._flops_per_token = _flops_per_token(predicted)
@@ -172,9 +176,10 @@ class RunFeed:
         state, status = self.run.state(), self.run.status()
         behind = False
         deadline = time.monotonic() + READ_SECONDS
-        while events := self._reader.read_new(limit_bytes=_SLICE_BYTES):
-            self._fold_all(events)
-            self._version += len(events)
+        while pieces := self._reader.read_new(limit_bytes=_SLICE_BYTES):
+            for piece in pieces:
+                self._fold_rows(piece) if isinstance(piece, Rows) else self._fold_all(piece)
+                self._version += len(piece)
             if behind := time.monotonic() > deadline:
                 break
         if self._cached and not behind and self._reader.offset - self._kept_at > KEEP_AFTER_BYTES:
@@ -230,6 +235,27 @@ class RunFeed:
                     self._fold(event, at, told_at)
         self._fold_metrics(metrics)
         self._settle_progress()
+
+    def _fold_rows(self, rows: Rows) -> None:
+        """Take in events of one shape, as if one by one. Of those of another shape some may have come in between."""
+        name, at = _stage_of(rows.same), rows.columns["time"][-1]
+        if self._told_at is None or at > self._told_at:
+            self._seconds += at - (at if self._told_at is None else self._told_at)
+            self._told_at = self._heard_at = at
+        if not name:
+            return
+        self._stage = name
+        self._stages.setdefault(name, StageSeen(name))
+        if rows.same["kind"] == "stage_progress":
+            self._fold_all_progress(name, rows)
+            return
+        columns, training = columns_of_rows(rows), self._curves_of(name).training
+        first = 0
+        if columns is not None and training.takes(columns.steps, columns.tokens, columns.seconds):
+            training.extend(columns.steps, columns.tokens, columns.seconds, columns.metrics)
+            first = len(rows) - 1  # the newest also says how things stand now
+        for event in rows.events(first):
+            self._fold_metric(name, event)
 
     def _hear(self, event: Event) -> float:
         """When an event was told; the time since the one before counts as work."""
@@ -299,6 +325,22 @@ class RunFeed:
             self._gaps.setdefault(name, deque(maxlen=_GAPS_KEPT)).append(at - pace[-1][0])
         pace.append((at, done))
         self._progress[name] = event
+
+    def _fold_all_progress(self, name: str, rows: Rows) -> None:
+        """As `_fold_progress` would one by one; what does not only go on goes that way."""
+        times, done = rows.columns["time"], rows.columns.get("done", array("d"))
+        pace = self._paces.setdefault(name, deque(maxlen=_RATE_WINDOW))
+        if not done or (pace and done[0] < pace[-1][1]) or not all(map(operator.le, done, done[1:])):
+            for event in rows.events():
+                self._fold_progress(event, event["time"])
+        else:
+            gaps = self._gaps.setdefault(name, deque(maxlen=_GAPS_KEPT))
+            if pace:
+                gaps.append(times[0] - pace[-1][0])
+            gaps.extend(map(operator.sub, times[1:], times))
+            pace.extend(zip(times, map(float, done), strict=True))
+            self._progress[name] = next(rows.events(len(rows) - 1))
+        self._settle_progress()
 
     def _settle_progress(self) -> None:
         """What the newest progress of each stage comes to."""
@@ -470,7 +512,7 @@ def _planned_stages(run: Run) -> Iterator[str]:
             yield one_line(stage["name"], 20)
 
 
-def _stage_of(event: Event) -> str:
+def _stage_of(event: Mapping[str, Any]) -> str:
     name = event.get("stage")
     return _short(str(name)) if name else ""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from workbench.event_columns import Rows
 from workbench.events import Event
 
 NO_METRIC = frozenset({"time", "kind", "seq", "stage", "step", "tokens", "seconds", "task", "model"})
@@ -63,3 +64,18 @@ def columns_of(events: Sequence[Event]) -> Columns | None:
     none = [0.0] * len(events)
     steps = columns.pop("step")
     return Columns(steps, columns.pop("tokens", none), columns.pop("seconds", none), columns)
+
+
+def columns_of_rows(rows: Rows) -> Columns | None:
+    """The columns of all but the newest row; None where they are no training's, or not numbers throughout."""
+    for name, value in rows.same.items():
+        if name not in NO_METRIC and (value is not None or name in MUST_BE_NUMBERS):
+            return None
+    last = len(rows) - 1
+    columns = {name: column[:last] for name, column in rows.columns.items()}
+    if not last or "step" not in columns or columns["step"].typecode != "q":
+        return None
+    none = [0.0] * last
+    steps, tokens, seconds = columns["step"], columns.get("tokens", none), columns.get("seconds", none)
+    metrics = {name: column for name, column in columns.items() if name not in NO_METRIC}
+    return Columns(steps, tokens, seconds, metrics)

@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 
 from workbench.errors import DiskFull
+from workbench.event_columns import ColumnsWriter
 from workbench.files import disk_errors_named
 
 KINDS = frozenset(
@@ -40,7 +41,7 @@ Event = dict[str, Any]
 
 
 class EventWriter:
-    """Appends events to one file; the only writer it has.
+    """Appends events to one file; the only writer it has. Beside it it keeps them in columns (event_columns.py).
 
     Opening cuts a torn last line that a killed predecessor left and goes on counting `seq` behind the last
     whole one.
@@ -51,6 +52,7 @@ class EventWriter:
         with disk_errors_named(path):
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
             self._seq = self._recover()
+            self._columns = ColumnsWriter(path, events_end=os.fstat(self._fd).st_size)
 
     def _recover(self) -> int:
         size = os.fstat(self._fd).st_size
@@ -75,7 +77,8 @@ class EventWriter:
         """
         assert kind in KINDS, f"{kind} is not an event kind"
         event: Event = {"time": round(time.time(), 3), "kind": kind, "seq": self._seq, **fields}
-        line = json.dumps(_plain(event), ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+        told = _plain(event)
+        line = json.dumps(told, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
         with disk_errors_named(self.path):
             before = os.fstat(self._fd).st_size
             try:
@@ -87,6 +90,7 @@ class EventWriter:
                 os.ftruncate(self._fd, before)
                 raise DiskFull("the disk is full", file=self.path, fix="free some space on this disk")
         self._seq += 1
+        self._columns.take(told, end=before + len(line))
         return event
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
     runs/NAME/  recipe.toml  as written          plan.json   value and origin of every setting
                 status.json  pid, state, heartbeat, replaced atomically
                 events.jsonl append-only facts   log.txt     the worker's stdout and stderr
+                events.columns  the same facts in columns, for those who read a million of them
                 control/     requests in, one small file each, removed when taken
                 .lock        held by the living worker
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Any
 
 import pytest
 
+from tests.test_event_columns import train
 from tui import feed_cache
 from tui.chart.track import Track
 from tui.feed import RunFeed, RunSeen, read_log_tail
 from tui.rows import RowReader
+from workbench import event_columns
 from workbench.cli.facts import History
-from workbench.events import EventReader
+from workbench.events import EventReader, EventWriter
+from workbench.history import HistoryReader
 from workbench.runs import Run
 
 MakeRun = Any
@@ -54,6 +58,30 @@ def test_a_torn_last_line_is_not_yet(make_run: MakeRun) -> None:
     with run.events_path.open("ab") as file:
         file.write(whole[torn:])
     assert told(feed.look()) == told(RunFeed(run).look())
+
+
+@pytest.mark.parametrize("events_of_a_block", [7, 64, 300])
+def test_a_history_in_columns_is_the_history_in_lines(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, events_of_a_block: int
+) -> None:
+    """Three workers, two of them cut off and steps taken again; what is no number; a clock that is set back."""
+    monkeypatch.setattr("tui.feed.READ_SECONDS", 60.0)
+    monkeypatch.setattr(event_columns, "BLOCK_EVENTS", events_of_a_block)
+    clock = itertools.chain((1000 + i / 4 for i in range(700)), (1100 + i / 4 for i in itertools.count()))
+    monkeypatch.setattr("workbench.events.time.time", lambda: next(clock))
+    run: Run = make_run(steps=0)
+    for first, steps in ((1, 300), (250, 300), (540, 120)):
+        writer = EventWriter(run.events_path)
+        writer.write("run_started", name=run.name, pid=1, stages=["pretrain"])
+        writer.write("stage_started", stage="pretrain", reused=False)
+        train(writer, first, steps)
+        writer.close()
+    pieces = [piece for part in iter(HistoryReader(run.events_path).read_new, []) for piece in part]
+    assert any(isinstance(piece, event_columns.Rows) for piece in pieces)
+    in_columns = told(RunFeed(run, cached=False).look())
+    event_columns.columns_path(run.events_path).unlink()
+    in_lines = told(RunFeed(run, cached=False).look())
+    assert repr(in_columns) == repr(in_lines)
 
 
 def test_a_second_look_reads_only_what_is_new(make_run: MakeRun) -> None:

@@ -81,10 +81,9 @@ class Track:
             if series is None:
                 continue
             series.pad_to(rows)
-            series.extend(values)
-            broken = [step for step, value in zip(steps, values, strict=True) if not -3e38 < value < 3e38]
-            if broken:
-                self.broken[name] = broken[-1]
+            if not series.extend(values):
+                broken = (step for step, value in zip(steps, values, strict=True) if not -3e38 < value < 3e38)
+                self.broken[name] = max(broken, default=self.broken.get(name, 0))
         self.tokens.extend(array("d", tokens))
         self.seconds.extend(array("f", seconds))
         self.steps.extend(array("i", steps))  # last: whoever reads goes by their number

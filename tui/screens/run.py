@@ -36,7 +36,7 @@ from workbench.errors import WorkbenchError
 from workbench.runs import open_run
 
 POLL_SECONDS = 1.0
-CATCHING_UP_SECONDS = 0.5
+CATCHING_UP_SECONDS = 1.0
 """While a long history is read, the picture is drawn so often: reading comes first."""
 
 REQUEST_COLORS = {"asked": "$warning", "taken": "$warning", "done": "$success", "refused": "$error"}

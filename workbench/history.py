@@ -1,0 +1,34 @@
+"""Events of a run for those who look at all of them: one by one as they come, in columns where they were kept so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from workbench.event_columns import Blocks, Piece, columns_path
+from workbench.events import EventReader
+
+
+class HistoryReader:
+    """EventReader for those who can take rows: each event once, of a long history most of them in columns."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines = EventReader(path)
+        self._blocks = Blocks(columns_path(path), path)
+        self.skip_to, self.share_read = self._lines.skip_to, self._lines.share_read
+
+    @property
+    def offset(self) -> int:
+        """The byte of events.jsonl behind the last event that was read."""
+        return self._lines.offset
+
+    def read_new(self, *, limit_bytes: int = 1 << 24) -> Sequence[Piece]:
+        """What was appended since the last call, at most about `limit_bytes` of events.jsonl or a block."""
+        self._blocks.look()
+        block = self._blocks.at(self._lines.offset)
+        if block is not None and (pieces := self._blocks.read(block)) is not None:
+            self._lines.skip_to(block.to)
+            return pieces
+        room = self._blocks.next_after(self._lines.offset)
+        events = self._lines.read_new(limit_bytes=limit_bytes if room is None else min(room, limit_bytes))
+        return [events] if events else []

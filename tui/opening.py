@@ -24,6 +24,9 @@ def open_app(home: Path, run: str | None = None, *, read_only: bool = False) -> 
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     os.environ.setdefault("TEXTUAL_FPS", "15")
     os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
+    # So many milliseconds an esc is held back, for it may begin the code of another key. A terminal writes such a
+    # code at once; Textual's 100 are felt when a reply is stopped.
+    os.environ.setdefault("ESCDELAY", "25")
     from tui.streams import terminal_kept
 
     with terminal_kept():

@@ -8,7 +8,9 @@ The child's stderr is for people: the last line of it explains an early death.
 To the child
     {"type": "user", "text": T}            a message; answered by `token`s and one `done`, or by `error`
     {"type": "regenerate"}                 forget the last reply and answer the last message again
-    {"type": "stop"}                       end the reply now: `done`, stopped_by "stopped". Idle: ignored
+    {"type": "stop", "shown": N}           end the reply now: `done`, stopped_by "stopped". Idle: nothing answers. With
+                                           `shown` the model forgets what it said after the first N characters of
+                                           the reply, also of one that has just ended: nobody was shown more
     {"type": "set", "key": K, "value": V}  temperature, top_k, top_p, min_p, repetition_penalty, seed, stop,
                                            max_new_tokens; answered by `settings` (all of them) or `error`
     {"type": "system", "text": T}          the system prompt; forgets the conversation; answered by `messages`

@@ -163,3 +163,63 @@ def test_a_stop_that_comes_at_once_is_not_lost() -> None:
 
 def test_a_stop_is_not_for_what_comes_after_it() -> None:
     assert converse({"type": "stop"}, user("hello"))[-1] == Done("stop_token", 2, 5.0, 9)
+
+
+def test_what_was_not_shown_of_a_stopped_reply_was_never_said() -> None:
+    stop = {"type": "stop", "shown": 5}
+    *_, conversation = converse(user("one two three"), stop, {"type": "messages"})
+    assert conversation.messages[-1] == {"role": "assistant", "content": ""}, (
+        "it was stopped before its first word"
+    )
+    lines: queue.Queue[bytes | None] = queue.Queue()
+    lines.put(json.dumps(user("endless")).encode())
+    events: list[Any] = []
+
+    def write(line: str) -> None:
+        events.append(parse_event(line.encode()))
+        if len(events) == 4:  # three words are said, one of them was shown
+            for request in ({"type": "stop", "shown": 6}, {"type": "messages"}):
+                lines.put(json.dumps(request).encode())
+            lines.put(None)
+
+    serve(ChatSession(Echo(), name="echo"), iter(lines.get, None), write)
+    assert events[-1].messages[-1]["content"] == "again "
+
+
+def test_a_stop_that_comes_after_the_end_still_cuts_what_was_not_shown() -> None:
+    lines: queue.Queue[bytes | None] = queue.Queue()
+    lines.put(json.dumps(user("one two three")).encode())
+    events: list[Any] = []
+
+    def write(line: str) -> None:
+        events.append(parse_event(line.encode()))
+        if isinstance(events[-1], Done):
+            for request in (
+                {"type": "stop", "shown": 3},
+                {"type": "messages"},
+                {"type": "stop", "shown": 0},
+                {"type": "messages"},
+            ):
+                lines.put(json.dumps(request).encode())
+            lines.put(None)
+
+    serve(ChatSession(Echo(), name="echo"), iter(lines.get, None), write)
+    assert [event.messages[-1]["content"] for event in events[-2:]] == ["one", "one"], "messages is no reply"
+    assert len([event for event in events if isinstance(event, Done)]) == 1
+
+
+@pytest.mark.parametrize("shown", [-1, True, "x", None, 10**9])
+def test_an_odd_number_of_shown_characters_cuts_nothing(shown: Any) -> None:
+    lines: queue.Queue[bytes | None] = queue.Queue()
+    lines.put(json.dumps(user("one two")).encode())
+    events: list[Any] = []
+
+    def write(line: str) -> None:
+        events.append(parse_event(line.encode()))
+        if isinstance(events[-1], Done):
+            lines.put(json.dumps({"type": "stop", "shown": shown}).encode())
+            lines.put(b'{"type": "messages"}')
+            lines.put(None)
+
+    serve(ChatSession(Echo(), name="echo"), iter(lines.get, None), write)
+    assert events[-1].messages[-1]["content"] == "onetwo"

@@ -91,3 +91,29 @@ def test_a_reply_without_stop_text_is_streamed_whole(llama: Decoder) -> None:
     generation = generate(llama, [7], max_new_tokens=12)
     assert "".join(stream_text(generation, Bytes())) == "".join(map(chr, generation.reply.ids))
     assert generation.reply.stopped_by == "max_new_tokens"
+
+
+def test_a_stop_is_heard_after_a_token_that_says_nothing(llama: Decoder) -> None:
+    class Silent(Bytes):
+        def token_bytes(self, token_id: int, /) -> bytes:
+            return b""
+
+    asked = iter([False, False, False, True])
+    generation = generate(llama, [7], max_new_tokens=12)
+    assert list(stream_text(generation, Silent(), is_stopped=lambda: next(asked))) == []
+    assert generation.reply.stopped_by == "stopped" and len(generation.reply.ids) == 3
+
+
+def test_the_token_that_was_computed_when_the_stop_came_is_not_said(llama: Decoder) -> None:
+    said = "".join(map(chr, generate(llama, [7], max_new_tokens=12)))
+    generation = generate(llama, [7], max_new_tokens=12)
+    heard: list[str] = []
+    for piece in stream_text(generation, Bytes(), is_stopped=lambda: len(heard) == 2):
+        heard.append(piece)
+    assert "".join(heard) == said[:2] and generation.reply.stopped_by == "stopped"
+
+
+def test_a_stop_that_came_first_spares_the_reading_of_the_prompt(llama: Decoder) -> None:
+    generation = generate(llama, [7], max_new_tokens=12)
+    assert list(stream_text(generation, Bytes(), is_stopped=lambda: True)) == []
+    assert generation.seconds == 0 and generation.reply.stopped_by == "stopped"

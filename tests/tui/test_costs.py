@@ -7,6 +7,7 @@ what a loaded machine adds to CPU time; recipes/LOG.md has what was measured.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ FIRST_PAINT_CPU_SECONDS = 2.0
 LIVE_BYTES_PER_SECOND = 2000
 LIVE_CPU_SHARE = 0.1
 START_MEMORY_BYTES = 120e6
+LONG_REPLY_BYTES = 25_000
+CHILD = Path(__file__).parent.parent / "fixtures" / "fake_chat_child.py"
 
 
 def lengthen(run: Run, *, first: int, steps: int) -> None:
@@ -72,3 +75,15 @@ def test_a_live_run_with_four_charts_costs_little(
         sent = screen.drain(6, work)
         assert 0 < sent / 6 <= LIVE_BYTES_PER_SECOND
         assert (screen.cpu_seconds() - cpu) / 6 <= LIVE_CPU_SHARE
+
+
+def test_a_fast_reply_sends_the_rows_that_grow_and_not_the_page(tmp_path: Path, open_terminal: Any) -> None:
+    """80 tokens of a row each, so that no pace makes more than 80 flushes of them; the page sent with each: 100 kB."""
+    command = [sys.executable, "-m", "tests.fixtures.hostile_chat", str(tmp_path), str(CHILD)]
+    screen = open_terminal(tmp_path, command=command)
+    screen.read_until(lambda output: b"context 256" in output)
+    before = len(screen.output)
+    screen.type(b"long\r")
+    screen.read_until(lambda output: b"4 tokens" in output)
+    assert b"79 water" in screen.output
+    assert len(screen.output) - before <= LONG_REPLY_BYTES

@@ -30,6 +30,7 @@ from tui.screens.scores import ScoresScreen
 from tui.screens.start import StartScreen
 from tui.screens.tokens import Cut, TokensScreen, boundaries
 from tui.visible import visible
+from tui.widgets.composer import Composer
 from tui.widgets.still import StillText
 from workbench.chat_client import ChatClient
 from workbench.data import corpus_folder
@@ -457,7 +458,7 @@ async def test_two_models_hear_the_same_words(tmp_path: Path) -> None:
         await until(pilot, lambda: text_of(app).count("100 tok/s") == 2)
         await say(pilot, "die")
         await until(pilot, lambda: text_of(app).count("no such checkpoint") == 2)
-        assert chat.query_one(Input).disabled
+        assert chat.query_one(Composer).disabled
         await pilot.press("ctrl+o")
         await until(pilot, lambda: "▏" not in text_of(app))
         await pilot.press("ctrl+o")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Button, Input, OptionList, Static
+from textual.widgets import Button, OptionList, Static
 
 from tui.app import WorkbenchApp
 from tui.screens.chat import ChatScreen
@@ -23,7 +23,8 @@ from tui.screens.run import RunScreen
 from tui.screens.start import StartScreen
 from tui.screens.stop import StopScreen
 from tui.widgets.chart import Chart
-from tui.widgets.conversation import Conversation, Turn
+from tui.widgets.composer import Composer
+from tui.widgets.conversation import Conversation
 from workbench.chat_client import ChatClient
 from workbench.files import lock_file
 from workbench.runs import Run
@@ -311,7 +312,7 @@ def chat_app(tmp_path: Path) -> tuple[WorkbenchApp, ChatScreen]:
 
 
 async def say(pilot: Pilot[None], text: str) -> None:
-    pilot.app.screen.query_one(Input).value = text
+    pilot.app.screen.query_one(Composer).text = text
     await pilot.press("enter")
 
 
@@ -327,9 +328,9 @@ async def test_chat_shows_the_reply_and_its_speed(tmp_path: Path) -> None:
         await until(pilot, lambda: "temperature 0.1" in text_of(app))
         await say(pilot, "/fly")
         await until(pilot, lambda: "not a command" in text_of(app))
-        chat.query_one(Input).clear()
+        chat.query_one(Composer).clear()
         await pilot.press("ctrl+n")
-        await until(pilot, lambda: not chat.query(Turn))
+        await until(pilot, lambda: not chat.query_one(Conversation).transcript.turns)
 
 
 async def test_escape_stops_the_reply_before_it_leaves(tmp_path: Path) -> None:
@@ -379,7 +380,7 @@ async def test_a_model_that_dies_is_explained(tmp_path: Path) -> None:
         await until(pilot, lambda: "context 256" in text_of(app))
         await say(pilot, "die")
         await until(pilot, lambda: "no such checkpoint" in text_of(app))
-        assert chat.query_one(Input).disabled
+        assert chat.query_one(Composer).disabled
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, HomeScreen))
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input
 
 from tui.app import WorkbenchApp
 from tui.screens.chat import ChatScreen
+from tui.widgets.composer import Composer
 from workbench.chat_client import ChatClient
 from workbench.files import lock_file
 from workbench.runs import Run
@@ -124,7 +124,7 @@ def test_chat(canned: Path, snap_compare: Any) -> None:
         client = ChatClient([sys.executable, str(CHILD)])  # the screen ends it
         pilot.app.push_screen(ChatScreen(HOME, "quickstart", client=client))
         await shows(pilot, "context 256")
-        pilot.app.screen.query_one(Input).value = "What does os.listdir do? " * 5
+        pilot.app.screen.query_one(Composer).text = "What does os.listdir do? " * 5
         await pilot.press("enter")
         await shows(pilot, "context 8 of 256")
 

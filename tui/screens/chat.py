@@ -13,15 +13,16 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Input
 
 from tui import commands
+from tui.clipboard import copy
 from tui.keys import bind
 from tui.messages import ActionFailed
 from tui.screens.pick import PickScreen
+from tui.widgets.composer import Composer
 from tui.widgets.conversation import Conversation
 from tui.widgets.key_bar import KeyBar
-from workbench.chat_client import LONGEST_MESSAGE, ChatClient, request_of
+from workbench.chat_client import ChatClient, request_of
 from workbench.errors import BadInput
 from workbench.safe_text import safe_text
 
@@ -37,6 +38,7 @@ class ChatScreen(Screen[None]):
     """A conversation with the model that `reference` names; with `beside`, with two at once."""
 
     DEFAULT_CSS = """
+    ChatScreen { overflow: hidden; }
     ChatScreen #conversations { height: 1fr; }
     ChatScreen.-slim #conversations, ChatScreen.-tiny #conversations { layout: vertical; }
     """
@@ -45,11 +47,12 @@ class ChatScreen(Screen[None]):
         bind("again", "send('/regenerate')"),
         bind("forget", "send('/reset')"),
         bind("beside", tooltip="Put a second model beside this one, or take it away"),
+        bind("copy_reply", show=False),
         bind("help", "app.keys", key_display="f1"),
         bind("page_up", "scroll(-1)", show=False, tooltip="Earlier in the conversation"),
         bind("page_down", "scroll(1)", show=False, tooltip="Later in the conversation"),
     ]
-    AUTO_FOCUS = "Input"
+    AUTO_FOCUS = "Composer"
 
     def __init__(
         self,
@@ -70,17 +73,10 @@ class ChatScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """Conversations, input."""
         yield Horizontal(*self._conversations, id="conversations")
-        yield Input(
-            placeholder="say something; enter sends it     /set temperature 0.7   /system …",
-            max_length=LONGEST_MESSAGE,
-            id="say",
-            compact=True,
+        yield Composer(
+            placeholder="say something; enter sends it     /set temperature 0.7   /system …", id="say"
         )
         yield KeyBar()
-
-    def on_mount(self) -> None:
-        """Nothing blinks."""
-        self.query_one(Input).cursor_blink = False
 
     def command(self) -> str:
         """The same in a shell; with two models, `/compare` in the chat of the first."""
@@ -88,20 +84,25 @@ class ChatScreen(Screen[None]):
 
     @on(Conversation.Left)
     def _one_left(self) -> None:
-        self.query_one(Input).disabled = all(each.has_left for each in self._conversations)
+        self.query_one(Composer).disabled = all(each.has_left for each in self._conversations)
 
-    @on(Input.Submitted)
-    def _submitted(self, event: Input.Submitted) -> None:
-        if self.action_send(event.value):
-            event.input.clear()
+    @on(Composer.Submitted)
+    def _submitted(self, event: Composer.Submitted) -> None:
+        if self.action_send(event.text):
+            event.composer.sent()
 
     def action_send(self, line: str) -> bool:
         """Send a typed line to all who listen; False when it has to wait or cannot be sent."""
         if line.strip() in ("/exit", "/quit"):
             self.app.pop_screen()
             return True
+        if line.strip() == "/help":
+            self.call_later(self.app.run_action, "keys")
+            return True
         listening = [each for each in self._conversations if not each.has_left]
         if any(each.client is None or each.is_replying for each in listening):
+            if line.strip():
+                self.post_message(ActionFailed("a reply is still coming; esc stops it"))
             return False
         try:
             request = request_of(line)
@@ -117,6 +118,13 @@ class ChatScreen(Screen[None]):
         """Stop what is being said, or leave."""
         if not [each for each in self._conversations if each.stop_reply()]:
             self.app.pop_screen()
+
+    def action_copy_reply(self) -> None:
+        """Copy the last reply; of two models the first one's."""
+        if reply := self._conversations[0].last_reply():
+            copy(self.app, reply.text)
+        else:
+            self.post_message(ActionFailed("there is no reply to copy yet"))
 
     def action_scroll(self, direction: int) -> None:
         """A page up or down."""

@@ -1,23 +1,28 @@
 """One conversation: a view of what a child process holds (workbench.chat_client), with its own heading and turns.
 
-The reply arrives in a thread, is cleaned, and reaches the screen at most five times a second, as plain text.
+The reply arrives in a thread, is cleaned, and reaches the screen at most ten times a second, as plain text. A reply
+that was stopped is over at once: what the child still says of it is not shown, and the child forgets it too.
 """
 
 from __future__ import annotations
 
-import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Static
 from textual.worker import Worker, get_current_worker
 
+from tui.gathering import gathered
 from tui.messages import ActionFailed, ChatHeard
 from tui.widgets.still import StillText
+from tui.widgets.transcript import Transcript, Turn
 from workbench.chat_client import (
     ChatClient,
     ChatEvent,
@@ -32,16 +37,16 @@ from workbench.chat_client import (
 )
 from workbench.safe_text import SafeStream, one_line
 
-FLUSH_SECONDS = 0.2
-"""Each flush sends every row of the reply that is seen: oftener is no easier to read, and twice the bytes."""
-_TURNS_KEPT = 200
+FLUSH_SECONDS = 0.1
+"""Oftener nobody can read, and every flush costs the same whatever it brings."""
 _REPLY_LIMIT = 100_000
+_REPLIES = ("user", "regenerate")
 
 STOPPED_BY = {
     "stop_token": "",
     "stop_text": "stop text",
-    "max_new_tokens": "cut at max_new_tokens",
-    "context": "cut: the context is full",
+    "max_new_tokens": "cut at max_new_tokens: /set max_new_tokens 400 for more",
+    "context": "cut: the context is full, ctrl+n begins anew",
     "stopped": "stopped",
 }
 
@@ -52,32 +57,18 @@ FIRST_WORDS = (
 )
 
 
-class Turn(Horizontal):
-    """One thing that was said, and who said it."""
+@dataclass(eq=False, slots=True)
+class Asked:
+    """A request that was not answered to its end yet. Of a reply: its turn, and how much of it was shown."""
 
-    def __init__(self, who: str, text: str = "") -> None:
-        super().__init__(classes=f"turn -{who}")
-        self._who = who
-        self._text = text
-        self._footnote = ""
-
-    def compose(self) -> ComposeResult:
-        """Who on the left, what on the right."""
-        yield Static(self._who, classes="who", markup=False)
-        yield Static(self._said(), classes="said", markup=False)
-
-    def grow(self, text: str, *, footnote: str = "") -> None:
-        """Say more."""
-        self._text += text
-        self._footnote = footnote
-        for place in self.query(".said").results(Static):
-            place.update(self._said())
-
-    def _said(self) -> Content:
-        if not self._text and not self._footnote:
-            return Content.styled("…", "$dim")  # it reads what was said
-        note = (f"\n{self._footnote}", "$dim") if self._footnote else ""
-        return Content.assemble(self._text, note)
+    kind: str
+    turn: Turn | None = None
+    instead_of: Turn | None = None
+    """The reply that stood there before, for a request that cannot be done."""
+    shown: int = 0
+    """Characters as the child sent them, before they were cleaned."""
+    is_stopped: bool = False
+    stream: SafeStream = field(default_factory=lambda: SafeStream(limit=_REPLY_LIMIT))
 
 
 class Conversation(Vertical):
@@ -86,7 +77,6 @@ class Conversation(Vertical):
     DEFAULT_CSS = """
     Conversation { width: 1fr; height: 1fr; }
     Conversation > .heading { height: 1; margin-bottom: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
-    Conversation > VerticalScroll { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
     Conversation.-second { border-left: vkey $faint; }
     .-slim Conversation.-second, .-tiny Conversation.-second { border-left: none; border-top: hkey $faint; }
     """
@@ -98,22 +88,29 @@ class Conversation(Vertical):
         super().__init__()
         self._home, self.reference = home, reference
         self.client = client
-        self.is_replying = self.has_left = False
-        self._stream = SafeStream()
+        self.has_left = False
+        self.transcript = Transcript()
+        self._asked: deque[Asked] = deque()
         self._ready: Ready | None = None
+        self._settings: Mapping[str, Any] = {}
+        self._state = "loading the model…"
 
     def compose(self) -> ComposeResult:
         """Heading and turns."""
         heading = StillText()
         heading.add_class("heading")
         yield heading
-        yield VerticalScroll(can_focus=False)
+        yield self.transcript
 
     def on_mount(self) -> None:
         """Start the child and listen."""
-        self._head("loading the model…")
-        self.query_one(VerticalScroll).anchor()
+        self._head()
         self._listen()
+
+    @property
+    def is_replying(self) -> bool:
+        """Whether a reply comes that nobody has stopped."""
+        return any(asked.kind in _REPLIES and not asked.is_stopped for asked in self._asked)
 
     @work(thread=True, group="chat", exit_on_error=False)
     def _listen(self) -> None:
@@ -124,20 +121,12 @@ class Conversation(Vertical):
             self._hear(self.client, get_current_worker())
 
     def _hear(self, client: ChatClient, worker: Worker[None]) -> None:
-        """Collect what the child says and hand it on in slices of FLUSH_SECONDS."""
-        ended = False
-        while not (worker.is_cancelled or ended):
-            heard: list[ChatEvent] = []
-            until = time.monotonic() + FLUSH_SECONDS
-            while (left := until - time.monotonic()) > 0 and (event := client.next_event(left)) is not None:
-                if isinstance(event, Token) and heard and isinstance(heard[-1], Token):
-                    heard[-1] = Token(heard[-1].text + event.text)
-                else:
-                    heard.append(event)
-                if ended := isinstance(event, Ended):
-                    break
+        """Hand on what the child says, in batches."""
+        for heard in gathered(client.next_event, seconds=FLUSH_SECONDS):
+            if worker.is_cancelled:
+                return
             if heard:
-                self.post_message(ChatHeard(tuple(heard)))
+                self.post_message(ChatHeard(heard))
 
     @on(ChatHeard)
     def _take(self, message: Message) -> None:
@@ -150,82 +139,127 @@ class Conversation(Vertical):
         match event:
             case Ready():
                 self._ready = event
-                self._head(f"context {event.context_length:,} tokens")
-                if not self.query(Turn):
-                    self.add(Turn("note", FIRST_WORDS))
+                self._settings = event.settings
+                self._state = f"context {event.context_length:,} tokens"
+                if not self.transcript.turns:
+                    self._note(FIRST_WORDS)
             case Token(text):
-                self._reply_grew(self._stream.feed(text))
+                self._reply_grew(text)
             case Done():
-                self._reply_grew(self._stream.close())
                 self._reply_ended(event)
             case Failed(message):
-                self.is_replying = False
-                self.post_message(ActionFailed(message))
+                self._refused(message)
             case Settings(settings):
+                self._answered()
+                self._settings = settings
                 said = "  ".join(f"{key} {value}" for key, value in settings.items() if value is not None)
-                self.add(Turn("note", one_line(said, 300)))
+                self._note(said)
             case Messages(messages):
+                self._answered()
                 if not [one for one in messages if one.get("role") != "system"]:
-                    self.query_one(VerticalScroll).remove_children()
+                    self.transcript.clear()
+                for one in messages[:1]:
+                    if one.get("role") == "system":
+                        self._note(f"system prompt: {one.get('content', '')}")
             case Ended(_, reason):
-                self.is_replying = False
+                for asked in self._asked:
+                    if asked.turn is not None and not asked.is_stopped:
+                        self.transcript.change(asked.turn, footnote="not finished")
+                self._asked.clear()
                 self.has_left = True
-                self._head("ended")
-                self.add(Turn("note", one_line(reason or "The model has left.", 400)))
+                self._state = "ended"
+                self._note(reason or "The model has left.")
                 self.post_message(self.Left())
+        self._head()
 
-    def _head(self, state: str) -> None:
+    @on(Transcript.Followed)
+    def _head(self) -> None:
         name = one_line(self._ready.model if self._ready is not None else self.reference, 100)
+        more = ("  ↓ more below", "$warning") if self.transcript.has_more else ""  # pgdn, or say something
+        about = "  ".join(filter(None, [self._sampled(), self._state]))
         self.query_one(".heading", StillText).put(
-            Content.assemble(("chat", "bold $primary"), "  ", name, (f"  {state}", "$dim"))
+            Content.assemble(("chat", "bold $primary"), "  ", name, more, (f"  {about}", "$dim"))
         )
 
-    def add(self, turn: Turn) -> None:
-        """Show a turn; the oldest go when there are many."""
-        turns = self.query_one(VerticalScroll)
-        for old in list(turns.children)[: max(0, len(turns.children) + 1 - _TURNS_KEPT)]:
-            old.remove()
-        turns.mount(turn)
+    def _sampled(self) -> str:
+        """How it is sampled: the temperature, and whatever was set otherwise than it was at first."""
+        first = self._ready.settings if self._ready is not None else {}
+        told = {key: value for key, value in self._settings.items() if value != first.get(key)}
+        if "temperature" in self._settings:
+            told = {"temperature": self._settings["temperature"]} | told
+        return one_line("  ".join(f"{key} {value}" for key, value in told.items()), 80) if told else ""
+
+    def _note(self, text: str) -> None:
+        self.transcript.add(Turn("note", one_line(text, 400)))
+
+    # asking
 
     def say(self, line: str, request: Request) -> None:
         """Send a request; `line` is what the person typed, cleaned."""
         if self.client is None or self.has_left:
             return
+        asked = Asked(request.kind)
         if request.kind == "user":
-            self.add(Turn("you", line))
-        elif request.kind == "regenerate" and (reply := self._reply()):
-            reply.remove()
-        if request.kind in ("user", "regenerate"):
-            self.is_replying = True
-            self._stream = SafeStream(limit=_REPLY_LIMIT)
-            self.add(Turn("model"))
+            self.transcript.add(Turn("you", line))
+        elif request.kind == "regenerate" and (reply := self.last_reply()):
+            asked.instead_of = reply
+            self.transcript.take_away(reply)
+        if request.kind in _REPLIES:
+            asked.turn = self.transcript.add(Turn("model", is_finished=False))
+        self._asked.append(asked)
         self.client.send(request.kind, **request.fields)
 
     def stop_reply(self) -> bool:
-        """End the reply; False when there is none, or when the model still loads and cannot hear."""
-        if self.is_replying and self._ready is not None and self.client is not None:
-            self.client.send("stop")
-            return True
+        """End the reply, here at once and there between two tokens.
+
+        False when there is none, or when the model still loads and cannot hear.
+        """
+        for asked in self._asked:
+            if asked.turn is not None and not asked.is_stopped and self._ready is not None and self.client:
+                asked.is_stopped = True
+                self.transcript.change(asked.turn, footnote=STOPPED_BY["stopped"])
+                self.client.send("stop", shown=asked.shown)
+                return True
         return False
 
     def scroll_turns(self, pages: int) -> None:
         """A page up or down."""
-        turns = self.query_one(VerticalScroll)
-        turns.scroll_relative(y=pages * max(1, turns.size.height - 2), animate=False)
+        self.transcript.scroll_page(pages)
+
+    # answers, which come in the order of the requests
+
+    def _answered(self) -> Asked | None:
+        return self._asked.popleft() if self._asked else None
 
     def _reply_grew(self, text: str) -> None:
-        if reply := self._reply():
-            reply.grow(text)
-
-    def _reply(self) -> Turn | None:
-        replies = list(self.query(".-model").results(Turn))
-        return replies[-1] if replies else None
+        asked = next((each for each in self._asked if each.turn is not None), None)
+        if asked is not None and asked.turn is not None and not asked.is_stopped:
+            asked.shown += len(text)
+            self.transcript.grow(asked.turn, asked.stream.feed(text))
 
     def _reply_ended(self, done: Done) -> None:
-        self.is_replying = False
-        if reply := self._reply():
-            facts = [f"{done.new_tokens} tokens", f"{done.tokens_per_second:.0f} tok/s"]
-            facts.append(STOPPED_BY.get(done.stopped_by, ""))
-            reply.grow("", footnote=one_line(" · ".join(filter(None, facts)), 100))
+        asked = self._answered()
+        facts = [f"{done.new_tokens} token{'s' * (done.new_tokens != 1)}"]
+        if (speed := done.tokens_per_second) > 0:
+            facts.append(f"{speed:.0f} tok/s" if speed >= 10 else f"{speed:.1f} tok/s")
+        if asked is not None and asked.turn is not None:
+            if not asked.is_stopped:
+                self.transcript.grow(asked.turn, asked.stream.close())
+            facts.append(STOPPED_BY.get("stopped" if asked.is_stopped else done.stopped_by, ""))
+            self.transcript.change(asked.turn, footnote=one_line(" · ".join(filter(None, facts)), 100))
         if done.context_tokens and self._ready is not None:
-            self._head(f"context {done.context_tokens:,} of {self._ready.context_length:,} tokens")
+            self._state = f"context {done.context_tokens:,} of {self._ready.context_length:,} tokens"
+
+    def _refused(self, reason: str) -> None:
+        asked = self._answered()
+        if asked is None or asked.turn is None:
+            self.post_message(ActionFailed(reason))
+            return
+        self.transcript.take_away(asked.turn)
+        if asked.instead_of is not None:
+            self.transcript.add(asked.instead_of)
+        self._note(reason)
+
+    def last_reply(self) -> Turn | None:
+        """What the model said last."""
+        return next((turn for turn in reversed(self.transcript.turns) if turn.who == "model"), None)

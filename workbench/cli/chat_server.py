@@ -48,6 +48,7 @@ class ChatSession:
         self._name = name
         self._settings: dict[str, Any] = dict(DEFAULTS)
         self._messages: list[Message] = [Message("system", system)] if system else []
+        self._has_just_replied = False
 
     def ready(self) -> dict[str, Any]:
         """The first line the other side gets."""
@@ -60,10 +61,16 @@ class ChatSession:
 
     def answer(self, request: Mapping[str, Any], stop: Callable[[], bool]) -> Iterator[dict[str, Any]]:
         """The lines that answer one request. A bad one is answered by `error` and changes nothing."""
+        self._has_just_replied = False
         try:
             yield from self._answer(request, stop)
         except WorkbenchError as error:
             yield {"type": "error", "message": str(error)}
+
+    def forget_after(self, characters: int) -> None:
+        """Keep so many characters of the reply that was the last answer: who stopped it was shown no more."""
+        if self._has_just_replied:
+            self._messages[-1] = Message("assistant", self._messages[-1].content[:characters])
 
     def _answer(self, request: Mapping[str, Any], stop: Callable[[], bool]) -> Iterator[dict[str, Any]]:
         kind = request.get("type")
@@ -111,6 +118,7 @@ class ChatSession:
                 yield {"type": "token", "text": part}
             else:
                 self._messages = [*messages, Message("assistant", part.text)]
+                self._has_just_replied = True
                 facts = dataclasses.asdict(part)
                 del facts["text"]
                 yield {"type": "done", **facts}
@@ -132,12 +140,14 @@ class ChatSession:
 class _Inbox:
     """Requests as they come, read by a thread of its own so that a `stop` is heard while a reply is being made.
 
-    A stop means every request that came before it, so it is never too early nor too late.
+    A stop means every request that came before it, so it is never too early nor too late. How much of the reply was
+    shown when it was sent concerns the last of them.
     """
 
     def __init__(self, lines: Iterator[bytes]) -> None:
         self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._stopped_through = 0
+        self._shown: dict[int, int] = {}
         threading.Thread(target=self._listen, args=(lines,), name="chat-listener", daemon=True).start()
 
     def _listen(self, lines: Iterator[bytes]) -> None:
@@ -145,6 +155,9 @@ class _Inbox:
         for line in lines:
             request = _request(line)
             if request.get("type") == "stop":
+                shown = request.get("shown")
+                if type(shown) is int and shown >= 0:
+                    self._shown.setdefault(received, shown)
                 self._stopped_through = received
             else:
                 received += 1
@@ -159,12 +172,18 @@ class _Inbox:
         """Whether a stop came after request `number`."""
         return number <= self._stopped_through
 
+    def shown_of(self, number: int) -> int | None:
+        """How many characters of the reply to request `number` were shown when it was stopped, if that was told."""
+        return self._shown.pop(number, None)
+
 
 def serve(session: ChatSession, lines: Iterator[bytes], write: Callable[[str], None]) -> None:
     """Answer requests in order until the lines end and all are answered."""
     inbox = _Inbox(lines)
     write(json.dumps(session.ready()))
     for number, request in inbox.requests():
+        if (shown := inbox.shown_of(number - 1)) is not None:
+            session.forget_after(shown)
         for answer in session.answer(request, functools.partial(inbox.is_stopped, number)):
             write(json.dumps(answer))
 

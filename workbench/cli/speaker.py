@@ -62,19 +62,14 @@ class ModelSpeaker:
             sampling=sampling_of(settings),
             stop_ids=stop_ids(self._tokenizer),
         )
-        text, stopped = "", stop()
-        pieces = (
-            iter(()) if stopped else stream_text(generation, self._tokenizer, stop_texts=settings["stop"])
-        )
-        for piece in pieces:
+        text = ""
+        for piece in stream_text(generation, self._tokenizer, stop_texts=settings["stop"], is_stopped=stop):
             text += piece
             yield piece
-            if stopped := stop():
-                break
         new_tokens = len(generation.reply.ids)
         yield Spoken(
             text=text,
-            stopped_by="stopped" if stopped else str(generation.reply.stopped_by),
+            stopped_by=str(generation.reply.stopped_by),
             new_tokens=new_tokens,
             tokens_per_second=round(generation.tokens_per_second, 1),
             context_tokens=len(prompt) + new_tokens,

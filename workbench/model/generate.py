@@ -21,7 +21,7 @@ from workbench.model.memory import KVCache
 from workbench.model.sampling import GREEDY, Sampling, sample_next
 from workbench.model.transformer import Decoder
 
-StoppedBy = Literal["stop_token", "max_new_tokens", "stop_text", "context"]
+StoppedBy = Literal["stop_token", "max_new_tokens", "stop_text", "context", "stopped"]
 
 
 @dataclass
@@ -29,7 +29,8 @@ class GeneratedReply:
     """What a model said. `ids` leaves out the prompt and the stop token.
 
     stopped_by is None while it still speaks, then one of: "stop_token" (it ended by itself), "max_new_tokens"
-    (cut by the caller), "stop_text" (a stop string appeared), "context" (the model can read no further).
+    (cut by the caller), "stop_text" (a stop string appeared), "context" (the model can read no further), "stopped"
+    (a person had enough).
     """
 
     ids: list[int] = field(default_factory=list)

@@ -7,7 +7,7 @@ And a stop string may be spread over several tokens: what could be its beginning
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from workbench.errors import BadInput
@@ -71,11 +71,24 @@ def overlap(text: str, stop: str) -> int:
 
 
 def stream_text(
-    generation: Generation, tokenizer: SpellsTokens, *, stop_texts: Sequence[str] = ()
+    generation: Generation,
+    tokenizer: SpellsTokens,
+    *,
+    stop_texts: Sequence[str] = (),
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[str]:
-    """The reply in pieces of whole characters. A stop string ends the generation ("stop_text")."""
+    """The reply in pieces of whole characters. A stop string ends the generation ("stop_text").
+
+    is_stopped: asked after every token, also after one that finishes no character; True ends it ("stopped"), and what
+    that token says is left out.
+    """
     stream = TextStream(tokenizer, stop_texts=stop_texts)
+    if is_stopped():  # before the prompt is read
+        generation.stop("stopped")
     for token in generation:
+        if is_stopped():
+            generation.stop("stopped")
+            return
         if piece := stream.feed(token):
             yield piece
         if stream.stopped_by_text is not None:

@@ -323,7 +323,7 @@ def _cost(plan: Plan, stage: StagePlan, shape: ModelConfig | None, nproc: int) -
 
 def _training_budget(cost: TrainingCost) -> StageBudget:
     layout = cost.step.layout
-    seconds = cost.flops / (_flops_per_second() * (layout.ranks if has_gpu() else 1))  # a CPU is shared
+    seconds = cost.all_flops / (_flops_per_second() * (layout.ranks if has_gpu() else 1))  # a CPU is shared
     memory, process = cost.memory, cost.peak_bytes - cost.memory.total
     room = training_memory_bytes()
     if room is not None and cost.peak_bytes > LARGEST_SHARE_OF_MEMORY * room:

@@ -190,16 +190,19 @@ class ModelConfig:
     @property
     def embedding_parameters(self) -> int:
         """Parameters of all that is looked up (by token, place or bigram) and, when untied, of the head."""
-        tokens = self.vocab_size * (1 if self.tie_word_embeddings else 2)
-        positions = self.max_position_embeddings if self.positions == "learned" else 0
-        rows = tokens + positions + self.bigram_embedding_rows
-        return rows * self.hidden_size + self.value_embedding_parameters
+        return sum(rows * columns for rows, columns in self.table_shapes)
 
     @property
-    def value_embedding_parameters(self) -> int:
-        """Parameters of the tables of values, without their gates."""
-        width = self.num_key_value_heads * self.head_dim
-        return len(self.layers_with_value_embeddings) * self.vocab_size * width
+    def table_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Rows and columns of each table that is looked up and, when untied, of the head."""
+        tokens = [self.vocab_size] * (1 if self.tie_word_embeddings else 2)
+        positions = [self.max_position_embeddings] * (self.positions == "learned")
+        bigrams = [self.bigram_embedding_rows] * (self.bigram_embedding_rows > 0)
+        values = (self.vocab_size, self.num_key_value_heads * self.head_dim)
+        return (
+            *((rows, self.hidden_size) for rows in (*tokens, *positions, *bigrams)),
+            *(values for _ in self.layers_with_value_embeddings),
+        )
 
     @property
     def norm_parameters(self) -> int:
@@ -209,13 +212,17 @@ class ModelConfig:
     @property
     def block_matrices(self) -> int:
         """Parameters of the matrices of one decoder block: what a token is multiplied with."""
-        queries = self.hidden_size * self.num_attention_heads * self.head_dim
-        keys_values = 2 * self.hidden_size * self.num_key_value_heads * self.head_dim
-        attention = 2 * queries + keys_values  # q and o; k and v
-        return (
-            attention
-            + (3 if self.feed_forward == "swiglu" else 2) * self.hidden_size * self.intermediate_size
+        return sum(rows * columns for rows, columns in self.block_matrix_shapes)
+
+    @property
+    def block_matrix_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Rows and columns of each matrix of one decoder block: q, k, v, o, gate where there is one, up, down."""
+        width, inner = self.hidden_size, self.intermediate_size
+        queries, keys = (
+            heads * self.head_dim for heads in (self.num_attention_heads, self.num_key_value_heads)
         )
+        ups = ((inner, width),) * (2 if self.feed_forward == "swiglu" else 1)
+        return (queries, width), (keys, width), (keys, width), (width, queries), *ups, (width, inner)
 
     @property
     def block_parameters(self) -> int:

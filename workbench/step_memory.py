@@ -292,15 +292,7 @@ def _update_work(config: ModelConfig, optimizer: str, layout: Layout) -> int:
 
 def _largest_stack(config: ModelConfig) -> int:
     """Numbers in those matrices of one layer that have the most frequent shape, or the largest."""
-    width, inner = config.hidden_size, config.intermediate_size
-    queries, keys = _head_widths(config)
     by_shape: dict[tuple[int, int], int] = {}
-    for rows, columns, count in (
-        (queries, width, 1),
-        (keys, width, 2),
-        (width, queries, 1),
-        (inner, width, _up_matrices(config)),
-        (width, inner, 1),
-    ):
-        by_shape[rows, columns] = by_shape.get((rows, columns), 0) + count * rows * columns
+    for rows, columns in config.block_matrix_shapes:
+        by_shape[rows, columns] = by_shape.get((rows, columns), 0) + rows * columns
     return max(by_shape.values())

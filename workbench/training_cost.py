@@ -21,6 +21,8 @@ from workbench.training_step import PROCESS_BYTES, is_averaged, largest_micro_ba
 
 EXAMPLE_TOKENS = 70
 """Of a conversation, where nothing tells."""
+MUON_NARROW, MUON_ROUNDS = 512, (3, 5)
+"""Rounds of Newton-Schulz for a matrix whose smaller side is at most so long, and for others (train/optimizers.py)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,12 @@ class TrainingCost:
     def peak_bytes(self) -> int:
         """All that the training holds where it trains: on each GPU, or in each process."""
         return peak_bytes(self.step)
+
+    @property
+    def all_flops(self) -> float:
+        """`flops`, which are the model's, and those of Muon, which does not care how few tokens a step has."""
+        step = self.step
+        return self.flops + (self.steps * muon_flops(step.config) if step.optimizer == "muon" else 0.0)
 
     @property
     def copy_bytes(self) -> int:
@@ -69,6 +77,15 @@ class TrainingCost:
     @property
     def _whole_bytes(self) -> int:
         return FLOAT32 * self.step.config.num_parameters
+
+
+def muon_flops(config: ModelConfig) -> float:
+    """FLOPs of one step of Muon: in every round a matrix's Gram matrix, that one's square, and a product of both."""
+    total = 0.0
+    for sides in config.block_matrix_shapes:
+        short, long = sorted(sides)
+        total += MUON_ROUNDS[short > MUON_NARROW] * (4 * short**2 * long + 2 * short**3)
+    return config.num_hidden_layers * total
 
 
 def training_cost(plan: Plan, stage: StagePlan, shape: ModelConfig, *, nproc: int = 1) -> TrainingCost | None:

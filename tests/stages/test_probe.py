@@ -62,6 +62,16 @@ def test_a_plan_that_has_no_tokens_yet_is_probed_on_made_up_ones(plan: Plan) -> 
     assert not (plan.home / "runs").exists()
 
 
+@pytest.mark.usefixtures("here")
+def test_made_up_words_are_enough_for_any_vocabulary(
+    write_recipe: Callable[[str], Path], tmp_path: Path
+) -> None:
+    (tmp_path / "text.txt").write_text("some text\n" * 100)
+    recipe = RECIPE.replace("vocab_size = 300", "vocab_size = 4096").replace("documents = 2", "documents = 1")
+    plan = make_plan(load_recipe(write_recipe(recipe)), home=tmp_path / "home")
+    assert probe.probe_plan(plan, steps=1)["steps"] == 1 + WARM_UP_STEPS
+
+
 def test_a_child_that_was_killed_says_what_to_lower(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     real = probe.subprocess.run
 

@@ -9,12 +9,16 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from tests.train.conftest import TINY
 from workbench.errors import Damaged
 from workbench.model.parametrization import is_block_matrix
+from workbench.model.transformer import Decoder
 from workbench.train import optimizers
 from workbench.train.optimizers import Muon, Optimizers, orthogonalise
 from workbench.train.parameter_groups import OptimizerSettings
+from workbench.training_cost import muon_flops
 
 MUON = OptimizerSettings(optimizer="muon", learning_rate=0.01, matrix_learning_rate=0.02, weight_decay=0.1)
 ADAMW = OptimizerSettings(optimizer="adamw", learning_rate=0.01, weight_decay=0.1)
@@ -36,6 +40,20 @@ def test_orthogonalise_is_the_quintics_of_every_matrix(shape: tuple[int, int]) -
     torch.testing.assert_close(orthogonalise(stack).double(), wanted, rtol=1e-3, atol=1e-4)
     error = (orthogonalise(stack, dtype=torch.bfloat16).double() - wanted).norm() / wanted.norm()
     assert error < 0.03
+
+
+@pytest.mark.parametrize("width", [32, 1024], ids=["few rounds", "more rounds"])
+def test_the_planner_counts_the_flops_of_muon(width: int) -> None:
+    config = dataclasses.replace(TINY, hidden_size=width, intermediate_size=3 * width, head_dim=width // 2)
+    with torch.device("meta"):
+        model = Decoder(config)
+        matrices = {name: p for name, p in model.named_parameters() if is_block_matrix(name, p)}
+        for matrix in matrices.values():
+            matrix.grad = torch.empty_like(matrix)
+        muon = Muon(matrices, MUON)
+        with FlopCounterMode(display=False) as counted:
+            muon.step()
+    assert counted.get_total_flops() == muon_flops(config)
 
 
 @pytest.mark.parametrize(("width", "smallest", "near"), [(24, 0.03, 0.3), (520, 0.003, 0.15)])

@@ -84,7 +84,8 @@ def made_up_inputs(folder: Path, settings: Pretrain, model: Model, *, vocab_size
     with heldout_writer(folders["documents"]) as writer:
         for number, text in enumerate(texts):
             write_document(writer, Document(str(number), text, "made up"))
-    tokenizer = train_tokenizer([" ".join(words), *texts], vocab_size=vocab_size, max_token_length=16)
+    every_word = " ".join(words)  # twice: what occurs once is never merged
+    tokenizer = train_tokenizer([every_word, every_word], vocab_size=vocab_size, max_token_length=16)
     tokenizer.save(folders["tokenizer"])
     tokens = np.random.default_rng(0)
     documents = (

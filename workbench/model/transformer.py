@@ -90,28 +90,33 @@ class Decoder(nn.Module):
         T = ids_BT.shape[1]
         positions_BT = torch.arange(T, device=ids_BT.device)[None] if cache is None else cache.grow(T)
         mask_B1TT = None if cache is not None else visible(ids_BT, documents_BT, self.config.sliding_window)
-        x_BTD = self.embed_tokens(ids_BT)
-        if self.embed_bigrams is not None:
-            before_BT = tokens_before(ids_BT, documents_BT) if cache is None else cache.tokens_before(ids_BT)
-            rows_BT = rows_of_bigrams(before_BT, ids_BT, self.config.bigram_embedding_rows)
-            x_BTD = x_BTD + self.embed_bigrams(rows_BT)
-        rotation = None
-        if self.embed_positions is None:
-            rotation = Rotation.at(positions_BT, self.config)
-        else:  # (a rotation tells distances alone: there, where a document begins does not matter)
-            if documents_BT is not None:
-                positions_BT = positions_in_documents(documents_BT)
-            if (
-                cache is None
-            ):  # padding behind the last document may stand where no place was learned; nobody looks
-                positions_BT = positions_BT.clamp(max=self.embed_positions.num_embeddings - 1)
-            x_BTD = x_BTD + self.embed_positions(positions_BT)
-        x_BTD = times(self.config.embedding_multiplier, x_BTD)
+        x_BTD = self.embedded(ids_BT, positions_BT, cache=cache, documents_BT=documents_BT)
+        rotation = Rotation.at(positions_BT, self.config) if self.embed_positions is None else None
         for index, layer in enumerate(self.layers):
             memory = Memory(mask_B1TT) if cache is None else Memory(cache=cache, layer=index)
             x_BTD = layer(x_BTD, rotation, memory, self.values_of(ids_BT, index))
         # The logits are divided here already, where a position has D numbers and not V.
         return times(1 / self.config.logits_scaling, self.norm(x_BTD))
+
+    def embedded(
+        self, ids_BT: Tensor, positions_BT: Tensor, *, cache: KVCache | None, documents_BT: Tensor | None
+    ) -> Tensor:
+        """x_BTD as the first layer reads it: what a token is, what pair it makes with the one before, where it stands.
+
+        A rotation, which tells distances alone, has no part in it; a learned place counts from the document's first.
+        """
+        x_BTD = self.embed_tokens(ids_BT)
+        if self.embed_bigrams is not None:
+            before_BT = tokens_before(ids_BT, documents_BT) if cache is None else cache.tokens_before(ids_BT)
+            rows_BT = rows_of_bigrams(before_BT, ids_BT, self.config.bigram_embedding_rows)
+            x_BTD = x_BTD + self.embed_bigrams(rows_BT)
+        if self.embed_positions is not None:
+            if documents_BT is not None:
+                positions_BT = positions_in_documents(documents_BT)
+            if cache is None:  # padding may stand where no place was learned; nobody looks there
+                positions_BT = positions_BT.clamp(max=self.embed_positions.num_embeddings - 1)
+            x_BTD = x_BTD + self.embed_positions(positions_BT)
+        return times(self.config.embedding_multiplier, x_BTD)
 
     def values_of(self, ids_BT: Tensor, layer: int) -> Tensor | None:
         """given_BTGE: the values that `layer` looks up for its tokens; None in a layer that does not."""

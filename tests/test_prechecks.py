@@ -156,16 +156,25 @@ print(len(problems), [name for name in ("torch", "numpy", "tokenizers") if name 
     assert done.stdout.strip() == "2 []"
 
 
-LAYOUTS = RECIPE.replace('tokens = "1M"', 'tokens = "1M"\nbatch_tokens = 512\ncontext_length = 256')
+LAYOUTS = RECIPE.replace('tokens = "1M"', 'tokens = "1M"\nbatch_tokens = 512\ncontext_length = 256').replace(
+    "[tokenizer]", "[tokenizer]\nvocab_size = 4098"
+)
 
 
 @pytest.mark.parametrize(
     ("nproc", "extra", "line", "says"),
     [
-        (3, "", 9, "3 processes share a batch of 2 rows: some would have none"),
-        (2, "replicate = 3", 11, "2 processes cannot be dealt out to tensor_parallel = 1 x replicate = 3"),
-        (6, "tensor_parallel = 3", 11, "tensor_parallel = 3 does not divide num_attention_heads = 2"),
-        (2, 'optimizer = "adamw8bit"', 11, "'adamw8bit' works on one device only: its moments"),
+        (3, "", 10, "3 processes share a batch of 2 rows: some would have none"),
+        (2, "replicate = 3", 12, "2 processes cannot be dealt out to tensor_parallel = 1 x replicate = 3"),
+        (6, "tensor_parallel = 3", 12, "tensor_parallel = 3 does not divide num_attention_heads = 2"),
+        (
+            2,
+            'optimizer = "adamw8bit"\ntensor_parallel = 2',
+            12,
+            "'adamw8bit' does not go with tensor_parallel",
+        ),
+        (2, 'dtype = "float8"\ntensor_parallel = 2', 12, "'float8' does not go with tensor_parallel"),
+        (2, 'optimizer = "adamw8bit"', 12, "cannot cut 4098 x 128 parameters into 2 shards"),
     ],
 )
 def test_what_several_devices_cannot_share_fails_before_anything_is_made(

@@ -12,20 +12,27 @@ no torch, no process and no recipe.
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from workbench.errors import BadInput
-from workbench.model_config import ModelConfig
+from workbench.model_config import VALUE_GATE_INPUTS, ModelConfig
 
-ON_ONE_DEVICE: dict[str, tuple[str, str]] = {
-    "optimizer": ("adamw8bit", "its moments are quantised in blocks that shards would cut through"),
-    "dtype": ("float8", "its products were never tried on weights in shards"),
+IN_WHOLE_MATRICES: dict[str, tuple[str, str]] = {
+    "optimizer": ("adamw8bit", "its moments share scales in blocks that slices would cut"),
+    "dtype": ("float8", "its scales are of whole matrices"),
 }
-"""Keys of a training that have a value for one device alone, that value, and why."""
+"""Keys of a training that have a value for matrices that are not sliced, that value, and why."""
+MOMENT_BLOCK = 256
+"""Numbers in a row of a tensor whose 8-bit moments share a scale (torchao)."""
+LEAST_QUANTISED = 4096
+"""Numbers of the smallest tensor whose moments are of 8 bits (torchao, after bitsandbytes)."""
 BY_DEEPSPEED: dict[str, tuple[object, ...]] = {
     "optimizer": ("adamw",),
+    "dtype": ("auto", "bfloat16", "float32"),
     "weights_dtype": ("float32",),
     "compile": ("auto", "never"),  # and auto is never there
     "activation_checkpointing": ("none",),
@@ -115,12 +122,24 @@ def part_of(count: int, part: int, parts: int) -> range:
 
 
 def check_slices(model: ModelConfig, layout: Layout) -> None:
-    """Raise BadInput when the heads or the feed-forward of `model` cannot be cut into the layout's slices."""
+    """Raise BadInput when the heads or the feed-forward of `model` cannot be cut into the layout's slices.
+
+    Nor can slices along rows be sharded but along columns, and these the engine cuts evenly only.
+    """
     for key in ("num_attention_heads", "num_key_value_heads", "intermediate_size"):
         if getattr(model, key) % layout.tensor:
             raise BadInput(
                 f"tensor_parallel = {layout.tensor} does not divide {key} = {getattr(model, key)}",
                 fix="change one of them",
+            )
+    columns = {"hidden_size": model.hidden_size}
+    if model.value_embeddings:
+        columns["what a gate of value_embeddings reads"] = min(VALUE_GATE_INPUTS, model.hidden_size)
+    for what, count in columns.items():
+        if layout.tensor > 1 and count % layout.shard:
+            raise BadInput(
+                f"{layout.shard} shards of slices do not divide {what} = {count}",
+                fix="change --nproc, or leave tensor_parallel at 1",
             )
 
 
@@ -134,11 +153,32 @@ def check_rows(rows: int, layout: Layout, *, what: str) -> None:
 
 
 def check_value(key: str, value: object, layout: Layout) -> None:
-    """Raise BadInput when `key` has a value for one device alone and there are several."""
-    on_one, why = ON_ONE_DEVICE[key]
-    if layout.ranks > 1 and value == on_one:
+    """Raise BadInput when `key` has a value for whole matrices alone and they are sliced."""
+    whole_only, why = IN_WHOLE_MATRICES[key]
+    if layout.tensor > 1 and value == whole_only:
         raise BadInput(
-            f"{key} = {value!r} works on one device only: {why}", fix="choose another, or leave --nproc out"
+            f"{key} = {value!r} does not go with tensor_parallel: {why}",
+            fix="choose another, or leave tensor_parallel out",
+        )
+
+
+def is_quantised(shape: Sequence[int]) -> bool:
+    """Whether 8-bit AdamW keeps the moments of a tensor of that shape in 8 bits."""
+    return math.prod(shape) >= LEAST_QUANTISED and math.prod(shape) % MOMENT_BLOCK == 0
+
+
+def check_moment_blocks(shape: Sequence[int], shards: int) -> None:
+    """Raise BadInput when shards along its rows cut a block of 8-bit moments of a tensor, or one gets no row."""
+    rows, row = shape[0], math.prod(shape[1:])
+    each = -(-rows // shards)
+    if not is_quantised(shape) or shards == 1:
+        return
+    if each * row % MOMENT_BLOCK or each * (shards - 1) >= rows:
+        size = " x ".join(map(str, shape))
+        raise BadInput(
+            f'optimizer = "adamw8bit" cannot cut {size} parameters into {shards} shards: '
+            f"{MOMENT_BLOCK} moments in a row share a scale",
+            fix="choose another optimizer or number of processes, or widths that are multiples of 256",
         )
 
 

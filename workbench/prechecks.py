@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -19,19 +19,22 @@ from typing import Any, Literal
 from workbench.budget import require_fit
 from workbench.errors import BadInput, NotFound, RecipeError, WorkbenchError
 from workbench.layout import (
-    ON_ONE_DEVICE,
+    IN_WHOLE_MATRICES,
     check_devices,
     check_engine,
+    check_moment_blocks,
     check_rows,
     check_slices,
     check_value,
     lay_out,
     local_processes,
 )
+from workbench.model_config import ModelConfig
 from workbench.plan import Plan, StagePlan
 from workbench.recipe import Dpo, Eval, Pretrain, Sft, Training
 from workbench.recipe_file import LoadedRecipe
 from workbench.source_files import EXAMPLE_SUFFIXES, files_of, is_file_source
+from workbench.training_cost import model_shape
 
 # A second's reading. Larger files are checked when their stage starts.
 LARGEST_FILE_BYTES = 50_000_000
@@ -71,7 +74,7 @@ def late_problems(plan: Plan, loaded: LoadedRecipe, *, nproc: int = 1) -> list[B
 
 
 def _problems_of(stage: StagePlan, plan: Plan, loaded: LoadedRecipe, nproc: int) -> Iterator[BadInput]:
-    for look in (_check_layout, _check_packages, _check_inputs):
+    for look in (partial(_check_layout, model_shape(plan)), _check_packages, _check_inputs):
         try:
             look(stage, loaded, nproc)
         except BadInput as error:
@@ -86,9 +89,10 @@ def _problems_of(stage: StagePlan, plan: Plan, loaded: LoadedRecipe, nproc: int)
 def check_layouts(plan: Plan, loaded: LoadedRecipe, *, nproc: int) -> None:
     """Raise BadInput, pointing at the recipe's line, when `nproc` processes cannot share a training still to come."""
     lay_out(nproc)
+    shape = model_shape(plan)
     for stage in plan.stages:
         if not plan.store.exists(stage.makes):
-            _check_layout(stage, loaded, nproc)
+            _check_layout(shape, stage, loaded, nproc)
 
 
 def require_inputs(plan: Plan, only: str, *, again: bool = False) -> None:
@@ -131,19 +135,22 @@ def _check_packages(stage: StagePlan, loaded: LoadedRecipe, _: int) -> None:
             raise loaded.blame(stage.name, key, problem)
 
 
-def _check_layout(stage: StagePlan, loaded: LoadedRecipe, nproc: int) -> None:
-    """Raise BadInput when `nproc` processes cannot share the training of `stage`."""
+def _check_layout(shape: ModelConfig | None, stage: StagePlan, loaded: LoadedRecipe, nproc: int) -> None:
+    """Raise BadInput when `nproc` processes cannot share the training that `stage` is of a model of that shape."""
     table = stage.table()
     if not isinstance(table, Pretrain | Sft | Dpo):
         return
     key = "replicate" if table.tensor_parallel == 1 else "tensor_parallel"
     try:
         layout = lay_out(nproc, tensor_parallel=table.tensor_parallel, replicate=table.replicate)
-        model = stage.model_table()
-        if model is not None:
-            check_slices(model.shape(vocab_size=256), layout)
-        for key in ON_ONE_DEVICE:
+        if shape is not None:
+            check_slices(shape, layout)
+        for key in IN_WHOLE_MATRICES:
             check_value(key, getattr(table, key, None), layout)
+        key = "optimizer"
+        if shape is not None and table.optimizer == "adamw8bit":
+            for each in (*shape.table_shapes, *shape.block_matrix_shapes, (shape.hidden_size,)):
+                check_moment_blocks(each, layout.shard)
         key = "engine"
         check_engine(table, layout)
         if layout.ranks > 1 and table.engine == "deepspeed" and find_spec("deepspeed") is None:

@@ -17,7 +17,7 @@ from typing import Any, TypedDict
 import torch
 
 from workbench.errors import BadInput, Damaged
-from workbench.layout import ON_ONE_DEVICE, Seat, check_engine, check_value, lay_out
+from workbench.layout import IN_WHOLE_MATRICES, Seat, check_engine, check_value, lay_out
 from workbench.model.folder import load_model
 from workbench.model.parametrization import rate_factors
 from workbench.model.transformer import Decoder
@@ -55,7 +55,7 @@ def open_machine(settings: Pretrain | Sft | Dpo) -> Machine:
     layout = lay_out(seat.ranks, tensor_parallel=settings.tensor_parallel, replicate=settings.replicate)
     if layout.ranks == 1:
         return machine
-    for key in ON_ONE_DEVICE:
+    for key in IN_WHOLE_MATRICES:
         check_value(key, getattr(settings, key, None), layout)
     if settings.engine == "deepspeed":
         check_engine(settings, layout)
@@ -98,7 +98,10 @@ def open_course(
     at = found or begin
     weights_dtype = getattr(torch, settings.weights_dtype)
     model = ranks.place(
-        fresh_model() if at is None else load_model(at.folder), machine.device, weights_dtype=weights_dtype
+        fresh_model() if at is None else load_model(at.folder),
+        machine.device,
+        weights_dtype=weights_dtype,
+        float8=machine.float8,
     )
     optimizer = make_optimizer(model, settings, machine)
     working = make_working_model(model, settings, machine)

@@ -11,7 +11,7 @@ Knows no schedule, no model and no files.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw as step_by_torch
 
 from workbench.errors import BadInput
+from workbench.layout import MOMENT_BLOCK, is_quantised
 from workbench.train.parameter_groups import OptimizerSettings, ParameterGroup
 
 EPSILON = 1e-8
@@ -149,9 +150,15 @@ def adafactor(groups: Sequence[ParameterGroup], settings: OptimizerSettings) -> 
     return Adaptive(optimizer, groups, settings, name="adafactor", implementation="adafactor")
 
 
-def adamw8bit(groups: Sequence[ParameterGroup], settings: OptimizerSettings) -> Adaptive:
+def adamw8bit(
+    groups: Sequence[ParameterGroup],
+    settings: OptimizerSettings,
+    *,
+    shapes: Mapping[str, torch.Size] | None = None,
+) -> Adaptive:
     """AdamW with moments of 8 bits, from 4,096 numbers a parameter on; raises BadInput without torchao.
 
+    shapes: by name, of the tensors that the parameters are parts of, where they are: these decide what is quantised.
     torchao compiles its step, which takes a minute on a CPU and gains nothing there: on a CPU it runs as written.
     """
     try:
@@ -166,13 +173,17 @@ def adamw8bit(groups: Sequence[ParameterGroup], settings: OptimizerSettings) -> 
         lr=settings.learning_rate,
         betas=(settings.beta1, settings.beta2),
         eps=EPSILON,
+        block_size=MOMENT_BLOCK,
     )
-    for parameter in _members(groups):
-        optimizer.state[parameter] = {
-            "step": torch.zeros(()),
-            "exp_avg": optimizer._new_buffer(parameter.detach(), True),
-            "exp_avg_sq": optimizer._new_buffer(parameter.detach(), False),
-        }
+    for name, parameter in {name: p for group in groups for name, p in group.parameters.items()}.items():
+        like = parameter.detach()
+        if is_quantised(like.shape if shapes is None else shapes[name]):
+            first, second = (
+                optimizer._subclass_zeros(like, signed, MOMENT_BLOCK) for signed in (True, False)
+            )
+        else:
+            first, second = torch.zeros_like(like), torch.zeros_like(like)
+        optimizer.state[parameter] = {"step": torch.zeros(()), "exp_avg": first, "exp_avg_sq": second}
     on_cpu = all(parameter.is_cpu for parameter in _members(groups))
     kind = "eager" if on_cpu else "compiled"
     return Adaptive(

@@ -78,7 +78,12 @@ class DeepSpeedRanks(ManyRanks):
         return f"{self.count} (DeepSpeed ZeRO-3)"
 
     def place(
-        self, model: Decoder, device: torch.device, *, weights_dtype: torch.dtype = torch.float32
+        self,
+        model: Decoder,
+        device: torch.device,
+        *,
+        weights_dtype: torch.dtype = torch.float32,
+        float8: bool = False,
     ) -> Decoder:
         return model.to(device)  # whole until there is an optimizer: the engine is made of both
 

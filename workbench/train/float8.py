@@ -6,8 +6,11 @@ Weights stay what they are. Input, weight and gradient of a product are scaled b
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from workbench.errors import BadInput
 
@@ -25,13 +28,15 @@ def require_float8(device: torch.device) -> None:
     raise BadInput(f'dtype = "float8" needs a GPU that has it, and {name} has not', fix='use dtype = "auto"')
 
 
-def use_float8(layers: nn.Module, *, emulate: bool = False) -> None:
+def use_float8(layers: nn.Module, *, emulate: bool = False, only_learning: bool = False) -> None:
     """Make every matrix in `layers` whose sides allow it compute in float8, with the parameters it has.
 
-    emulate: compute the same rounding in float32, on any device; slow, to test with. Raises BadInput without torchao.
+    only_learning: where gradients are asked for; what measures computes as before. emulate: compute the same rounding
+    in float32, on any device; slow, to test with. Raises BadInput without torchao.
     """
     try:
         from torchao.float8 import Float8LinearConfig, convert_to_float8_training
+        from torchao.float8.float8_linear import Float8Linear
     except ImportError:
         raise BadInput(
             'dtype = "float8" needs torchao, which is not installed',
@@ -40,6 +45,15 @@ def use_float8(layers: nn.Module, *, emulate: bool = False) -> None:
     convert_to_float8_training(
         layers, module_filter_fn=_has_fitting_sides, config=Float8LinearConfig(emulate=emulate)
     )
+    if only_learning:
+        for module in layers.modules():
+            if isinstance(module, Float8Linear):
+                plain = nn.Linear.forward.__get__(module)
+                module.forward = functools.partial(_one_of, module.forward, plain)
+
+
+def _one_of(learning: Callable[[Tensor], Tensor], measuring: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    return (learning if torch.is_grad_enabled() else measuring)(x)
 
 
 def _has_fitting_sides(module: nn.Module, name: str) -> bool:

@@ -42,10 +42,11 @@ from torch.distributed.tensor.parallel import (
 from workbench.errors import BadInput, TrainingDiverged
 from workbench.layout import Layout, Seat, check_slices, part_of
 from workbench.model.transformer import Decoder
+from workbench.train.float8 import use_float8
 from workbench.train.optimizers import Optimizers
 from workbench.train.parameter_groups import OptimizerSettings
 from workbench.train.ranks import Ranks, Rows, Share
-from workbench.train.sharded_optimizers import ShardedOptimizers, WholeState
+from workbench.train.sharded_optimizers import ShardedOptimizers, WholeState, as_alone
 from workbench.train.shards import cut, held, holders, whole
 from workbench.train.working_model import narrow_stream
 
@@ -65,6 +66,7 @@ SLICES: dict[str, Callable[[], ParallelStyle]] = {
     # One gain for all heads: every slice has some of the heads, and the gain's gradient is the sum over them.
     "self_attn.q_norm": lambda: SequenceParallel(sequence_dim=2, use_local_output=True),
     "self_attn.k_norm": lambda: SequenceParallel(sequence_dim=2, use_local_output=True),
+    "self_attn.value_gate": ColwiseParallel,
     "self_attn.o_proj": RowwiseParallel,
     "mlp.gate_proj": ColwiseParallel,
     "mlp.up_proj": ColwiseParallel,
@@ -174,12 +176,19 @@ class ManyRanks(Ranks):
     # -- weights, gradients, moments ------------------------------------------------------------------
 
     def place(
-        self, model: Decoder, device: torch.device, *, weights_dtype: torch.dtype = torch.float32
+        self,
+        model: Decoder,
+        device: torch.device,
+        *,
+        weights_dtype: torch.dtype = torch.float32,
+        float8: bool = False,
     ) -> Decoder:
         if isinstance(model, FSDPModule):
             return model
         if self._layout.tensor > 1:
             self._slice_matrices(model)
+        if float8:  # before the engine knows the matrices: it hands weights to the modules that it finds
+            use_float8(model.layers, only_learning=True)
         # The embedding and the head are the model's own, in float32: of a token that occurs often the gradient is a
         # sum of hundreds. The rest comes together narrow where that is asked for, and is reduced in float32.
         narrow = weights_dtype != torch.float32
@@ -223,6 +232,8 @@ class ManyRanks(Ranks):
             parallelize_module(
                 layer, self._slices, {name: SLICES[name]() for name in SLICES if name in parts}
             )
+        for table in model.value_embeds.values():  # of values a slice looks up those of its own heads
+            parallelize_module(table, self._slices, ColwiseParallel())
         model.num_key_value_heads //= self._layout.tensor
 
     def settle(self, model: nn.Module) -> None:
@@ -269,7 +280,8 @@ class ManyRanks(Ranks):
                     kept[name] = together.detach().to("cpu", copy=True)
             return kept
 
-        weights, state = collect(model.state_dict()), collect(optimizer.placed_state())
+        weights, placed = collect(model.state_dict()), collect(optimizer.placed_state())
+        state = {key: as_alone(key, tensor) for key, tensor in placed.items()}
         with torch.device("meta"):
             alone = Decoder(model.config)
         if self.is_first:

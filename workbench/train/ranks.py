@@ -77,11 +77,16 @@ class Ranks:
     # -- weights, gradients, moments ------------------------------------------------------------------
 
     def place(
-        self, model: Decoder, device: torch.device, *, weights_dtype: torch.dtype = torch.float32
+        self,
+        model: Decoder,
+        device: torch.device,
+        *,
+        weights_dtype: torch.dtype = torch.float32,
+        float8: bool = False,
     ) -> Decoder:
         """The same model on this rank's device, or what this rank holds of it. All its weights must be equal.
 
-        weights_dtype: of what computes a step, where that is no copy of the model (working_model.py).
+        weights_dtype, float8: of what computes a step, where that is no copy of the model (working_model.py).
         """
         return model.to(device)
 

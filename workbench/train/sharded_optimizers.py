@@ -17,11 +17,13 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, Shard
 
 from workbench.errors import Damaged
+from workbench.layout import check_moment_blocks
 from workbench.step_memory import MATRICES_TOGETHER_BYTES
+from workbench.train.adaptive import adamw8bit
 from workbench.train.optimizers import Muon, Optimizers, Part, orthogonalise
 from workbench.train.parameter_groups import OptimizerSettings, ParameterGroup
 from workbench.train.sharded_adafactor import SUMMED, ShardedAdafactor
-from workbench.train.shards import cut, held, placed_like, stride_of
+from workbench.train.shards import cut, held, placed_block_scales, placed_like, shards_of, stride_of
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,6 +68,10 @@ class ShardedOptimizers(Optimizers):
     def _make_adaptive(self, groups: Sequence[ParameterGroup], settings: OptimizerSettings) -> Part:
         if settings.optimizer == "adafactor":
             return ShardedAdafactor(groups, settings, placed=self._placed)
+        if settings.optimizer == "adamw8bit":
+            for parameter in self._placed.values():
+                check_moment_blocks(parameter.shape, shards_of(parameter))
+            return adamw8bit(groups, settings, shapes={name: p.shape for name, p in self._placed.items()})
         return super()._make_adaptive(groups, settings)
 
     def step(self) -> None:
@@ -80,26 +86,42 @@ class ShardedOptimizers(Optimizers):
             parameter.grad = None
 
     def placed_state(self) -> dict[str, Tensor]:
-        """`state_tensors`, each as the tensor that this rank holds a part of."""
-        return {
-            key: placed_like(part, self._parameter_of(key), summed=SUMMED.get(key.rpartition(".")[2]))
-            for key, part in self.state_tensors().items()
-        }
+        """`state_tensors`, each as the tensor that this rank holds a part of; scales of blocks as matrices."""
+        return {key: self._placed_state_tensor(key, part) for key, part in self.state_tensors().items()}
+
+    def _placed_state_tensor(self, key: str, part: Tensor) -> Tensor:
+        name, quantity = _owner(key)
+        if _is_scale(key):
+            return placed_block_scales(part, self._placed[name])
+        return placed_like(part, self._placed[name], summed=SUMMED.get(quantity))
 
     def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what `state_tensors` of one process, or of any number of them, gave in whole tensors."""
         parts = dict(tensors)
         for key, mine in self.placed_state().items():
             if key in tensors:
-                if tensors[key].shape != mine.shape:
-                    shapes = f"{list(tensors[key].shape)}, the model {list(mine.shape)}"
+                shape = as_alone(key, mine).shape
+                if tensors[key].shape != shape:
+                    shapes = f"{list(tensors[key].shape)}, the model {list(shape)}"
                     raise Damaged(f"the optimizer state {key} has shape {shapes}")
-                parts[key] = cut(tensors[key], like=mine)
+                held_part = cut(tensors[key].view(mine.shape), like=mine)
+                parts[key] = held_part.flatten() if _is_scale(key) else held_part
         super().load_state_tensors(parts)
 
-    def _parameter_of(self, key: str) -> Tensor:
-        """The parameter that `adamw.PARAMETER.exp_avg` or the like belongs to."""
-        return self._placed[key.split(".", 1)[1].rpartition(".")[0]]
+
+def as_alone(key: str, whole: Tensor) -> Tensor:
+    """A tensor of `placed_state` in the shape that one process alone keeps it in."""
+    return whole.flatten() if _is_scale(key) else whole
+
+
+def _is_scale(key: str) -> bool:
+    return key.endswith(".scale")
+
+
+def _owner(key: str) -> tuple[str, str]:
+    """PARAMETER and quantity of `adamw.PARAMETER.exp_avg`, or of `adamw8bit.PARAMETER.exp_avg.codes`."""
+    name, _, quantity = key.split(".", 1)[1].removesuffix(".codes").removesuffix(".scale").rpartition(".")
+    return name, quantity
 
 
 class ShardedMuon(Muon):

@@ -6,12 +6,15 @@ where there are several processes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor, Replicate
+
+from workbench.layout import MOMENT_BLOCK
 
 
 def held(tensor: Tensor) -> Tensor:
@@ -49,13 +52,39 @@ def placed_like(part: Tensor, like: Tensor, *, summed: int | None = None) -> Ten
     )
 
 
-def holders(tensor: Tensor) -> int:
-    """How many ranks hold the same numbers of this tensor."""
+def placed_block_scales(part: Tensor, like: Tensor) -> Tensor:
+    """What this rank holds of one scale for every block of `like`, as a matrix, placed as that is.
+
+    A row of it is of as few rows of `like` as make whole blocks: so it is cut where `like` is, however unevenly, and
+    flattened it has the order of the blocks.
+    """
+    if not isinstance(like, DTensor):
+        return part
+    row = math.prod(like.shape[1:])
+    rows_together = MOMENT_BLOCK // math.gcd(row, MOMENT_BLOCK)
+    size = torch.Size((like.shape[0] // rows_together, rows_together * row // MOMENT_BLOCK))
+    return DTensor.from_local(
+        part.view(-1, size[1]),
+        like.device_mesh,
+        like.placements,
+        run_check=False,
+        shape=size,
+        stride=stride_of(size),
+    )
+
+
+def shards_of(tensor: Tensor) -> int:
+    """Into how many parts this tensor is cut."""
     assert isinstance(tensor, DTensor)
     shards = 1
     for size, placement in zip(tensor.device_mesh.shape, tensor.placements, strict=True):
         shards *= size if placement.is_shard() else 1
-    return dist.get_world_size() // shards
+    return shards
+
+
+def holders(tensor: Tensor) -> int:
+    """How many ranks hold the same numbers of this tensor."""
+    return dist.get_world_size() // shards_of(tensor)
 
 
 def stride_of(size: Sequence[int]) -> tuple[int, ...]:

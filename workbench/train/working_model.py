@@ -55,7 +55,10 @@ class WorkingModel(Generic[Model]):
         checkpoint_layers: bool = False,
         in_place: bool = False,
     ) -> None:
-        """in_place: the layers of the kept model itself are checkpointed and compiled; its weights come narrow."""
+        """in_place: the layers of the kept model itself are checkpointed and compiled.
+
+        That its weights come narrow, and its products are float8, whoever placed it has seen to (parallel.py).
+        """
         self.implementation = "plain"
         self.model = self.kept = kept
         self._in_place = in_place
@@ -64,7 +67,7 @@ class WorkingModel(Generic[Model]):
             for name, parameter in kept.named_parameters():
                 if kind_of(name, parameter) != "embeddings":
                     own[id(parameter)] = nn.Parameter(parameter.detach().to(weights_dtype))
-        if own or float8 or (checkpoint_layers and not in_place):
+        if not in_place and (own or float8 or checkpoint_layers):
             self.model = copy_with(kept, own)
         pairs = [(parameter, own[id(parameter)]) for parameter in kept.parameters() if id(parameter) in own]
         self._kept: list[Tensor] = [kept for kept, _ in pairs]
@@ -76,7 +79,8 @@ class WorkingModel(Generic[Model]):
         if weights_dtype != torch.float32:
             self._is_also(f"{weights_dtype} weights".removeprefix("torch."))
         if float8:
-            use_float8(self.model.get_submodule("layers"))
+            if not in_place:
+                use_float8(self.model.get_submodule("layers"))
             self._is_also("float8 products")
         self._checkpoint_layers = checkpoint_layers
         if checkpoint_layers:

@@ -199,15 +199,15 @@ def corpus(
 
 @bench.command()
 def tui(
-    rounds: Annotated[int, typer.Option(min=2, help="Windows with the app open, and as many without.")] = 4,
-    seconds: Annotated[float, typer.Option(min=5, help="Of a window.")] = 20,
+    rounds: Annotated[int, typer.Option(min=2, help="Windows with the app open, and as many without.")] = 12,
+    seconds: Annotated[float, typer.Option(min=2, help="Of a window.")] = 6,
     columns: Annotated[int, typer.Option(min=40, help="Of the terminal.")] = 140,
     lines: Annotated[int, typer.Option(min=10, help="Of the terminal.")] = 40,
     json: Json = False,
 ) -> None:
     """Measure what an open app costs the training it shows: on one live run, open and closed by turns.
 
-    Example: workbench bench tui --rounds 6
+    More rounds make the interval narrower. Example: workbench bench tui --rounds 20
     """
     from workbench.cli.bench_tui import measure_tui
 

@@ -108,6 +108,12 @@ def _compared(each: dict[str, Any]) -> str:
     )
 
 
+def _with_interval(facts: dict[str, Any], name: str) -> str:
+    between = facts[f"{name}_interval"]
+    told = "" if between is None else f" ({between[0]:.1%} to {between[1]:.1%} in 95 of 100 cases)"
+    return f"{facts[f'{name}_by']:.1%}{told}"
+
+
 def print_tui(facts: dict[str, Any]) -> None:
     """What an open app costs the training that it shows."""
     cells = [
@@ -115,16 +121,17 @@ def print_tui(facts: dict[str, Any]) -> None:
         for row in facts["rows"]
     ]
     print_table(("app", "tok/s", "tok per CPU s"), cells, right=(1, 2))
-    error = "" if facts["stderr"] is None else f" ± {facts['stderr']:.1%}"
     result(
-        f"\nTraining is slower by {facts['slower_by']:.1%}{error} with the app open (limit {facts['limit']:.0%})."
+        f"\nA token takes the worker {_with_interval(facts, 'more_cpu')} more CPU time with the app open "
+        f"(limit {facts['limit']:.0%}): what the app costs a training that has its cores for itself."
     )
-    error = "" if facts["more_cpu_stderr"] is None else f" ± {facts['more_cpu_stderr']:.1%}"
-    result(f"A token takes the worker {facts['more_cpu_by']:.1%}{error} more CPU time meanwhile.")
+    result(
+        f"By the clock training is slower by {_with_interval(facts, 'slower')}, whatever else ran meanwhile."
+    )
     memory = human_bytes(facts["app_resident_bytes"])
     result(
-        f"The app takes {facts['app_cpu_share']:.1%} of a core and {memory} of memory, "
-        f"and writes {facts['app_bytes_per_second']:,.0f} bytes/s."
+        f"The app itself takes {facts['app_cpu_share']:.1%} of a core, which comes on top where none is spare; "
+        f"it holds {memory} of memory and writes {facts['app_bytes_per_second']:,.0f} bytes/s."
     )
     if facts["keys"]:
         half, most, limit = (

@@ -1,9 +1,11 @@
 """`workbench bench tui`: what an open app costs the training that it shows, measured on one live run.
 
 The run trains on and on; the app is opened on it and closed again by turns (closed, open, open, closed, …), in a
-pseudo-terminal that is read as fast as it writes. Training speed comes from the run's own events: per second, and per
-CPU second of the worker, which other programs on the machine disturb less. At the end of an open window keys are
-pressed whose answer draws every chart again, and the time until its first byte is taken.
+pseudo-terminal that is read as fast as it writes. Neighbouring windows are a pair. Two figures come from the run's own
+steps: tokens per second, which whatever else the machine does moves by more than an app ever could, and tokens per CPU
+second of the worker, which is what an app takes from a training that has its cores for itself: locks, caches, files.
+What the app spends itself is told beside it: where no core is spare, that comes on top. At the end of an open window
+keys are pressed whose answer draws every chart again, and the time until its first byte is taken.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from typing import Any
 
 from workbench.cli.output import say
 from workbench.errors import WorkbenchError
-from workbench.events import EventReader
+from workbench.events import Event, EventReader
 from workbench.runs import LIVE, Run
 
 SETTLE_SECONDS = 3.0
@@ -40,12 +42,15 @@ OVERRIDES = {
 }  # fmt: skip
 """Quickstart's model, training for longer than anybody measures, in small steps: more of them end in a window."""
 FIRST_STEPS = 10
-KEYS = (b"l", b"a") * 10
+KEYS = (b"l", b"a") * 4
 """Pressed in every open window: each draws all charts again, on another scale or over another range."""
 QUIET_SECONDS = 0.1
 """Nothing is written for so long before a key is pressed: what comes then is its answer."""
 ANSWER_SECONDS = 10.0
 ECHO_LIMIT_SECONDS = 0.05
+STEP_SECONDS = 60.0
+"""A training of so small steps that takes longer for one is stuck."""
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,22 +90,31 @@ def measure_tui(home: Path, *, rounds: int, seconds: float, columns: int, rows: 
 
 
 def summed_up(windows: list[Window]) -> dict[str, Any]:
-    """The headline: by what share training is slower with the app open, with its standard error."""
-    open_ones = [window for window in windows if window.is_open]
-    closed, opened, error = _compared(windows, "tokens_per_second")
-    echoes = sorted(seconds for window in open_ones for seconds in window.echo_seconds)
-    cpu_closed, cpu_opened, cpu_error = _compared(windows, "tokens_per_cpu_second")
+    """The headline: medians over the pairs, each with the interval that holds the true one in 95 of 100 cases.
+
+    slower_by: share of tokens per second that is lost; more_cpu_by: CPU time of the worker per token that comes on top.
+    """
+    pairs = [
+        (first, second) if second.is_open else (second, first)
+        for first, second in zip(windows[::2], windows[1::2], strict=True)
+    ]
+    opened = [window for window in windows if window.is_open]
+    closed = [window for window in windows if not window.is_open]
+    slower = sorted(1 - b.tokens_per_second / a.tokens_per_second for a, b in pairs)
+    more_cpu = sorted(a.tokens_per_cpu_second / b.tokens_per_cpu_second - 1 for a, b in pairs)
+    echoes = sorted(seconds for window in opened for seconds in window.echo_seconds)
     return {
-        "slower_by": 1 - opened / closed,
-        "stderr": error,
+        "pairs": len(pairs),
+        "slower_by": statistics.median(slower),
+        "slower_interval": median_interval(slower),
+        "more_cpu_by": statistics.median(more_cpu),
+        "more_cpu_interval": median_interval(more_cpu),
         "limit": 0.01,
-        "more_cpu_by": cpu_closed / cpu_opened - 1,
-        "more_cpu_stderr": cpu_error,
-        "closed_tokens_per_second": closed,
-        "open_tokens_per_second": opened,
-        "app_cpu_share": statistics.mean(window.app_cpu_share for window in open_ones),
-        "app_bytes_per_second": statistics.mean(window.app_bytes_per_second for window in open_ones),
-        "app_resident_bytes": max(window.app_resident_bytes for window in open_ones),
+        "closed_tokens_per_second": statistics.mean(window.tokens_per_second for window in closed),
+        "open_tokens_per_second": statistics.mean(window.tokens_per_second for window in opened),
+        "app_cpu_share": statistics.mean(window.app_cpu_share for window in opened),
+        "app_bytes_per_second": statistics.mean(window.app_bytes_per_second for window in opened),
+        "app_resident_bytes": max(window.app_resident_bytes for window in opened),
         "keys": len(echoes),
         "echo_p50_seconds": percentile(echoes, 0.5),
         "echo_p90_seconds": percentile(echoes, 0.9),
@@ -116,21 +130,21 @@ def summed_up(windows: list[Window]) -> dict[str, Any]:
     }
 
 
+def median_interval(ordered: Sequence[float]) -> tuple[float, float] | None:
+    """Between which of these the true median lies in 95 of 100 cases, whatever they are spread like; None of under 6.
+
+    As many lie below it as heads fall among so many coins (Conover 1999, Practical Nonparametric Statistics, 3.2).
+    """
+    count = len(ordered)
+    left_out, below = 0, 0.0
+    while (below := below + math.comb(count, left_out) / 2**count) <= (1 - CONFIDENCE) / 2:
+        left_out += 1
+    return (ordered[left_out - 1], ordered[count - left_out]) if left_out else None
+
+
 def percentile(ordered: Sequence[float], share: float) -> float | None:
     """The value that `share` of them do not exceed; None of none."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
-
-
-def _compared(windows: list[Window], figure: str) -> tuple[float, float, float | None]:
-    """Mean while closed, mean while open, and the standard error of their difference as a share of the first."""
-    sides = [
-        [getattr(window, figure) for window in windows if window.is_open is which] for which in (False, True)
-    ]
-    means = [statistics.mean(side) for side in sides]
-    if min(len(side) for side in sides) < 2:
-        return means[0], means[1], None
-    error = sum(statistics.variance(side) / len(side) for side in sides) ** 0.5
-    return means[0], means[1], error / means[0]
 
 
 def _until_it_trains(run: Run) -> EventReader:
@@ -172,23 +186,27 @@ def _window(run: Run, reader: EventReader, is_open: bool, *, seconds: float, siz
 
 
 def _speed(run: Run, reader: EventReader, seconds: float) -> tuple[float, float]:
-    """Tokens per second, and per CPU second of the worker, over the steps that end in the next `seconds`."""
+    """Tokens per second, and per CPU second of the worker, from the end of one step to that of one `seconds` later."""
     worker = int(run.status().get("pid") or 0)
-    reader.read_new()
-    begun, cpu = time.monotonic(), cpu_seconds(worker)
+    first, cpu = _next_step(reader), cpu_seconds(worker)
     time.sleep(seconds)
-    cpu_share = (cpu_seconds(worker) - cpu) / (time.monotonic() - begun)
-    steps = [
-        (float(event["time"]), float(event["tokens"]))
-        for event in reader.read_new()
-        if event["kind"] == "metric" and "tokens" in event and event.get("stage") == "pretrain"
-    ]
-    if len(steps) < 2:
-        raise WorkbenchError(
-            "fewer than two steps ended in a window", fix="take longer windows: --seconds 60"
-        )
-    speed = (steps[-1][1] - steps[0][1]) / (steps[-1][0] - steps[0][0])
-    return speed, speed / cpu_share if cpu_share else float("nan")
+    last, cpu = _next_step(reader), cpu_seconds(worker) - cpu
+    tokens = last["tokens"] - first["tokens"]
+    return tokens / (last["time"] - first["time"]), tokens / cpu if cpu else float("nan")
+
+
+def _next_step(reader: EventReader) -> Event:
+    """Wait for a step to end. Whatever ended before is passed over."""
+    reader.read_new()
+    deadline = time.monotonic() + STEP_SECONDS
+    while time.monotonic() < deadline:
+        for event in reader.read_new():
+            if event["kind"] == "metric" and "tokens" in event and event.get("stage") == "pretrain":
+                return event
+        time.sleep(0.005)
+    raise WorkbenchError(
+        f"no step ended in {STEP_SECONDS:.0f} s", fix="the machine is too busy to measure this"
+    )
 
 
 def cpu_seconds(pid: int) -> float:

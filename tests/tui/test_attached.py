@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.tui.terminal import ROOT, ready
-from tests.tui.workers import shown_step, step_of, until
+from tests.tui.workers import FIRST_STEP, shown_step, step_of, until
 from workbench.runs import Run, list_runs
 
 FIXTURES = ROOT / "tests" / "fixtures"
@@ -63,6 +63,31 @@ def test_a_screen_that_was_killed_comes_back_where_it_was(
     first_seen = min(shown_step(again.output), step_of(worker))
     assert first_seen >= shown, "its first picture of the run is no older"
     assert worker.is_alive()
+
+
+def test_many_look_at_one_run_and_it_notices_none_of_them(
+    worker: Run, tmp_path: Path, open_terminal: Any
+) -> None:
+    """Three screens and four lines; two screens are killed, the terminal of the third is not read for a while."""
+    first, second, third = (open_terminal(tmp_path, worker.name) for _ in range(3))
+    lines = open_terminal(tmp_path, "--inline", worker.name)
+    for terminal in (first, second, third, lines):
+        terminal.read_until(lambda output: shown_step(output) > 0)
+    for terminal in (first, second):
+        os.kill(terminal.pid, signal.SIGKILL)
+        assert terminal.exit_code() == -signal.SIGKILL
+    for key in b"?q" * 12:  # much to draw
+        third.type(bytes([key]))
+    unread = step_of(worker)
+    until(lambda: step_of(worker) >= unread + 100, seconds=60)
+    now = step_of(worker)
+    for terminal in (third, lines):
+        terminal.read_until(lambda output: shown_step(output) >= now)
+    assert worker.is_alive()
+    steps = [event["step"] for event in worker.events() if event["kind"] == "metric" and "time" in event]
+    told = steps[steps.index(FIRST_STEP) :]
+    assert told == list(range(FIRST_STEP, FIRST_STEP + len(told))), "none is missing, none came twice"
+    assert list((worker.path / "control").iterdir()) == [], "and nobody asked it for anything"
 
 
 def test_what_others_write_to_the_terminal_waits_until_the_screen_is_gone(

@@ -143,6 +143,9 @@ KEYS = {
     "new_line": Key("ctrl+j", "ctrl+j", "new line", "A new line in the message", "Enter alone sends it."),
     "recall": Key("up", "↑", "recall", "From the first line: the message that was sent before"),
     "copy_reply": Key("ctrl+y", "ctrl+y", "copy", "Copy the last reply, as the model wrote it"),
+    "markdown": Key("ctrl+g", "ctrl+g", "markdown", "Show finished messages as Markdown, or letter by letter",
+                    "A reply that still comes is always letter by letter. Links show where they lead and open nothing.",
+                    ("markdown",)),
     "page_up": Key("pageup", "pgup", "scroll", "A page up", actions=("scroll",)),
     "page_down": Key("pagedown", "pgdn", "scroll", "A page down", actions=("scroll",)),
 }  # fmt: skip

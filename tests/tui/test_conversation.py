@@ -241,3 +241,27 @@ async def test_a_reply_that_is_longer_than_anybody_reads_is_cut(tmp_path: Path) 
         await sends(pilot, client, "hello")
         await hears(pilot, Token("word " * 30_000), Token("more " * 30_000), Done("stop_token", 1, 10.0, 30))
         assert "[cut: too much text]" in text_of(app)
+
+
+async def test_markdown_is_off_until_it_is_asked_for_and_remembered_then(tmp_path: Path) -> None:
+    app, chat, client = puppet_app(tmp_path)
+    async with running(app) as pilot:
+        await app.push_screen(chat)
+        await hears(pilot, READY)
+        await sends(pilot, client, "hello")
+        await hears(pilot, Token("*some* `code`"), Done("stop_token", 4, 10.0, 30))
+        await shows(pilot, "*some* `code`")
+        await pilot.press("ctrl+g")
+        await shows(pilot, "model  some code", "30 of 256 tokens  markdown")
+        await sends(pilot, client, "more")
+        await hears(pilot, Token("**growing**"))
+        await shows(pilot, "model  **growing**")
+        await hears(pilot, Done("stop_token", 4, 10.0, 40))
+        await shows(pilot, "model  growing")
+    app, chat, client = puppet_app(tmp_path)
+    async with running(app) as pilot:
+        await app.push_screen(chat)
+        await hears(pilot, READY)
+        await shows(pilot, "256 tokens  markdown")
+        await pilot.press("ctrl+g")
+        await until(pilot, lambda: "tokens  markdown" not in text_of(app))

@@ -146,6 +146,15 @@ def test_no_byte_of_a_reply_is_obeyed(tmp_path: Path, open_terminal: Any) -> Non
     terminal.read_until(lambda output: b"again" in output and b"context 256" in output)
     terminal.type(b"hello\r")
     terminal.read_until(lambda output: b"THE END OF IT" in output)
+    terminal.type(b"markdown\r")
+    terminal.read_until(lambda output: b"FINISHED77" in output)
+    seen = len(terminal.output)
+    terminal.type(b"\x07")  # ctrl+g
+    terminal.read_until(lambda output: b"markdown" in output[seen:])
+    for _ in range(12):
+        seen = len(terminal.output)
+        terminal.type(b"\x1b[5~")
+        terminal.read_until(lambda output: len(output) > seen)  # noqa: B023 - called at once
     terminal.type(b"\x11")
     assert terminal.exit_code() == 0
     assert misdeeds(terminal.output) == [] and b"Traceback" not in terminal.output

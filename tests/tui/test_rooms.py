@@ -29,6 +29,7 @@ from tui.screens.run import RunScreen
 from tui.screens.scores import ScoresScreen
 from tui.screens.start import StartScreen
 from tui.screens.tokens import Cut, TokensScreen, boundaries
+from tui.state import FILE_NAME, State
 from tui.visible import visible
 from tui.widgets.composer import Composer
 from tui.widgets.still import StillText
@@ -456,6 +457,11 @@ async def test_two_models_hear_the_same_words(tmp_path: Path) -> None:
         await say(pilot, "hello")
         await until(pilot, lambda: text_of(app).count("you said hello") == 2)
         await until(pilot, lambda: text_of(app).count("100 tok/s") == 2)
+        await say(pilot, "**bold**")
+        await until(pilot, lambda: text_of(app).count("you said **bold**") == 2)
+        await pilot.press("ctrl+g")
+        await until(pilot, lambda: text_of(app).count("you said bold") == 2)
+        assert State(tmp_path / FILE_NAME).get("markdown", False), "remembered"
         await say(pilot, "die")
         await until(pilot, lambda: text_of(app).count("no such checkpoint") == 2)
         assert chat.query_one(Composer).disabled

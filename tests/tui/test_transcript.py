@@ -210,3 +210,14 @@ async def test_text_that_is_marked_with_the_mouse_can_be_copied() -> None:
         await pilot.mouse_up(Transcript, offset=(14, 1))
         await pilot.pause()
         assert transcript.app.screen.get_selected_text() == "first row\nsecond"
+
+
+async def test_a_page_whose_text_became_shorter_is_full_again() -> None:
+    async with page() as (transcript, pilot):
+        transcript.add(Turn("model", lines(40)))
+        reply = transcript.add(Turn("model", lines(20)))
+        await pilot.pause()
+        transcript.take_away(reply)
+        await pilot.pause()
+        shown = seen(transcript)
+        assert shown[-2:] == [" " * 8 + "line 39", ""] and all(shown[:-1])

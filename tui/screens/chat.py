@@ -19,8 +19,9 @@ from tui.clipboard import copy
 from tui.keys import bind
 from tui.messages import ActionFailed
 from tui.screens.pick import PickScreen
+from tui.state import state_of
 from tui.widgets.composer import Composer
-from tui.widgets.conversation import Conversation
+from tui.widgets.conversation import MARKDOWN, Conversation
 from tui.widgets.key_bar import KeyBar
 from workbench.chat_client import ChatClient, request_of
 from workbench.errors import BadInput
@@ -47,8 +48,10 @@ class ChatScreen(Screen[None]):
         bind("again", "send('/regenerate')"),
         bind("forget", "send('/reset')"),
         bind("beside", tooltip="Put a second model beside this one, or take it away"),
+        bind("markdown"),
         bind("copy_reply", show=False),
         bind("help", "app.keys", key_display="f1"),
+        bind("leave", "app.detach", key_display="ctrl+q"),
         bind("page_up", "scroll(-1)", show=False, tooltip="Earlier in the conversation"),
         bind("page_down", "scroll(1)", show=False, tooltip="Later in the conversation"),
     ]
@@ -118,6 +121,13 @@ class ChatScreen(Screen[None]):
         """Stop what is being said, or leave."""
         if not [each for each in self._conversations if each.stop_reply()]:
             self.app.pop_screen()
+
+    def action_markdown(self) -> None:
+        """Show finished messages as Markdown, or letter by letter; remembered."""
+        state = state_of(self.app)
+        state.put(MARKDOWN, not state.get(MARKDOWN, False))
+        for each in self._conversations:
+            each.format(state.get(MARKDOWN, False))
 
     def action_copy_reply(self) -> None:
         """Copy the last reply; of two models the first one's."""

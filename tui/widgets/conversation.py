@@ -21,6 +21,7 @@ from textual.worker import Worker, get_current_worker
 
 from tui.gathering import gathered
 from tui.messages import ActionFailed, ChatHeard
+from tui.state import state_of
 from tui.widgets.still import StillText
 from tui.widgets.transcript import Transcript, Turn
 from workbench.chat_client import (
@@ -40,6 +41,8 @@ from workbench.safe_text import SafeStream, one_line
 FLUSH_SECONDS = 0.1
 """Oftener nobody can read, and every flush costs the same whatever it brings."""
 _REPLY_LIMIT = 100_000
+MARKDOWN = "markdown"
+"""The name under which is remembered whether finished messages are shown as Markdown."""
 _REPLIES = ("user", "regenerate")
 
 STOPPED_BY = {
@@ -94,6 +97,7 @@ class Conversation(Vertical):
         self._ready: Ready | None = None
         self._settings: Mapping[str, Any] = {}
         self._state = "loading the model…"
+        self._is_formatted = False
 
     def compose(self) -> ComposeResult:
         """Heading and turns."""
@@ -104,8 +108,14 @@ class Conversation(Vertical):
 
     def on_mount(self) -> None:
         """Start the child and listen."""
-        self._head()
+        self.format(state_of(self.app).get(MARKDOWN, False))
         self._listen()
+
+    def format(self, on: bool) -> None:
+        """Show what is finished as Markdown, or letter by letter."""
+        self._is_formatted = on
+        self.transcript.format(on)
+        self._head()
 
     @property
     def is_replying(self) -> bool:
@@ -176,7 +186,7 @@ class Conversation(Vertical):
     def _head(self) -> None:
         name = one_line(self._ready.model if self._ready is not None else self.reference, 100)
         more = ("  ↓ more below", "$warning") if self.transcript.has_more else ""  # pgdn, or say something
-        about = "  ".join(filter(None, [self._sampled(), self._state]))
+        about = "  ".join(filter(None, [self._sampled(), self._state, "markdown" * self._is_formatted]))
         self.query_one(".heading", StillText).put(
             Content.assemble(("chat", "bold $primary"), "  ", name, more, (f"  {about}", "$dim"))
         )

@@ -13,6 +13,8 @@ from tui.widgets.still import StillText
 
 _GAP = "  "
 LOOKS_ONLY = "read-only"
+_KEPT = ("app.keys", "app.detach")
+"""What a screen where letters are typed binds once more, to show the key that works there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class KeyBar(StillText):
             binding = active.binding
             if binding.show and binding.description:
                 shown = binding.key_display or self.app.get_key_display(binding)
-                kept = active.node is self.app or binding.key == "escape" or binding.action == "app.keys"
+                kept = active.node is self.app or binding.key == "escape" or binding.action in _KEPT
                 keys.setdefault(binding.action, Key(shown, binding.description, active.enabled, kept))
         return sorted(keys.values(), key=lambda key: (key.kept, key.shown != "enter"))
 

@@ -2,7 +2,8 @@
 
 A reply grows in place: when it reaches the last row, the page moves up by a half, so that between two moves one row
 is drawn and sent and not all of them. Scrolling is our own for that: Textual's draws the whole widget for each line
-that is added. Text is shown as it is; markup, links and actions are never made from it.
+that is added. Text is shown as it is; markup, links and actions are never made from it. Markdown of finished turns
+becomes indents and styles when somebody asks for it (tui/markdown.py).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from textual.style import Style
 from textual.visual import Visual
 from textual.widget import Widget
 
+from tui.markdown import LONGEST, markdown_rows
 from tui.wrapping import GrowingRows, Pieces, wrapped
 
 TURNS_KEPT = 200
@@ -80,11 +82,18 @@ class Transcript(Widget):
         self._top = 0
         self._follows = True
         self._has_more = False
+        self._is_formatted = False
 
     @property
     def has_more(self) -> bool:
         """Whether something stands below the last row."""
         return self._has_more
+
+    def format(self, on: bool) -> None:
+        """Show what is finished as the Markdown that it may be, or letter by letter, as it always is while it grows."""
+        if on != self._is_formatted:
+            self._is_formatted = on
+            self._lay_out_all()
 
     # turns
 
@@ -176,6 +185,8 @@ class Transcript(Widget):
         if not turn.text:
             said = "…" if not turn.is_finished else "(nothing)"
             body: list[Pieces] = [((said, "$dim"),)]
+        elif self._is_formatted and turn.is_finished and turn.who != "note" and len(turn.text) <= LONGEST:
+            body = markdown_rows(turn.text, width) or [()]
         else:
             turn.grown = GrowingRows(width)
             turn.grown.grow(turn.text.rstrip() if turn.is_finished else turn.text)
@@ -197,7 +208,11 @@ class Transcript(Widget):
         return beside
 
     def on_resize(self, _: events.Resize) -> None:
-        """Break every text anew; the turn in the first row stays there."""
+        """Break every text anew."""
+        self._lay_out_all()
+
+    def _lay_out_all(self) -> None:
+        """The turn that is in the first row stays there, with as much of it gone by."""
         at = self._top
         first, above = 0, 0
         for number, turn in enumerate(self.turns):
@@ -245,8 +260,10 @@ class Transcript(Widget):
         ahead = height // 2
         if rows <= height and self._follows:
             self._top = 0
-        elif self._follows and (rows > self._top + height or rows - self._top < ahead):
+        elif self._follows and rows > self._top + height:
             self._top = rows - height + ahead
+        elif self._follows and rows - self._top < ahead:  # it became shorter, as Markdown or without a turn
+            self._top = rows - height
         self._top = min(self._top, max(0, rows - 1))
 
     def _paint(self) -> None:

@@ -109,7 +109,17 @@ def span(seconds: float | None) -> str:
 
 def about(seconds: float, within: float) -> str:
     """A duration that is not sure: "~2h 41m ±6m"."""
-    return f"~{span(seconds)} ±{span(within)}" if within >= 1 else f"~{span(seconds)}"
+    return f"~{span(seconds)} {give_or_take(within)}".rstrip()
+
+
+def give_or_take(seconds: float | None) -> str:
+    """How unsure a duration is, "±20m": in one unit, for more digits would claim to know; empty below a second."""
+    if seconds is None or seconds < 1:
+        return ""
+    for unit, size, most in (("s", 1, 90), ("m", 60, 90 * 60), ("h", 3600, 36 * 3600)):
+        if seconds < most:
+            return f"±{seconds / size:.0f}{unit}"
+    return f"±{seconds / 86400:.0f}d"
 
 
 def age(seconds: float | None) -> str:

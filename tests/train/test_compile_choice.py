@@ -31,6 +31,10 @@ class Machine:
     def __init__(self, *, eager: float, first: float = 0.0, compiled: float = 0.0) -> None:
         self.eager, self.after = eager, iter([first, compiled, compiled, compiled])
         self.is_compiled = False
+        self.said: list[tuple[bool, str]] = []
+
+    def say(self, text: str) -> None:
+        self.said.append((self.is_compiled, text))
 
     def seconds_of_pass(self) -> float:
         return next(self.after) if self.is_compiled else self.eager
@@ -45,6 +49,7 @@ class Machine:
             passes_left=passes_left,
             remembered=remembered,
             most_gain=0.6,
+            say=self.say,
         )
 
 
@@ -52,13 +57,17 @@ def test_a_short_run_compiles_nothing() -> None:
     machine = Machine(eager=0.5)
     choice = machine.weigh(passes_left=30)  # 15 s: at most 9 s could be gained
     assert not choice.compiled and not machine.is_compiled and choice.times is None
+    assert not machine.said
     assert "15s of computing left, too little" in choice.reason
 
 
 @pytest.mark.parametrize(("compiled", "chosen"), [(0.4, True), (0.6, False)])
 def test_a_long_run_measures_and_keeps_what_is_faster(compiled: float, chosen: bool) -> None:
-    choice = Machine(eager=0.5, first=20.0, compiled=compiled).weigh(passes_left=1000)
+    machine = Machine(eager=0.5, first=20.0, compiled=compiled)
+    choice = machine.weigh(passes_left=1000)
     assert choice.compiled is chosen
+    ((after, text),) = machine.said
+    assert not after and text.startswith("compiling the layers to see whether they get quicker")
     assert choice.times == CompileTimes(eager=0.5, compiled=compiled, compiling=20.0 - compiled)
     assert f"{1000 * compiled:.0f} ms a pass, eager 500 ms" in choice.reason
 
@@ -71,6 +80,9 @@ def test_what_is_remembered_decides_without_measuring(passes: int, chosen: bool)
     assert choice.compiled is machine.is_compiled is chosen
     assert choice.times is None
     assert ("saves 10.0s" if chosen else "lose 5.0s") in choice.reason
+    assert machine.said == (
+        [(False, "compiling the layers, 20s or less: 2m 30s of computing left")] if chosen else []
+    )
 
 
 def test_a_compiler_that_fails_is_told_in_one_line() -> None:

@@ -71,7 +71,7 @@ def test_a_board_tells_what_each_stage_made_is_at_or_is_for() -> None:
     lines = stage_board(seen, "eval", width=80, height=20).plain.splitlines()
     assert lines[0].startswith("Tasks with known answers")  # what the stage shown is for
     assert [line.rstrip() for line in lines[-5:]] == [
-        "✓ corpus          20s  1,303 documents of 3,000 read, 5 MB",
+        "✓ corpus          20s  3,000 read, 1,303 documents, 5 MB",
         "✓ tokenizer            reused  512 entries",
         "✗ pretrain             failed",
         "● eval                 ━━━━╌╌╌╌╌╌╌╌╌╌╌╌   25 %  1 of 4 tasks",
@@ -119,3 +119,11 @@ def test_a_headline_leaves_times_out_whole_the_newest_word_last() -> None:
 def test_a_name_keeps_the_end_that_tells_it_from_others() -> None:
     assert words.fit("long-context-run-7f3a12", 16, end=7) == "long-con…-7f3a12"
     assert words.fit("abcdef", 4, end=7) == "abc…"
+
+
+def test_how_unsure_a_time_is_takes_one_unit() -> None:
+    said = {0.4: "", 25.0: "±25s", 1225.0: "±20m", 5 * 3600.0: "±5h", 3 * 86400.0: "±3d"}
+    assert {seconds: words.give_or_take(seconds) for seconds in said} == said
+    assert words.give_or_take(None) == ""
+    assert words.about(9660.0, 360.0) == "~2h 41m ±6m"
+    assert words.about(20.0, 0.0) == "~20s"

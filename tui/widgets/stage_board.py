@@ -26,8 +26,8 @@ _share: _Say = "{:.0%}".format
 
 MADE: Mapping[str, tuple[tuple[str, _Say, str], ...]] = {
     "corpus": (
+        ("read", _count, "read"),
         ("documents", _count, "documents"),
-        ("read", "of {:,.0f}".format, "read"),
         ("bytes", human_bytes, ""),
     ),
     "tokenizer": (("vocab_size", _count, "entries"), ("bytes_per_token", "{:.2f}".format, "bytes/token")),
@@ -74,7 +74,7 @@ def _line(stage: StageSeen, *, chosen: bool, width: int) -> Content:
     elif works:
         told = _progress(stage, width=width)
     else:
-        said = ", ".join(_made(stage)).replace(", of ", " of ")
+        said = ", ".join(_made(stage))
         if stage.name == "eval" and stage.state in ("finished", "reused"):
             said = "6 shows the scores"
         word = sign.word if stage.state != "finished" else ""

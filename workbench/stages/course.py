@@ -267,6 +267,7 @@ class Course:
                 if self._ranks.is_first
                 else None,
                 ranks=self._ranks,
+                say=self._run.note,
             )
             environment["compiled"] = choice.compiled
             self._run.note(choice.reason)

@@ -74,10 +74,12 @@ def choose_compiling(
     passes_left: int,
     memory: CompileMemory | None,
     ranks: Ranks = ALONE,
+    say: Callable[[str], None] = lambda text: None,
 ) -> CompileChoice:
     """Leave `working` with its layers compiled if that pays, and say why or why not.
 
     ranks: all take the same passes, and the first one's times decide. memory: what is known, on the first.
+    say: told before the layers are compiled, because nothing else moves until they are.
     """
     device = next(working.kept.parameters()).device
 
@@ -110,6 +112,7 @@ def choose_compiling(
             passes_left=passes_left,
             remembered=remembered(),
             most_gain=MOST_GAIN[device.type],
+            say=say,
         )
     if not choice.compiled:
         working.leave_layers_uncompiled()
@@ -125,6 +128,7 @@ def weigh(
     passes_left: int,
     remembered: CompileTimes | None,
     most_gain: float,
+    say: Callable[[str], None] = lambda text: None,
 ) -> CompileChoice:
     """The choice, by timing passes before and, where it can pay at all, after `compile_layers`.
 
@@ -142,8 +146,10 @@ def weigh(
             return CompileChoice(
                 False, f"layers are not compiled: it would lose {human_duration(-gain)} of {left}"
             )
+        say(f"compiling the layers, {human_duration(remembered.compiling)} or less: {left}")
         compile_layers()
         return CompileChoice(True, f"layers are compiled: that saves {human_duration(gain)} of {left}")
+    say(f"compiling the layers to see whether they get quicker, about a minute, once: {left}")
     try:
         compile_layers()
         first = seconds_of_pass()

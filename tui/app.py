@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from rich.console import RenderableType
 from rich.text import Text
 from textual import events, on
-from textual.actions import ActionParseResult
+from textual.actions import ActionParseResult, parse
 from textual.app import App
 from textual.binding import BindingType
 from textual.dom import DOMNode
@@ -181,16 +181,16 @@ class WorkbenchApp(App[None], inherit_bindings=False):
         active = self.screen.active_bindings.get(event.key)
         if active is not None and not active.enabled:
             reason = self._why_not(active.binding.action)
-            self.notify(
-                f"{active.binding.description}: {reason}", severity="warning", markup=False, timeout=4
-            )
+            self.notify(f"{active.binding.description}: {reason}", markup=False, timeout=6)
 
     def _why_not(self, action: str) -> str:
         verb = _verb(action)
         if self.read_only and verb in ACTS:
             return LOOKS_ONLY
         why_not = getattr(self.screen, "why_not", None)
-        return one_line(why_not(verb), 200) if why_not is not None else "not now"
+        if why_not is None:
+            return "not now"
+        return one_line(why_not(verb, parse(action)[2]), 200)
 
     def active_keys(self) -> list[ActiveKey]:
         """Every key that is told of on the screen now; those that do nothing just now with the reason."""

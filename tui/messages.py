@@ -26,6 +26,13 @@ class RunRead(Message):
 
 
 @dataclass
+class RoomsLooked(Message):
+    """What a run has made was looked at: these rooms have nothing to show yet."""
+
+    waiting: frozenset[str]
+
+
+@dataclass
 class LogRead(Message):
     """The end of a run's log was read."""
 

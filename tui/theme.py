@@ -10,6 +10,23 @@ from dataclasses import replace
 
 from textual.theme import BUILTIN_THEMES, Theme
 
+RUNS_COMPARED = 6
+
+
+def _run_colors(*colors: str) -> dict[str, str]:
+    """One colour a run that is compared, as theme variables; each run has a glyph besides."""
+    assert len(set(colors)) == RUNS_COMPARED
+    return {f"run-{number}": color for number, color in enumerate(colors)}
+
+
+# Okabe and Ito 2008, Color Universal Design: people with any kind of colour vision tell them apart. On a light
+# background the same hues, darker.
+ON_DARK = _run_colors("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+ON_LIGHT = _run_colors("#0072b2", "#a86f00", "#007a59", "#a8527f", "#2a86b8", "#b84a00")
+OF_SIXTEEN = _run_colors(
+    "ansi_cyan", "ansi_yellow", "ansi_green", "ansi_magenta", "ansi_bright_blue", "ansi_bright_red"
+)
+
 DARK = Theme(
     name="workbench-dark",
     dark=True,
@@ -28,6 +45,7 @@ DARK = Theme(
         "faint": "#54546d",
         "block-cursor-text-style": "none",
         "footer-key-foreground": "#7fb4ca",
+        **ON_DARK,
     },
 )
 
@@ -49,6 +67,7 @@ LIGHT = Theme(
         "faint": "#aaa79a",
         "block-cursor-text-style": "none",
         "footer-key-foreground": "#2d6a8e",
+        **ON_LIGHT,
     },
 )
 
@@ -87,6 +106,7 @@ ANSI = Theme(
         "block-cursor-background": "ansi_default",
         "block-cursor-text-style": "reverse",
         "footer-key-foreground": "ansi_cyan",
+        **OF_SIXTEEN,
     },
 )
 """The sixteen colours that a person chose for the terminal, and its own background."""

@@ -234,3 +234,23 @@ def test_a_row_tells_the_held_out_figure_of_an_earlier_stage_and_why_it_failed(t
     seen = row_of(run)
     assert (seen.bits_per_byte, seen.seconds) == (1.5, 60.0)
     assert seen.note.startswith("out of") and "\x1b" not in seen.note
+
+
+async def test_a_tall_terminal_tells_what_became_of_the_run_under_the_cursor(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    make_run("first", state="finished")
+    make_run("second", state="failed", steps=0, error="the loss is not a number")
+    app = WorkbenchApp(tmp_path)
+    async with running(app, (140, 45)) as pilot:
+        await pilot.press("o")  # by name
+        await until(pilot, lambda: text_of(app).index("first") < text_of(app).index("second"))
+        await pilot.press("home")
+        await until(pilot, lambda: "pretrain loss" in text_of(app) and "✓ corpus ─" in text_of(app))
+        assert "returns a list of the names" in text_of(app)
+        assert app.focused is app.screen.query_one("#runs")
+        await pilot.press("down")
+        await until(pilot, lambda: "It has trained nothing yet." in text_of(app))
+        assert "✗ failed  the loss is not a number" in text_of(app) and "pretrain loss" not in text_of(app)
+        await pilot.resize_terminal(140, 24)
+        await until(pilot, lambda: "It has trained nothing yet." not in text_of(app))

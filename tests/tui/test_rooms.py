@@ -136,9 +136,10 @@ async def shown(pilot: Pilot[None], screen: Screen[Any], text: str) -> Workbench
 
 
 async def test_every_room_opens_by_one_key_from_the_list_and_from_a_run(
-    planned: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    planned: Plan, corpus: Path, scorecard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_texts(monkeypatch)
+    publish(planned, "tokenizer")
     monkeypatch.setattr(doctor, "examine", lambda _: iter([Finding("load", "low")]))
     app = WorkbenchApp(tmp_path)
     rooms = {"2": RecipeScreen, "3": CorpusScreen, "4": TokensScreen, "6": ScoresScreen, "9": DoctorScreen}

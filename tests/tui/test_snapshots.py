@@ -119,6 +119,23 @@ def test_compare(canned: Path, snap_compare: Any) -> None:
     assert snap_compare(WorkbenchApp(canned), terminal_size=(140, 40), run_before=compare)
 
 
+@pytest.mark.parametrize("screen", ["home", "run", "compare"])
+def test_in_sixteen_colours(
+    canned: Path, snap_compare: Any, monkeypatch: pytest.MonkeyPatch, screen: str
+) -> None:
+    monkeypatch.setenv("WORKBENCH_THEME", "16")
+
+    async def look(pilot: Pilot[None]) -> None:
+        await shows(pilot, CHOSEN if screen == "run" else "smoke-aa11bb")
+        if screen == "compare":
+            await pilot.press("home", "space", "space", "space", "c")
+            await shows(pilot, "is the baseline")
+            await shows(pilot, "▸pretrain loss")
+
+    app = WorkbenchApp(canned, "quickstart-7f3a12" if screen == "run" else None)
+    assert snap_compare(app, terminal_size=(140, 40), run_before=look)
+
+
 def test_chat(canned: Path, snap_compare: Any) -> None:
     async def talk(pilot: Pilot[None]) -> None:
         client = ChatClient([sys.executable, str(CHILD)])  # the screen ends it

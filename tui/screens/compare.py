@@ -21,6 +21,7 @@ from tui.feed import RunFeed, RunSeen
 from tui.keys import bind
 from tui.messages import ActionFailed, ComparedRead
 from tui.plots import compared
+from tui.theme import ON_DARK
 from tui.widgets.charts import Charts
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.still import StillText
@@ -29,8 +30,8 @@ from workbench.runs import open_run
 from workbench.safe_text import one_line
 
 POLL_SECONDS = 2.0
-RUN_COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
-"""Okabe and Ito's, which people with any kind of colour blindness tell apart; each run has a glyph besides."""
+RUN_COLORS = tuple(f"${name}" for name in ON_DARK)
+"""Of the theme, by place."""
 
 
 class CompareScreen(Screen[None]):

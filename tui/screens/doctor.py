@@ -117,6 +117,8 @@ class DoctorScreen(Screen[None]):
 
     def action_recheck(self) -> None:
         """Look again."""
+        self._findings = ()
+        self._show()
         self._look()
 
     def action_measure(self) -> None:

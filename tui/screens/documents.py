@@ -110,7 +110,7 @@ class DocumentsScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """Title, panes, search, keys."""
         yield StillText(id="title")
-        yield Browser()
+        yield Browser(opens=False)
         yield TypingLine()
         yield KeyBar()
 
@@ -209,7 +209,8 @@ class DocumentsScreen(Screen[None]):
         text = visible(document.text) if self._shows_invisibles else visible(document.text, ends=False)
         if not self._shows_invisibles:
             text = Content(text.plain)
-        facts = f"{one_line(document.source, 60)}, {document.characters:,} characters"
+        shown = "" if self._shows_invisibles else ", invisibles hidden"
+        facts = f"{one_line(document.source, 60)}, {document.characters:,} characters{shown}"
         parts = [
             Content.styled(one_line(document.id, 200), "bold $primary"),
             Content.styled(facts, "$dim"),

@@ -14,11 +14,13 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
+from textual.worker import get_current_worker
 
 from tui import commands, words
 from tui.comparison import MOST_RUNS
+from tui.feed import RunFeed
 from tui.keys import bind
-from tui.messages import ActionFailed, RunsRead
+from tui.messages import ActionFailed, RunRead, RunsRead
 from tui.rooms import OF_A_RUN, room, room_bindings
 from tui.rows import ORDERS, RowReader, RunRow, arranged, next_thing
 from tui.screens.chat import ChatScreen
@@ -26,9 +28,12 @@ from tui.screens.compare import CompareScreen
 from tui.screens.run import RunScreen
 from tui.screens.start import StartScreen
 from tui.state import state_of
+from tui.waiting import room_waits
 from tui.widgets.key_bar import KeyBar
+from tui.widgets.run_glance import LEAST_HEIGHT, LEAST_WIDTH, RunGlance
 from tui.widgets.still import StillText
-from workbench.runs import LIVE
+from workbench.errors import WorkbenchError
+from workbench.runs import LIVE, open_run
 from workbench.safe_text import one_line
 
 POLL_SECONDS = 1.0
@@ -52,7 +57,7 @@ class RunList(OptionList):
 
 
 class HomeScreen(Screen[None]):
-    """The list of runs."""
+    """The list of runs, and where the terminal is tall what became of the one under the cursor."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("new", "start"),
@@ -75,6 +80,7 @@ class HomeScreen(Screen[None]):
         self._drawn: list[tuple[RunRow, str, int, str]] = []  # what each line was made of
         self._looking = False
         self._marked: list[str] = []
+        self._feed: RunFeed | None = None  # of the run that is glanced at
 
     def compose(self) -> ComposeResult:
         """Title, list or first words, what to do next, footer."""
@@ -82,6 +88,7 @@ class HomeScreen(Screen[None]):
         yield Static(_first_hour(), id="empty")
         yield StillText(id="columns")
         yield RunList(id="runs")
+        yield RunGlance()
         yield StillText(id="next")
         yield Input(placeholder="words of the name, the state or the stage", id="filter", compact=True)
         yield KeyBar()
@@ -97,10 +104,42 @@ class HomeScreen(Screen[None]):
     def on_resize(self) -> None:
         """The columns share the width."""
         self._show_rows()
+        self._glance()
 
     def on_screen_resume(self) -> None:
         """Fresh when seen again."""
         self._look()
+        self._glance()
+
+    @on(OptionList.OptionHighlighted)
+    def _glance(self) -> None:
+        """Look into the run under the cursor, where there is room to say what became of it."""
+        name = self._selected()
+        roomy = self.size.height >= LEAST_HEIGHT and self.size.width >= LEAST_WIDTH
+        self.set_class(roomy and name is not None, "-glance")
+        if roomy and name is not None:
+            self._look_into(name)
+
+    @work(thread=True, exclusive=True, group="glance", exit_on_error=False)
+    def _look_into(self, name: str) -> None:
+        worker = get_current_worker()
+        try:
+            feed = self._feed
+            if feed is None or feed.run.name != name:
+                feed = RunFeed(open_run(self._home, name))
+            seen = feed.look()
+            while seen.behind and not worker.is_cancelled:
+                seen = feed.look()
+        except (WorkbenchError, OSError):  # removed while we looked, or not to be read: enter says why
+            return
+        if not worker.is_cancelled:
+            self._feed = feed
+            self.post_message(RunRead(seen))
+
+    @on(RunRead)
+    def _glanced(self, message: RunRead) -> None:
+        if message.seen.path.name == self._selected():
+            self.query_one(RunGlance).show(message.seen, now=time.time())
 
     def command(self) -> str:
         """The same in a shell."""
@@ -124,6 +163,10 @@ class HomeScreen(Screen[None]):
     def _take(self, message: RunsRead) -> None:
         had, self._all = bool(self._all), message.rows
         self._show_rows()
+        if self._feed is None or any(
+            row.state in LIVE and row.name == self._selected() for row in message.rows
+        ):
+            self._glance()
         if had != bool(message.rows):
             self.refresh_bindings()
             self.query_one(OptionList).focus()
@@ -229,12 +272,21 @@ class HomeScreen(Screen[None]):
         """Talk to the model of the run under the cursor, or to those of two marked runs at once."""
         if len(self._marked) == 2:
             self.app.push_screen(ChatScreen(self._home, self._marked[0], beside=self._marked[1]))
-        elif name := self._selected():
+        elif (name := self._selected()) and not self._must_wait("chat", name):
             self.app.push_screen(ChatScreen(self._home, name))
 
     def action_room(self, name: str) -> None:
         """A room about the run under the cursor."""
-        self.app.push_screen(room(name, self._home, self._selected()))
+        run = self._selected()
+        if name not in OF_A_RUN or (run is not None and not self._must_wait(name, run)):
+            self.app.push_screen(room(name, self._home, run))
+
+    def _must_wait(self, name: str, run: str) -> bool:
+        """Whether a room has nothing to show yet of a run, and say what it waits for."""
+        waits = room_waits(name, self._home, run)
+        if waits:
+            self.notify(one_line(f"{run}: {waits}", 300), markup=False, timeout=6)
+        return bool(waits)
 
     def action_order(self) -> None:
         """The next order, remembered."""
@@ -275,7 +327,7 @@ class HomeScreen(Screen[None]):
             return True if self._all else None
         return None if action in ("chat", "find", "order", "mark", "compare") and not self._all else True
 
-    def why_not(self, action: str) -> str:
+    def why_not(self, action: str, _: tuple[object, ...]) -> str:
         """Why a dim key does nothing."""
         said = {"chat": "talk to", "room": "look into"}.get(action, action)
         return f"there is no run yet to {said}"

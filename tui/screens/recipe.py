@@ -372,9 +372,9 @@ class RecipeScreen(Screen[None]):
             return None if self._checked.cost is None else True
         if action == "undo":
             return True if self._draft.can_undo else None
-        return None if self._draft.path is None and action in ("reset", "write") else True
+        return None if self._draft.path is None and action in ("reset", "write", "hidden") else True
 
-    def why_not(self, action: str) -> str:
+    def why_not(self, action: str, _: tuple[object, ...]) -> str:
         """Why a dim key does nothing."""
         if action == "undo":
             return "nothing was changed"

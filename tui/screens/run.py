@@ -16,7 +16,7 @@ from tui import commands, steering
 from tui.diagnosis import Finding, diagnose
 from tui.feed import RunFeed, RunSeen
 from tui.keys import bind
-from tui.messages import ActionFailed, Asked, RunLaunched, RunRead
+from tui.messages import ActionFailed, Asked, RoomsLooked, RunLaunched, RunRead
 from tui.plots import plots_of
 from tui.rooms import room, room_bindings
 from tui.screens.chat import ChatScreen
@@ -24,6 +24,7 @@ from tui.screens.log import LogScreen
 from tui.screens.steer import SteerScreen
 from tui.screens.stop import DecayScreen, StopScreen
 from tui.screens.tune import BranchScreen, TuneScreen
+from tui.waiting import MADE_BY, room_waits
 from tui.widgets.charts import Charts
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.run_header import RunHeader
@@ -41,6 +42,17 @@ CATCHING_UP_SECONDS = 1.0
 
 REQUEST_COLORS = {"asked": "$warning", "taken": "$warning", "done": "$success", "refused": "$error"}
 REQUEST_SIGNS = {"asked": "asked for…", "taken": "taken…", "done": "✓", "refused": "✗ refused:"}
+
+
+def _room_of(action: str, parameters: tuple[object, ...]) -> str:
+    """The room that a key opens when it can wait for a stage; empty for any other key."""
+    name = str(parameters[0]) if action == "room" and parameters else action
+    return name if name in MADE_BY else ""
+
+
+def _rooms_hang_on(seen: RunSeen) -> tuple[object, ...]:
+    """What must change before a room can have something to show that it had not."""
+    return seen.state, seen.checkpoint_at is None, tuple(stage.state for stage in seen.stages)
 
 
 class RunScreen(Screen[None]):
@@ -81,6 +93,8 @@ class RunScreen(Screen[None]):
         self._chosen: str | None = None  # a stage chosen by hand; None follows the run
         self._asked: steering.Asked | None = None
         self._findings: tuple[object, list[Finding]] = (None, [])
+        self._wait: frozenset[str] = frozenset()  # rooms with nothing to show yet
+        self._rooms_of: object = None  # what they were looked at for
         self._frozen = self._looking = False
         self._drawn_at = 0.0
 
@@ -117,7 +131,12 @@ class RunScreen(Screen[None]):
         try:
             if self._feed is None:
                 self._feed = RunFeed(open_run(self._home, self._run_name))
-            self.post_message(RunRead(self._feed.look()))
+            seen = self._feed.look()
+            self.post_message(RunRead(seen))
+            if self._rooms_of != _rooms_hang_on(seen):
+                self._rooms_of = _rooms_hang_on(seen)
+                waiting = [name for name in MADE_BY if room_waits(name, self._home, self._run_name)]
+                self.post_message(RoomsLooked(frozenset(waiting)))
         except (WorkbenchError, OSError) as error:
             self.post_message(ActionFailed(str(error)))
         finally:
@@ -134,6 +153,11 @@ class RunScreen(Screen[None]):
             self.refresh_bindings()
         if message.seen.behind:
             self._look()
+
+    @on(RoomsLooked)
+    def _rooms(self, message: RoomsLooked) -> None:
+        self._wait = message.waiting
+        self.refresh_bindings()
 
     def _show(self) -> None:
         seen = self._seen
@@ -306,7 +330,14 @@ class RunScreen(Screen[None]):
             return seen is not None and "pretrain" in seen.curves
         if action == "resume":
             return seen is not None and seen.state in steering.STOPPED
-        return True
+        return None if _room_of(action, parameters) in self._wait else True
+
+    def why_not(self, action: str, parameters: tuple[object, ...]) -> str:
+        """What a dim key waits for."""
+        wanted, seen = _room_of(action, parameters), self._seen
+        at_work = seen.stage_seen(seen.stage) if seen is not None else None
+        left = at_work.seconds_left if at_work is not None else None
+        return (wanted and room_waits(wanted, self._home, self._run_name, seconds_left=left)) or "not now"
 
     @property
     def run_name(self) -> str:

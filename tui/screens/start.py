@@ -74,7 +74,7 @@ class StartScreen(Screen[None]):
         told = [recipe_key(key) for key in keys_set(self._under_cursor())]
         return "Keys of this recipe", [one for one in told if one is not None]
 
-    def why_not(self, _: str) -> str:
+    def why_not(self, action: str, _: tuple[object, ...]) -> str:
         """Why the recipe cannot be started."""
         return "a recipe with a problem, one that will not fit, or one still being read cannot be started"
 

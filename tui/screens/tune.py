@@ -176,6 +176,7 @@ class BranchScreen(ModalScreen[str]):
         options = self.query_one(OptionList)
         options.clear_options()
         options.add_options([Option(f"step {step:,}") for step in self._steps])
+        options.disabled = not self._steps
         if self._steps:
             options.highlighted = 0
             self._show_command()

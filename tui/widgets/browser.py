@@ -43,8 +43,8 @@ class Rows(OptionList):
         self._bindings.key_to_bindings["enter"] = [bind("open", "select", show=True, description=word)]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Enter is no key where nothing opens."""
-        return action != "select" or self._opens
+        """Enter is no key where nothing opens, or nothing is there."""
+        return action != "select" or (self._opens and self.option_count > 0)
 
 
 class Browser(Horizontal):
@@ -121,6 +121,7 @@ class Browser(Horizontal):
         with options.prevent(OptionList.OptionHighlighted):
             options.clear_options()
             options.add_options([Option(row.line, disabled=row.key is None) for row in rows])
+        self.screen.refresh_bindings()
         keys = [row.key for row in rows]
         first = next((key for key in keys if key is not None), None)
         self._go_to(under_cursor if under_cursor in keys and under_cursor is not None else first)

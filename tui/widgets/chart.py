@@ -44,12 +44,12 @@ class Chart(Widget, can_focus=True):
     Chart > .chart--measured { color: $warning; text-style: bold; }
     Chart > .chart--broken { color: $error; text-style: bold; }
     Chart > .chart--cursor { color: $secondary; }
-    Chart > .chart--run-0 { color: #0072b2; text-style: bold; }
-    Chart > .chart--run-1 { color: #e69f00; text-style: bold; }
-    Chart > .chart--run-2 { color: #009e73; text-style: bold; }
-    Chart > .chart--run-3 { color: #cc79a7; text-style: bold; }
-    Chart > .chart--run-4 { color: #56b4e9; text-style: bold; }
-    Chart > .chart--run-5 { color: #d55e00; text-style: bold; }
+    Chart > .chart--run-0 { color: $run-0; text-style: bold; }
+    Chart > .chart--run-1 { color: $run-1; text-style: bold; }
+    Chart > .chart--run-2 { color: $run-2; text-style: bold; }
+    Chart > .chart--run-3 { color: $run-3; text-style: bold; }
+    Chart > .chart--run-4 { color: $run-4; text-style: bold; }
+    Chart > .chart--run-5 { color: $run-5; text-style: bold; }
     """
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name

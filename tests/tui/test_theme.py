@@ -1,0 +1,45 @@
+"""Themes: no state and no run is told by colour alone, and where colours tell runs apart they differ in every theme."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tui.test_screens import running, text_of, until
+from tui import words
+from tui.app import WorkbenchApp
+from tui.chart.picture import RUN_GLYPHS
+from tui.comparison import MOST_RUNS
+from tui.theme import ON_DARK, RUNS_COMPARED, THEMES
+from workbench.files import lock_file
+
+
+def test_runs_that_are_compared_differ_in_colour_and_in_glyph() -> None:
+    assert len(set(RUN_GLYPHS[:MOST_RUNS])) == MOST_RUNS == RUNS_COMPARED
+    for name, theme in THEMES.items():
+        assert len({theme.variables[run] for run in ON_DARK}) == MOST_RUNS, name
+
+
+def test_every_state_has_a_word_of_its_own() -> None:
+    for signs in (words.RUN_SIGNS, words.STAGE_SIGNS):
+        assert len({sign.word for sign in signs.values()}) == len(signs)
+        assert all(len(sign.glyph) == 1 and not sign.glyph.isspace() for sign in signs.values())
+
+
+@pytest.mark.parametrize("theme", [*THEMES])
+async def test_every_state_is_a_glyph_and_a_word_in_every_theme(
+    make_run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, theme: str
+) -> None:
+    monkeypatch.setenv("WORKBENCH_THEME", theme)
+    for state in ("finished", "failed", "stopped"):
+        make_run(state, state=state)
+    make_run("killed", state="running")  # and nobody holds its lock
+    live = make_run("alive", state="running", now=time.time())
+    with lock_file(live.lock_path) or pytest.fail("the lock was not free"):
+        app = WorkbenchApp(tmp_path)
+        async with running(app) as pilot:
+            for state in ("finished", "failed", "stopped", "crashed", "running"):
+                await until(pilot, lambda state=state: str(words.RUN_SIGNS[state]) in text_of(app))  # type: ignore[misc]

@@ -73,7 +73,10 @@ class Checked:
 
     def holds(self, key: Key) -> tuple[str, str]:
         """The value of a key, as TOML, and its origin."""
-        return self.values.get(key.whole, (key.default, "default"))
+        if key.whole in self.values:
+            return self.values[key.whole]
+        written = written_values(self.text)  # of a recipe with problems no value is known to hold
+        return (as_toml(written[key.whole]), "recipe") if key.whole in written else (key.default, "default")
 
     def with_problem(self, key: str, problem: str) -> Checked:
         """The same with something wrong at a key, and so without a plan."""

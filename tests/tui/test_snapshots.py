@@ -133,7 +133,8 @@ def test_in_sixteen_colours(
             await shows(pilot, "▸pretrain loss")
 
     app = WorkbenchApp(canned, "quickstart-7f3a12" if screen == "run" else None)
-    assert snap_compare(app, terminal_size=(140, 40), run_before=look)
+    size = (110, 30) if screen == "home" else (140, 40)
+    assert snap_compare(app, terminal_size=size, run_before=look)
 
 
 def test_chat(canned: Path, snap_compare: Any) -> None:

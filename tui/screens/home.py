@@ -116,9 +116,10 @@ class HomeScreen(Screen[None]):
         """Look into the run under the cursor, where there is room to say what became of it."""
         name = self._selected()
         roomy = self.size.height >= LEAST_HEIGHT and self.size.width >= LEAST_WIDTH
-        self.set_class(roomy and name is not None, "-glance")
         if roomy and name is not None:
             self._look_into(name)
+        else:
+            self.remove_class("-glance")
 
     @work(thread=True, exclusive=True, group="glance", exit_on_error=False)
     def _look_into(self, name: str) -> None:
@@ -139,6 +140,7 @@ class HomeScreen(Screen[None]):
     @on(RunRead)
     def _glanced(self, message: RunRead) -> None:
         if message.seen.path.name == self._selected():
+            self.add_class("-glance")
             self.query_one(RunGlance).show(message.seen, now=time.time())
 
     def command(self) -> str:

@@ -68,6 +68,7 @@ class RecipeScreen(Screen[None]):
 
     DEFAULT_CSS = """
     RecipeScreen #plan-strip { height: 3; margin: 0 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
+    RecipeScreen #plan-strip.-problems { text-wrap: wrap; }
     RecipeScreen.-short #plan-strip, RecipeScreen.-flat #plan-strip { height: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -157,12 +158,15 @@ class RecipeScreen(Screen[None]):
 
     @on(DraftChecked)
     def _show_checked(self, message: DraftChecked) -> None:
+        opened = not self._checked.text
         self._checked = message.checked
         self._title()
-        self._show_rows()
+        self._show_rows(at=next(iter(message.checked.problems), None) if opened else None)
         self._tell()
         strip = self.query_one("#plan-strip", StillText)
-        if message.checked.problems or message.checked.cost is None:
+        problems = bool(message.checked.problems) or message.checked.cost is None
+        strip.set_class(problems, "-problems")
+        if problems or message.checked.cost is None:
             lines = [one_line(problem, 300) for problem in list(message.checked.problems.values())[:3]]
             strip.put(Content("\n").join(failed(line) for line in lines))
         else:
@@ -188,7 +192,8 @@ class RecipeScreen(Screen[None]):
             )
         )
 
-    def _show_rows(self) -> None:
+    def _show_rows(self, *, at: str | None = None) -> None:
+        """All rows; `at`: the key or table that the cursor goes to."""
         if not self._keys or self._draft.path is None:
             return
         browser = self.query_one(Browser)
@@ -196,7 +201,9 @@ class RecipeScreen(Screen[None]):
             self._keys, self._checked, self._draft.text,
             room=browser.room, words=self._words, everything=self._shows_all,
         )  # fmt: skip
-        browser.show(list(rows))
+        shown = list(rows)
+        place = next((row.key for row in shown if row.key in (at, ("table", at))), None) if at else None
+        browser.show(shown, at=place)
 
     def on_resize(self) -> None:
         """The lines share the width."""

@@ -175,9 +175,7 @@ def _time(stage: StageSeen) -> Tile:
         return Tile("took", words.span(stage.seconds))
     if stage.state == "running":
         about = "~" if stage.seconds_left is not None else ""
-        return Tile(
-            "left", f"{about}{words.span(stage.seconds_left)}", words.give_or_take(stage.left_within)
-        )
+        return Tile("left", f"{about}{words.span(stage.seconds_left)}", words.give_or_take(stage.left_within))
     return Tile("left", "–")
 
 

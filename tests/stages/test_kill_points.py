@@ -119,7 +119,15 @@ class Life:
 
     def live(self) -> None:
         model = Model(
-            size=None, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, max_position_embeddings=16
+            size=None,
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            max_position_embeddings=16,
+            value_embeddings=True,
+            bigram_embedding_rows=31,
+            initializer="bigrams",
+            tie_word_embeddings=False,
         )
         inputs = StageInputs(recipe_folder=self.run.path, artifacts=self.artifacts, model=model)
         handle = Handle(

@@ -113,8 +113,8 @@ def test_environments_differ_by_name_and_value() -> None:
 
 def test_the_peak_is_a_speed_and_leaves_the_random_numbers_alone() -> None:
     before = torch.get_rng_state()
-    peak = matmul_peak(prepare_machine("float32"), seconds=0.01, size=128)
-    assert peak is not None and 1e8 < peak < 1e15
+    peak = matmul_peak(prepare_machine("float32"), seconds=0.0, size=128)
+    assert peak is not None and 0 < peak < 1e15
     assert torch.equal(before, torch.get_rng_state())
 
 

@@ -195,7 +195,7 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def matmul_peak(machine: Machine, *, seconds: float = 0.2, size: int = 1024) -> float | None:
-    """FLOP/s of one large matrix product in `machine.dtype`, the best of as many as fit in `seconds`.
+    """FLOP/s of one large matrix product in `machine.dtype`, the best of as many as fit in `seconds`, one at least.
 
     It is what 100 % utilisation means on this machine, of all ranks together. None when it cannot be measured.
     """
@@ -205,7 +205,8 @@ def matmul_peak(machine: Machine, *, seconds: float = 0.2, size: int = 1024) -> 
     except RuntimeError:
         return None
     best, deadline = math.inf, time.perf_counter() + seconds
-    while (started := time.perf_counter()) < deadline:
+    while best == math.inf or time.perf_counter() < deadline:  # one at least, however busy the machine
+        started = time.perf_counter()
         torch.mm(a, b)
         if machine.device.type == "cuda":
             torch.cuda.synchronize()

@@ -31,7 +31,10 @@ RENDEZVOUS = "WORKBENCH_RENDEZVOUS"
 """Names the file in which the ranks of one machine meet, as `train/parallel.py` has it."""
 POLL_SECONDS = 0.1
 NOTICE_SECONDS = 20.0
-"""How long the worker may take to notice by itself that a follower died. On a GPU it may wait for it for ever."""
+"""How long the worker may take to notice by itself that a follower died. On a GPU it may wait for it for ever.
+
+Before they have met it would wait for half an hour: then it is not asked.
+"""
 
 
 class OtherRanks:
@@ -45,6 +48,7 @@ class OtherRanks:
         self._followers: dict[int, subprocess.Popen[bytes]] = {}
         self._folder: Path | None = None
         self._over = threading.Event()  # of those started last
+        self._met = threading.Event()  # these
 
     def do(self, run_folder: Path, stage: str) -> None:
         """Let the followers do `stage` of the run in step with this process, which is to start with it now."""
@@ -56,6 +60,7 @@ class OtherRanks:
         if self._folder is None and not self._under_torchrun:
             self._start()
         parallel.join()
+        self._met.set()
         parallel.hear_first([str(run_folder), stage])
 
     def finish(self) -> None:
@@ -106,7 +111,7 @@ class OtherRanks:
             time.sleep(POLL_SECONDS)
 
     def _start(self) -> None:
-        self._over = threading.Event()
+        self._over, self._met = threading.Event(), threading.Event()
         self._folder = Path(tempfile.mkdtemp(prefix="workbench-ranks-"))
         # On one machine ranks meet in a file and talk over the loopback: nothing listens to the network.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
@@ -128,7 +133,9 @@ class OtherRanks:
                     LAST_WORDS: str(self._last_words_of(rank)),
                 },
             )
-        threading.Thread(target=self._watch, args=[self._over], name="other ranks", daemon=True).start()
+        threading.Thread(
+            target=self._watch, args=[self._over, self._met], name="other ranks", daemon=True
+        ).start()
 
     def _last_words_of(self, rank: int) -> Path:
         assert self._folder is not None
@@ -139,14 +146,14 @@ class OtherRanks:
             return self._last_words_of(rank).stat().st_size > 0
         return False
 
-    def _watch(self, over: threading.Event) -> None:
+    def _watch(self, over: threading.Event, met: threading.Event) -> None:
         """Give up when a follower has died and the main thread, deep in a kernel, does not come back to hear of it."""
         followers = dict(self._followers)
         while not over.wait(POLL_SECONDS):
             for rank, follower in followers.items():
                 if follower.poll() is not None:
                     epitaph = self._epitaph(rank, follower.returncode)
-                    if not over.wait(NOTICE_SECONDS):
+                    if not over.wait(NOTICE_SECONDS if met.is_set() else 0.0):
                         self._give_up(str(epitaph))
                     return
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,3 +76,31 @@ def test_a_conversation_is_saved_whole(
 def test_a_model_that_dies_ends_the_talk_with_its_last_words(repl: Repl) -> None:
     with pytest.raises(GoneError, match="no such checkpoint"):
         repl.take("die")
+
+
+def test_ctrl_c_shows_not_one_more_token_and_tells_how_many_were(
+    repl: Repl, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[dict[str, Any]] = []
+    send = ChatClient.send
+
+    def record(client: ChatClient, kind: str, **fields: Any) -> None:
+        sent.append({"type": kind, **fields})
+        send(client, kind, **fields)
+
+    monkeypatch.setattr(ChatClient, "send", record)
+    write, said = sys.stdout.write, 0
+
+    def interrupted(text: str) -> int:
+        nonlocal said
+        said += text == "again "
+        if said == 3 and text == "again ":
+            signal.raise_signal(signal.SIGINT)
+        return write(text)
+
+    monkeypatch.setattr(sys.stdout, "write", interrupted)
+    assert repl.take("endless")
+    told = capsys.readouterr()
+    assert told.out.split() == ["again"] * 3 and "stopped" in told.err
+    assert sent[1:] == [{"type": "stop", "shown": 18}]
+    assert repl.take("hello") and capsys.readouterr().out == "you said hello\n", "and the talk goes on"

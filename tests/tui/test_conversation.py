@@ -18,7 +18,17 @@ from tui.screens.chat import ChatScreen
 from tui.screens.home import HomeScreen
 from tui.widgets.composer import Composer
 from tui.widgets.conversation import Conversation
-from workbench.chat_client import LONGEST_MESSAGE, ChatEvent, Done, Ended, Failed, Messages, Ready, Token
+from workbench.chat_client import (
+    LONGEST_MESSAGE,
+    ChatEvent,
+    Done,
+    Ended,
+    Failed,
+    Messages,
+    Ready,
+    Settings,
+    Token,
+)
 
 READY = Ready("echo", 256, {"temperature": 0.8, "top_p": 1.0})
 STOPPED = Done("stopped", 3, 10.0, 30)
@@ -252,7 +262,7 @@ async def test_markdown_is_off_until_it_is_asked_for_and_remembered_then(tmp_pat
         await hears(pilot, Token("*some* `code`"), Done("stop_token", 4, 10.0, 30))
         await shows(pilot, "*some* `code`")
         await pilot.press("ctrl+g")
-        await shows(pilot, "model  some code", "30 of 256 tokens  markdown")
+        await shows(pilot, "model  some code", "30 of 256 tokens  temperature 0.8  markdown")
         await sends(pilot, client, "more")
         await hears(pilot, Token("**growing**"))
         await shows(pilot, "model  **growing**")
@@ -262,6 +272,21 @@ async def test_markdown_is_off_until_it_is_asked_for_and_remembered_then(tmp_pat
     async with running(app) as pilot:
         await app.push_screen(chat)
         await hears(pilot, READY)
-        await shows(pilot, "256 tokens  markdown")
+        await shows(pilot, "temperature 0.8  markdown")
         await pilot.press("ctrl+g")
-        await until(pilot, lambda: "tokens  markdown" not in text_of(app))
+        await until(pilot, lambda: "0.8  markdown" not in text_of(app))
+
+
+async def test_a_model_that_is_put_beside_samples_as_the_first_does(tmp_path: Path) -> None:
+    app, chat, _ = puppet_app(tmp_path)
+    client = Puppet()
+    second = Conversation(tmp_path, "other", client=client, settings={"temperature": 0.3, "top_p": 1.0})  # type: ignore[arg-type]
+    async with running(app) as pilot:
+        await app.push_screen(chat)
+        await chat.query_one("#conversations").mount(second)
+        second.post_message(ChatHeard((READY,)))
+        await until(pilot, lambda: client.sent == [{"type": "set", "key": "temperature", "value": 0.3}])
+        notes = len(second.transcript.turns)
+        second.post_message(ChatHeard((Settings({"temperature": 0.3, "top_p": 1.0}),)))
+        await until(pilot, lambda: second.settings["temperature"] == 0.3)
+        assert len(second.transcript.turns) == notes, "nobody asked on this screen"

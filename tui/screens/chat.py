@@ -165,7 +165,7 @@ class ChatScreen(Screen[None]):
 
     def _add(self, reference: str | None) -> None:
         if reference and len(self._conversations) == 1:
-            second = Conversation(self._home, reference)
+            second = Conversation(self._home, reference, settings=self._conversations[0].settings)
             second.add_class("-second")
             self._conversations.append(second)
             self.query_one("#conversations").mount(second)

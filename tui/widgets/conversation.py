@@ -87,15 +87,24 @@ class Conversation(Vertical):
     class Left(Message):
         """The model is gone: nothing more can be said to it."""
 
-    def __init__(self, home: Path, reference: str, *, client: ChatClient | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        reference: str,
+        *,
+        client: ChatClient | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """settings: how it is to sample, where that is not the child's own way."""
         super().__init__()
+        self._wanted = settings or {}
         self._home, self.reference = home, reference
         self.client = client
         self.has_left = False
         self.transcript = Transcript()
         self._asked: deque[Asked] = deque()
         self._ready: Ready | None = None
-        self._settings: Mapping[str, Any] = {}
+        self.settings: Mapping[str, Any] = {}
         self._state = "loading the model…"
         self._is_formatted = False
 
@@ -149,7 +158,8 @@ class Conversation(Vertical):
         match event:
             case Ready():
                 self._ready = event
-                self._settings = event.settings
+                self.settings = event.settings
+                self._want(event.settings)
                 self._state = f"context {event.context_length:,} tokens"
                 if not self.transcript.turns:
                     self._note(FIRST_WORDS)
@@ -160,10 +170,11 @@ class Conversation(Vertical):
             case Failed(message):
                 self._refused(message)
             case Settings(settings):
-                self._answered()
-                self._settings = settings
+                asked = self._answered()
+                self.settings = settings
                 said = "  ".join(f"{key} {value}" for key, value in settings.items() if value is not None)
-                self._note(said)
+                if asked is None or not asked.is_stopped:
+                    self._note(said)
             case Messages(messages):
                 self._answered()
                 if not [one for one in messages if one.get("role") != "system"]:
@@ -186,7 +197,7 @@ class Conversation(Vertical):
     def _head(self) -> None:
         name = one_line(self._ready.model if self._ready is not None else self.reference, 100)
         more = ("  ↓ more below", "$warning") if self.transcript.has_more else ""  # pgdn, or say something
-        about = "  ".join(filter(None, [self._sampled(), self._state, "markdown" * self._is_formatted]))
+        about = "  ".join(filter(None, [self._state, self._sampled(), "markdown" * self._is_formatted]))
         self.query_one(".heading", StillText).put(
             Content.assemble(("chat", "bold $primary"), "  ", name, more, (f"  {about}", "$dim"))
         )
@@ -194,15 +205,22 @@ class Conversation(Vertical):
     def _sampled(self) -> str:
         """How it is sampled: the temperature, and whatever was set otherwise than it was at first."""
         first = self._ready.settings if self._ready is not None else {}
-        told = {key: value for key, value in self._settings.items() if value != first.get(key)}
-        if "temperature" in self._settings:
-            told = {"temperature": self._settings["temperature"]} | told
+        told = {key: value for key, value in self.settings.items() if value != first.get(key)}
+        if "temperature" in self.settings:
+            told = {"temperature": self.settings["temperature"]} | told
         return one_line("  ".join(f"{key} {value}" for key, value in told.items()), 80) if told else ""
 
     def _note(self, text: str) -> None:
         self.transcript.add(Turn("note", one_line(text, 400)))
 
     # asking
+
+    def _want(self, settings: Mapping[str, Any]) -> None:
+        """Have it sample as was wanted, where it does not yet."""
+        for key, value in self._wanted.items():
+            if self.client is not None and value != settings.get(key):
+                self._asked.append(Asked("set", is_stopped=True))  # nobody waits for the answer
+                self.client.send("set", key=key, value=value)
 
     def say(self, line: str, request: Request) -> None:
         """Send a request; `line` is what the person typed, cleaned."""

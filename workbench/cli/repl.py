@@ -10,6 +10,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -201,14 +202,16 @@ def wait_until_ready(client: ChatClient, reference: str) -> Ready:
 
 
 def show_reply(client: ChatClient) -> None:
-    """Print the reply that was asked for as it comes. Ctrl-C stops it; what was said stays."""
-    guard = SafeStream()
-    with _stopping_on_interrupt(client):
+    """Print the reply that was asked for as it comes. Ctrl-C stops it: what was said stays, and no more is shown."""
+    guard, shown = SafeStream(), _Shown()
+    with _stopping_on_interrupt(client, shown):
         for event in client.follow():
             match event:
                 case Token():
-                    sys.stdout.write(guard.feed(event.text))
-                    sys.stdout.flush()
+                    if not shown.stops:
+                        shown.characters += len(event.text)
+                        sys.stdout.write(guard.feed(event.text))
+                        sys.stdout.flush()
                 case Done():
                     print(guard.close(), flush=True)
                     _say_how_it_ended(event)
@@ -236,18 +239,24 @@ def _request(client: ChatClient, kind: str, **fields: Any) -> ChatEvent:
     return event
 
 
+@dataclass(slots=True)
+class _Shown:
+    """How much of a reply was shown, as the child sent it, and how often it was asked to stop."""
+
+    characters: int = 0
+    stops: int = 0
+
+
 @contextlib.contextmanager
-def _stopping_on_interrupt(client: ChatClient) -> Iterator[None]:
+def _stopping_on_interrupt(client: ChatClient, shown: _Shown) -> Iterator[None]:
     """Within, Ctrl-C asks the child to stop instead of raising in the middle of an event."""
-    presses = 0
 
     def ask(*_: object) -> None:
-        nonlocal presses
-        presses += 1
-        if presses >= PATIENCE:
+        shown.stops += 1
+        if shown.stops >= PATIENCE:
             raise KeyboardInterrupt
         with contextlib.suppress(RuntimeError):  # in the middle of another send: the next press does it
-            client.send("stop")
+            client.send("stop", shown=shown.characters)
 
     before = signal.signal(signal.SIGINT, ask)
     try:

@@ -9,18 +9,20 @@ import asyncio
 import codecs
 import os
 import re
+import selectors
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import textual.drivers.linux_driver as linux_driver
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.segment import Segment
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
+from textual._xterm_parser import XTermParser
 from textual.app import App
 from textual.color import Color
+from textual.constants import ESCAPE_DELAY
 from textual.drivers.linux_driver import LinuxDriver
 from textual.filter import LineFilter
 from textual.strip import Strip
@@ -30,6 +32,10 @@ from workbench.safe_text import HARMFUL
 
 SECONDS_TO_LEAVE = 4.0
 """A terminal that is gone may block the screen's writer for ever: after this the process leaves anyway."""
+LISTEN_SECONDS = 0.1
+"""So long one look at the terminal waits for a key: how late the thread sees that the app has ended."""
+ESC_SECONDS = ESCAPE_DELAY + 0.002
+"""So long it waits after an esc: what has not followed then is not the rest of another key."""
 
 _HARMFUL_IN_A_ROW = re.compile(f"[{HARMFUL}\n\t]")
 
@@ -98,23 +104,41 @@ def _texts(strip: Strip, colors: ColorSystem) -> Iterator[Text]:
             yield text, Strip.render_ansi(style, colors) if ansi is None else ansi
 
 
-class InputEndedError(Exception):
-    """The terminal will send nothing more."""
-
-
 class TerminalDriver(LinuxDriver):
-    """Textual's driver that survives any input byte and leaves when the input ends.
+    """Textual's driver with an ear of its own: survives any input byte, leaves when the input ends, hears esc at once.
 
-    8.2 dies of a byte that is not UTF-8 (a latin-1 paste, an old mouse report; textual #6668) and spins at
-    19 % of a core on end of file, as under `nohup`.
+    8.2 dies of a byte that is not UTF-8 (a latin-1 paste, an old mouse report; textual #6668), spins at 19 % of a core
+    on end of file, as under `nohup`, and sees a tenth of a second late that an esc begins no other key.
     """
 
     def run_input_thread(self) -> None:
         """Read keys until the app ends, or end the app when the terminal does."""
-        linux_driver.getincrementaldecoder = _forgiving_decoder  # type: ignore[attr-defined,assignment]
+        parser = XTermParser(self._debug)
+        decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+        waiting = LISTEN_SECONDS
         try:
-            super().run_input_thread()
-        except (InputEndedError, OSError):
+            with selectors.SelectSelector() as selector:
+                selector.register(self.fileno, selectors.EVENT_READ)
+                leaves = False
+                while not leaves:
+                    leaves = (
+                        self.exit_event.is_set()
+                    )  # once more, so that the shell is not given what comes late
+                    if selector.select(waiting):
+                        data = os.read(self.fileno, 4096)
+                        if not data:
+                            raise EOFError
+                        waiting = ESC_SECONDS if data.endswith(b"\x1b") else LISTEN_SECONDS
+                        text = decode(
+                            data
+                        )  # nothing yet of half a letter, and nothing means the end to the parser
+                        for event in parser.feed(text) if text else ():
+                            self.process_message(event)
+                    else:
+                        waiting = LISTEN_SECONDS
+                    for event in parser.tick():
+                        self.process_message(event)
+        except (EOFError, OSError):
             leave(self._app, return_code=128 + signal.SIGHUP)
 
 
@@ -153,19 +177,3 @@ def _leave_by_force_later(return_code: int) -> None:
     timer = threading.Timer(SECONDS_TO_LEAVE, os._exit, (return_code,))
     timer.daemon = True
     timer.start()
-
-
-class _ForgivingDecoder:
-    """Bytes to text: a wrong byte becomes U+FFFD; no bytes at all means the input has ended."""
-
-    def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-
-    def decode(self, data: bytes, final: bool = False) -> str:
-        if not data:
-            raise InputEndedError
-        return self._decoder.decode(data, final)
-
-
-def _forgiving_decoder(_: str) -> Callable[[], _ForgivingDecoder]:
-    return _ForgivingDecoder

@@ -62,11 +62,13 @@ def load(reference: str, *, home: Path | None = None, device: str = "cpu") -> tu
     `model(ids_BT)` gives logits_BTV in float32. Raises NotFound, or Damaged when a file is not what its manifest says.
     """
     from workbench.model import load_model
-    from workbench.references import find_checkpoint
+    from workbench.references import open_checkpoint
     from workbench.tokenizer import Tokenizer
 
-    folder = find_checkpoint(reference, home=home)
-    return load_model(folder, device=device), Tokenizer.load(folder)
+    def read(folder: Path) -> tuple[Decoder, Tokenizer]:
+        return load_model(folder, device=device), Tokenizer.load(folder)
+
+    return open_checkpoint(reference, read, home=home)
 
 
 def __getattr__(name: str) -> Any:

@@ -11,28 +11,48 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from workbench.artifacts import MANIFEST, ArtifactName, verify
-from workbench.errors import BadInput, NotFound
+from workbench.errors import BadInput, NotFound, WorkbenchError
 from workbench.launcher import frozen_plan
 from workbench.plan import Plan, StagePlan
 from workbench.runs import find_home, open_run
 
 _REFERENCE = re.compile(r"^(?P<run>[^/@]+)(/(?P<stage>[^/@]+))?(@(?P<step>[^/@]+))?$")
+TRIES = 5
+"""A checkpoint is saved every few seconds at most, and a model is loaded in less than that."""
+T = TypeVar("T")
 _STEP = re.compile(r"^step-(\d+)$")
 
 
 def find_checkpoint(reference: str, *, home: Path | None = None) -> Path:
     """The verified folder that `reference` means. Raises NotFound, BadInput or Damaged, each in one line."""
-    folder = Path(reference)
-    if (folder / "config.json").is_file():
-        if (folder / MANIFEST).is_file():
-            verify(folder)
-        return folder
-    trained = find_trained(reference, home=home)
-    verify(trained.folder)
-    return trained.folder
+    return open_checkpoint(reference, lambda folder: folder, home=home)
+
+
+def open_checkpoint(reference: str, read: Callable[[Path], T], *, home: Path | None = None) -> T:
+    """What `read` makes of the verified folder that `reference` means. Raises NotFound, BadInput or Damaged, and its.
+
+    A run that trains takes its older checkpoints away and moves them when it publishes. One that goes before it is
+    read to the end was not what the reference means any more: it is looked up again.
+    """
+    tries = 0
+    while True:
+        folder = Path(reference)
+        is_trained = not (folder / "config.json").is_file()
+        if is_trained:
+            folder = find_trained(reference, home=home).folder
+        try:
+            if is_trained or (folder / MANIFEST).is_file():
+                verify(folder)
+            return read(folder)
+        except (WorkbenchError, OSError):
+            tries += 1
+            if not is_trained or (folder / MANIFEST).is_file() or tries == TRIES:
+                raise
 
 
 def find_artifact(run: str, kind: str, *, home: Path | None = None) -> Path:

@@ -172,7 +172,7 @@ class Conversation(Vertical):
             case Settings(settings):
                 asked = self._answered()
                 self.settings = settings
-                said = "  ".join(f"{key} {value}" for key, value in settings.items() if value is not None)
+                said = " · ".join(f"{key} {value}" for key, value in settings.items() if value is not None)
                 if asked is None or not asked.is_stopped:
                     self._note(said)
             case Messages(messages):

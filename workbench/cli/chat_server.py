@@ -219,9 +219,9 @@ def _messages(value: Any) -> list[Message]:
 
 def open_session(reference: str, *, home: Path | None, system: str | None = None) -> ChatSession:
     """A conversation with the model that `reference` means. Raises NotFound, BadInput or Damaged."""
-    from workbench.references import find_checkpoint
+    from workbench.references import open_checkpoint
 
-    return ChatSession(ModelSpeaker(find_checkpoint(reference, home=home)), name=reference, system=system)
+    return ChatSession(open_checkpoint(reference, ModelSpeaker, home=home), name=reference, system=system)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

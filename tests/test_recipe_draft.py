@@ -12,6 +12,13 @@ from workbench.recipe_draft import key_at, keys_of_recipes, with_table, with_val
 from workbench.recipe_fields import tables_inside
 from workbench.recipe_file import all_tables, shipped_folder
 
+
+def test_what_a_table_alone_has_comes_first() -> None:
+    keys = {name: [key.name for key in inside] for name, inside in keys_of_recipes().items()}
+    assert keys["pretrain"][0] == "tokens" and keys["sft"][0] == keys["dpo"][0] == "sources"
+    assert keys["pretrain"].index("sample_prompts") < keys["pretrain"].index("learning_rate")
+
+
 TEXT = """name = "a"  # who
 
 [corpus]

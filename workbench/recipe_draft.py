@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from workbench.errors import BadInput
-from workbench.recipe import Recipe
+from workbench.recipe import Recipe, Training
 from workbench.recipe_fields import Table, is_cosmetic
 from workbench.recipe_file import all_tables, describe_key, key_lines
 
@@ -46,7 +46,10 @@ class Key:
 
 
 def keys_of_recipes() -> dict[str, tuple[Key, ...]]:
-    """Every key by table, in the order of the recipe; those that stand above all tables under ""."""
+    """Every key by table, in the order of the recipe; those that stand above all tables under "".
+
+    What a table alone has (its sources, its tokens) comes before what it shares with others (rates, saving).
+    """
     tables = all_tables()
     kinds: dict[str, type[BaseModel]] = {"": Recipe, **tables}
     return {
@@ -60,7 +63,9 @@ def keys_of_recipes() -> dict[str, tuple[Key, ...]]:
                 meaning=describe_key(table, key),
                 cosmetic=issubclass(table, Table) and is_cosmetic(table.model_construct(), key),
             )
-            for key, field in table.model_fields.items()
+            for key, field in sorted(
+                table.model_fields.items(), key=lambda each: each[0] in Training.model_fields
+            )
             if (f"{name}.{key}" if name else key) not in tables
         )
         for name, table in kinds.items()

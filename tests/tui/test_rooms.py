@@ -312,6 +312,10 @@ async def test_a_recipe_that_cannot_be_read_says_why(tmp_path: Path, monkeypatch
         assert "G start" in text_of(app)
         await pilot.press("G")
         assert isinstance(app.screen, RecipeScreen)
+        await go_to(pilot, "learing_rate")
+        await until(pilot, lambda: "takes it out" in text_of(app))
+        await pilot.press("backspace")
+        await until(pilot, lambda: "✗ 2 problems" in text_of(app) and "learing_rate" not in text_of(app))
         await shown(pilot, RecipeScreen(tmp_path, "none.toml"), "there is no such recipe")
 
 

@@ -68,7 +68,7 @@ class RecipeScreen(Screen[None]):
 
     DEFAULT_CSS = """
     RecipeScreen #plan-strip { height: 3; margin: 0 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
-    RecipeScreen #plan-strip.-problems { text-wrap: wrap; }
+    RecipeScreen #plan-strip.-whole { text-wrap: wrap; }
     RecipeScreen.-short #plan-strip, RecipeScreen.-flat #plan-strip { height: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -164,9 +164,8 @@ class RecipeScreen(Screen[None]):
         self._show_rows(at=next(iter(message.checked.problems), None) if opened else None)
         self._tell()
         strip = self.query_one("#plan-strip", StillText)
-        problems = bool(message.checked.problems) or message.checked.cost is None
-        strip.set_class(problems, "-problems")
-        if problems or message.checked.cost is None:
+        strip.set_class(len(message.checked.problems) == 1, "-whole")  # of several, a line each
+        if message.checked.problems or message.checked.cost is None:
             lines = [one_line(problem, 300) for problem in list(message.checked.problems.values())[:3]]
             strip.put(Content("\n").join(failed(line) for line in lines))
         else:
@@ -202,8 +201,8 @@ class RecipeScreen(Screen[None]):
             room=browser.room, words=self._words, everything=self._shows_all,
         )  # fmt: skip
         shown = list(rows)
-        place = next((row.key for row in shown if row.key in (at, ("table", at))), None) if at else None
-        browser.show(shown, at=place)
+        places = (at, ("table", at)) if at else ()
+        browser.show(shown, at=next((row.key for row in shown if row.key in places), None))
 
     def on_resize(self) -> None:
         """The lines share the width."""
@@ -228,6 +227,8 @@ class RecipeScreen(Screen[None]):
             written = written_values(self._draft.text)
             value = as_toml(written[name]) if name in written else self._checked.holds(key)[0]
             self._type("edit", f"{key.name}: {key.kind}", value)
+        elif isinstance(name, str):
+            self.notify("there is no such key to change; backspace takes it out", markup=False)
 
     def action_find(self) -> None:
         """Words that keys must have."""

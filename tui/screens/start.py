@@ -96,7 +96,7 @@ class StartScreen(Screen[None]):
             shipped = []
             self.post_message(ActionFailed(f"the shipped recipes cannot be read: {error}"))
         found = sorted(path.name for path in Path.cwd().glob("*.toml") if path.name != "pyproject.toml")
-        own = [(name, f"in {Path.cwd()}") for name in found[:_MOST_RECIPES]]
+        own = [(name, described(Path(name))) for name in found[:_MOST_RECIPES]]
         self.post_message(RecipesFound((*shipped, *own)))
 
     @on(RecipesFound)
@@ -135,6 +135,10 @@ class StartScreen(Screen[None]):
     @on(RecipePlanned)
     def _show_plan(self, message: RecipePlanned) -> None:
         problems = [Content.assemble(("✗ ", "$error"), one_line(line, 400)) for line in message.problems]
+        if problems:
+            problems += [
+                Content.assemble(("2", "$primary bold"), (" shows its keys, to be changed.", "$dim"))
+            ]
         self._show("\n".join(safe_text(line) for line in message.summary), problems)
         self._planned = None if message.problems else message.recipe
         self.query_one("#start", Button).disabled = bool(message.problems)
@@ -191,6 +195,15 @@ class StartScreen(Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only a planned recipe can be started."""
         return None if action == "start" and self._planned is None else True
+
+
+def described(path: Path) -> str:
+    """What a recipe file says it makes, and where it lies."""
+    try:
+        said = str(tomllib.loads(path.read_text(encoding="utf-8")).get("description", ""))
+    except (OSError, ValueError):
+        said = ""
+    return f"{said}  ({path.absolute().parent})".strip()
 
 
 def keys_set(recipe: str) -> list[str]:

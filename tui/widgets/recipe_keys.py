@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.cells import set_cell_size
@@ -43,6 +43,27 @@ def rows_of(
             yield Row(line, ("table", table))
         for key in matching:
             yield Row(_key_line(key, checked, written, name), key.whole)
+        yield from _unknown_rows(table, inside, keys, written, name)
+
+
+def _unknown_rows(
+    table: str, inside: Sequence[Key], keys: Keys, written: Mapping[str, Any], width: int
+) -> Iterator[Row]:
+    """What is written in a table and is no key of it: a slip of the hand, to be seen and taken out."""
+    known = {key.name for key in inside} | {name.rpartition(".")[2] for name in keys}
+    for whole, value in written.items():
+        outer, _, name = whole.rpartition(".")
+        if outer == table and name not in known and (table or not isinstance(value, dict)):
+            shown = Content.assemble(
+                ("✗ ", "$error"), (set_cell_size(one_line(name, 60), width - 2), "$error"),
+                (f" {one_line(as_toml(value), 80)}", "bold"),
+            )  # fmt: skip
+            yield Row(shown, whole)
+
+
+def readable(toml: str) -> str:
+    """A value with its thousands apart, as TOML may have it: 50_000_000_000."""
+    return f"{int(toml):_}" if toml.isascii() and toml.isdecimal() and len(toml) > 4 else toml
 
 
 def _key_line(key: Key, checked: Checked, written: Mapping[str, Any], width: int) -> Content:
@@ -53,7 +74,7 @@ def _key_line(key: Key, checked: Checked, written: Mapping[str, Any], width: int
         value, color = checked.holds(key)[0] or "–", "$dim"
     return Content.assemble(
         (sign, "$error"), (set_cell_size(key.name, width - 2), "" if key.whole in written else "$dim"),
-        (f" {one_line(value, 80)}", color),
+        (f" {readable(one_line(value, 80))}", color),
     )  # fmt: skip
 
 
@@ -73,6 +94,13 @@ def told_of(keys: Keys, checked: Checked, at: Hashable | None) -> Content | None
             )
         case str(name) if (key := key_of(keys, name)) is not None:
             return _told_of_key(key, checked)
+        case str(name):
+            said = checked.problems.get(name, "it is no key of this table")
+            taken_out = Content.assemble(("⌫", "$primary bold"), (" takes it out.", "$dim"))
+            return Content("\n").join(
+                [Content.styled(one_line(name, 120), "bold"), Content(""), failed(one_line(said, 400)), Content(""),
+                 taken_out]
+            )  # fmt: skip
     return None
 
 
@@ -87,10 +115,10 @@ def _told_of_key(key: Key, checked: Checked) -> Content:
         Content(key.meaning),
         Content(""),
         Content.assemble(("write    ", "$dim"), one_line(key.kind, 200)),
-        Content.assemble(("default  ", "$dim"), one_line(default, 200)),
+        Content.assemble(("default  ", "$dim"), readable(one_line(default, 200))),
         Content.assemble(
             ("holds    ", "$dim"),
-            (one_line(value or "–", 200), "bold"),
+            (readable(one_line(value or "–", 200)), "bold"),
             (f"  {one_line(origin, 80)}", "$dim"),
         ),
     ]

@@ -190,8 +190,10 @@ def speed_lines(facts: Mapping[str, Any]) -> Iterator[Content]:
             (f"  {'memory speed':<14} ", "$dim"), f"{speed / 1e9:.1f} GB/s in a large copy"
         )
     yield Content("")
+    threads = facts.get("threads")
     arithmetic = one_line(
-        f"the training step, in {facts.get('arithmetic')} on {facts.get('threads')} threads", 80
+        f"the training step, in {facts.get('arithmetic')} on {threads} thread{'s' if threads != 1 else ''}",
+        80,
     )
     yield Content.styled(arithmetic, "bold")
     for use in uses:

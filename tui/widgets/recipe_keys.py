@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.cells import set_cell_size
 from textual.content import Content
 
+from tui import words
 from tui.recipe_check import Checked
 from tui.widgets.browser import Row, failed
 from workbench.recipe_draft import Key, as_toml, describe_table, written_values
@@ -55,7 +55,7 @@ def _unknown_rows(
         outer, _, name = whole.rpartition(".")
         if outer == table and name not in known and (table or not isinstance(value, dict)):
             shown = Content.assemble(
-                ("✗ ", "$error"), (set_cell_size(one_line(name, 60), width - 2), "$error"),
+                ("✗ ", "$error"), (words.fit(one_line(name, 60), width - 2), "$error"),
                 (f" {one_line(as_toml(value), 80)}", "bold"),
             )  # fmt: skip
             yield Row(shown, whole)
@@ -73,7 +73,7 @@ def _key_line(key: Key, checked: Checked, written: Mapping[str, Any], width: int
     else:
         value, color = checked.holds(key)[0] or "–", "$dim"
     return Content.assemble(
-        (sign, "$error"), (set_cell_size(key.name, width - 2), "" if key.whole in written else "$dim"),
+        (sign, "$error"), (words.fit(key.name, width - 2), "" if key.whole in written else "$dim"),
         (f" {readable(one_line(value, 80))}", color),
     )  # fmt: skip
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from textual.content import Content
 
 from tui import words
+from tui.chart.track import StageCurves
 from tui.feed import Note, RunSeen, StageSeen
 from tui.widgets.key_bar import Key, key_line
 from tui.widgets.run_header import headline
@@ -83,6 +85,22 @@ def test_a_board_tells_what_each_stage_made_is_at_or_is_for() -> None:
         "never came to a stage"
         in stage_board(RunSeen("run", Path("run"), "failed"), "", width=80, height=9).plain
     )
+
+
+def test_the_board_of_a_run_that_is_done_says_where_to_go_from_there() -> None:
+    done = RunSeen(
+        "run",
+        Path("run"),
+        state="finished",
+        stage="eval",
+        stages=(StageSeen("pretrain", "finished"), StageSeen("eval", "finished")),
+        curves={"pretrain": StageCurves()},
+    )
+    assert stage_board(done, "eval", width=80, height=9).plain.splitlines()[-1] == (
+        "t talks to the model; [ and ] go to the curves and samples of another stage."
+    )
+    live = dataclasses.replace(done, state="running")
+    assert stage_board(live, "eval", width=80, height=9).plain.splitlines()[-1].startswith("[ and ] go")
 
 
 def test_a_run_that_broke_off_says_why_in_full() -> None:

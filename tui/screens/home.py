@@ -362,7 +362,7 @@ _NOTE_LEAST, _NOTE_MOST = 20, 80
 def _shown_columns(width: int) -> tuple[int, list[tuple[str, int]]]:
     """The width of the name and the columns there is room for; the state stays longest, what is left is for a note."""
     columns = list(_COLUMNS)
-    for name in ("took", "bits/byte", "heard", "step", "stage", "loss"):
+    for name in ("took", "step", "heard", "bits/byte", "stage", "loss"):
         if width - sum(size + 2 for _, size in columns) >= _NAME_LEAST:
             break
         columns = [column for column in columns if column[0] != name]

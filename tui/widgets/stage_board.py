@@ -43,6 +43,9 @@ MADE: Mapping[str, tuple[tuple[str, _Say, str], ...]] = {
 }
 """What a finished stage is summed up by: a key of its summary, how the number is written, what it counts."""
 
+MODELS = ("start", "pretrain", "sft", "dpo", "ppo")
+"""The stages that make a model."""
+
 
 def stage_board(seen: RunSeen, shown: str, *, width: int, height: int) -> Content:
     """The stages of `seen`, a line each, in `width` cells; above them what `shown` is for, if `height` allows it."""
@@ -56,12 +59,17 @@ def stage_board(seen: RunSeen, shown: str, *, width: int, height: int) -> Conten
     if not seen.stage:
         told = "The worker is starting." if seen.is_live else "This run never came to a stage."
         lines = [Content.styled(told, "$dim"), Content(""), *lines]
-    if seen.curves and height >= 2:
-        lines += [
-            Content(""),
-            Content.styled("[ and ] go to the curves and samples of another stage.", "$dim"),
-        ]
+    if height >= 2 and (further := _further(seen)).plain:
+        lines += [Content(""), further]
     return Content("\n").join(lines)
+
+
+def _further(seen: RunSeen) -> Content:
+    """Where the keys lead from here: to the model of a run that is done, to the curves of its other stages."""
+    done = seen.state == "finished" and any(stage.name in MODELS for stage in seen.stages)
+    talk = [("t", "$primary bold"), (" talks to the model; ", "$dim")] if done else []
+    curves = ("[ and ] go to the curves and samples of another stage.", "$dim")
+    return Content.assemble(*talk, curves) if seen.curves else Content("")
 
 
 def _line(stage: StageSeen, *, chosen: bool, width: int) -> Content:

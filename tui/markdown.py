@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 LONGEST = 10_000
-"""Characters that are worth parsing: of so many, text that was made to be slow takes a third of a second."""
+"""Characters that are worth parsing: of so many, text that was made to be slow takes a fifth of a second."""
 _NARROWEST = 8
 """Cells that are left for text, however deep it is nested."""
 _HEADING, _CODE, _AIM, _FAINT = "bold $primary", "$secondary", "$dim", "$faint"

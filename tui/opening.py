@@ -22,7 +22,7 @@ def open_app(home: Path, run: str | None = None, *, read_only: bool = False) -> 
     _believe_the_terminal()
     # Over a slow line every frame costs; nothing here needs to glide.
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-    os.environ.setdefault("TEXTUAL_FPS", "15")
+    os.environ.setdefault("TEXTUAL_FPS", "30")  # 15 make an answer to a key wait for up to 67 ms
     os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
     # So many milliseconds an esc is held back, for it may begin the code of another key. A terminal writes such a
     # code at once; Textual's 100 are felt when a reply is stopped.

@@ -90,7 +90,7 @@ MOVES = frozenset(
     }
 )
 """What need not be seen: a move where there is no further to go, and what only a terminal could show. Nor must keys
-of Textual's own widgets be seen, which move in a text."""
+be seen that are neither on the last line nor in the help: Textual's own, which move in a text."""
 SECONDS = 30.0
 """For a crowded machine; a key that works is seen at once."""
 
@@ -127,12 +127,14 @@ async def dead_keys(app: WorkbenchApp, pilot: Pilot[None], make: Make, left: lis
         there, bound = list(app.screen_stack), set(app.screen.active_bindings)
         if key not in bound:
             continue
+        binding = app.screen.active_bindings[key].binding
+        offered = (binding.show or binding.tooltip) and meaning(key, action) is not None
+        seen = offered and verb not in MOVES
         app.clear_notifications()
         await pilot.pause()
         before = signature(app, left)
         await pilot.press(key)
         deadline = time.monotonic() + SECONDS
-        seen = verb not in MOVES and meaning(key, action) is not None
         while seen and signature(app, left) == before:
             if time.monotonic() > deadline:
                 dead.append(f"{type(there[-1]).__name__}: {key} -> {action}")

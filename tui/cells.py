@@ -101,6 +101,9 @@ class _Pen:
                 continue
             for column, glyph in told:
                 self._go(y, column)
+                if len(glyph) > 1 and cells[column - x + 1 : column - x + 2] == [_SECOND_HALF]:
+                    self._put("  ", 2)  # what stood there stays in the half that some terminals do not draw
+                    self._go(y, column)
                 self._put(glyph, 1)
                 if not _SURE.fullmatch(glyph):
                     self._column = -1

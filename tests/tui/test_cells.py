@@ -159,6 +159,16 @@ def test_a_row_that_terminals_lay_out_in_their_own_way_is_sent_whole() -> None:
     assert cells.draw([(0, 8, [("2.3", "")])]) == "\x1b[1;9H2.3"
 
 
+@pytest.mark.parametrize("glyph", ["❤\ufe0f", "1\ufe0f\u20e3", "👩\u200d👧", "👍🏽"])
+def test_letters_that_some_terminals_draw_in_one_cell_leave_nothing_of_what_stood_there(glyph: str) -> None:
+    terminal = TerminalCells()
+    terminal.draw([(0, 0, [("old text", "")])])
+    assert terminal.draw([(0, 0, [(f"{glyph} text ", "")])]).startswith(
+        f"\x1b[1;1H  \x1b[1;1H{glyph}\x1b[1;3H"
+    )
+    assert "  " not in terminal.draw([(0, 0, [("你好text", "")])]), "nobody doubts these"
+
+
 def test_after_somebody_wrote_over_it_everything_is_sent() -> None:
     cells = TerminalCells()
     first = cells.draw([(0, 0, [("all", "1")])])

@@ -74,7 +74,7 @@ def test_it_says_what_computes_and_after_twenty_steps_how_long_the_rest_takes(wh
     notes = whole.events("note")
     (environment,) = [event["environment"] for event in notes if "environment" in event]
     assert environment["dtype"] == "float32" and environment["threads"] == 1
-    assert "float32 on 1 CPU threads, muon" in whole.texts("note")
+    assert "float32 on 1 CPU thread, muon" in whole.texts("note")
     (told,) = [event for event in notes if "seconds_left" in event]
     assert told["seconds_left"] == pytest.approx(told["step_seconds"] * (NUM_STEPS - 20), abs=1e-2)
 

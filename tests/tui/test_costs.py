@@ -51,6 +51,20 @@ def test_a_long_history_is_painted_at_once_and_stands_still(
     assert screen.resident_bytes() <= START_MEMORY_BYTES
 
 
+def test_home_stands_still_with_a_long_run_under_the_cursor(
+    make_run: MakeRun, tmp_path: Path, open_terminal: Any
+) -> None:
+    run: Run = make_run(state="finished", steps=100)
+    lengthen(run, first=101, steps=60_000)
+    screen = open_terminal(tmp_path, size=(140, 45))
+    # A quick machine reads it all at a glance, a slow one leaves it until the run is opened.
+    screen.read_until(lambda output: b"pretrain loss" in output or b"enter reads it" in output)
+    assert screen.cpu_seconds() <= FIRST_PAINT_CPU_SECONDS
+    screen.drain(1.5)
+    assert screen.drain(3) == 0
+    assert screen.resident_bytes() <= START_MEMORY_BYTES
+
+
 def test_a_live_run_with_four_charts_costs_little(
     make_run: MakeRun, tmp_path: Path, open_terminal: Any
 ) -> None:

@@ -255,3 +255,15 @@ async def test_a_tall_terminal_tells_what_became_of_the_run_under_the_cursor(
         assert "✗ failed  the loss is not a number" in text_of(app) and "pretrain loss" not in text_of(app)
         await pilot.resize_terminal(140, 24)
         await until(pilot, lambda: "It has trained nothing yet." not in text_of(app))
+
+
+async def test_a_long_history_is_not_read_at_a_glance(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.feed.READ_SECONDS", 0.0)
+    monkeypatch.setattr("tui.feed._SLICE_BYTES", 2000)
+    make_run("long", state="finished")
+    app = WorkbenchApp(tmp_path)
+    async with running(app, (140, 45)) as pilot:
+        await until(pilot, lambda: "enter reads it" in text_of(app))
+        assert "pretrain loss" not in text_of(app)

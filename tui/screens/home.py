@@ -40,6 +40,9 @@ POLL_SECONDS = 1.0
 NOW_SECONDS = 5.0
 """The worker's heart beats every second: what was heard of so lately is heard of now."""
 
+SLICES_GLANCED = 4
+"""So many looks of a tenth of a second a glance is worth; a longer history is read when the run is opened."""
+
 FIRST_HOUR = (
     ("choose", "n", "A recipe: what to read, what to build, how long to train"),
     ("look", "", "Its plan: what it will do and cost, before it starts"),
@@ -129,8 +132,9 @@ class HomeScreen(Screen[None]):
             if feed is None or feed.run.name != name:
                 feed = RunFeed(open_run(self._home, name))
             seen = feed.look()
-            while seen.behind and not worker.is_cancelled:
-                seen = feed.look()
+            for _ in range(SLICES_GLANCED):
+                if seen.behind and not worker.is_cancelled:
+                    seen = feed.look()
         except (WorkbenchError, OSError):  # removed while we looked, or not to be read: enter says why
             return
         if not worker.is_cancelled:

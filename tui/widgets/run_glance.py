@@ -20,6 +20,7 @@ LEAST_HEIGHT, LEAST_WIDTH = 34, 80
 """Rows and columns of a terminal from which on a glance has room below the list."""
 TOLD_FIRST = ("pretrain", "sft", "dpo", "ppo")
 NO_CURVE = "It has trained nothing yet."
+LONG = "Its history is long: enter reads it, and what it came to is kept."
 
 
 class RunGlance(Vertical):
@@ -49,10 +50,18 @@ class RunGlance(Vertical):
     def show(self, seen: RunSeen, *, now: float) -> None:
         """Show the run, with the curve of the stage at work, else of the first one that has any."""
         self.query_one("#glance-title", StillText).put(Content.styled(seen.name, "bold"))
-        self.query_one(StageRail).show(seen.stages)
+        rail, story, chart, none = (
+            self.query_one(StageRail), self.query_one(Story), self.query_one(Chart),
+            self.query_one("#glance-none", StillText),
+        )  # fmt: skip
+        rail.display = story.display = not seen.behind
+        if seen.behind:
+            chart.display, none.display = False, True
+            none.put(Content.styled(LONG, "$dim"))
+            return
+        rail.show(seen.stages)
         stage = _told_stage(seen)
         curves = seen.curves.get(stage)
-        chart, none = self.query_one(Chart), self.query_one("#glance-none", StillText)
         plots = plots_of(stage, curves)
         chart.display, none.display = bool(plots), not plots
         none.put(Content.styled(NO_CURVE, "$dim"))
@@ -60,7 +69,7 @@ class RunGlance(Vertical):
         if plots and version != self._shown:
             chart.show(plots[0].title, plots[0].lines, View(charset=charset_of_terminal()))
         self._shown = version
-        self.query_one(Story).show(
+        story.show(
             seen.samples.get(stage, ())[-1:],
             diagnose(seen, curves)[:1],
             seen.notes[-2:],

@@ -145,7 +145,11 @@ def open_course(
 def in_words(environment: Mapping[str, Any]) -> str:
     """What computes a training, in a line: arithmetic, device, optimizer, and how batches are cut."""
     on_cpu = environment["device"] == "cpu"
-    where = f"{environment['threads']} CPU threads" if on_cpu else environment["device"]
+    where = (
+        f"{environment['threads']} CPU thread{'s' if environment['threads'] != 1 else ''}"
+        if on_cpu
+        else environment["device"]
+    )
     return (
         f"{environment['dtype']} on {where}, {environment['optimizer']}, {environment['working_model']} model, "
         f"{environment['micro_batch_tokens']:,} tokens at once"

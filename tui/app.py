@@ -103,6 +103,11 @@ class WorkbenchApp(App[None], inherit_bindings=False):
             self._terminal.forget()
         super()._display(screen, only_changes(renderable, self._terminal))
 
+    def _handle_exception(self, error: Exception) -> None:
+        """Once we leave nothing is an error any more: Textual mounts no widgets then, and screens miss theirs."""
+        if not self._exit:
+            super()._handle_exception(error)
+
     def get_default_screen(self) -> HomeScreen:
         """The runs."""
         return HomeScreen(self._home)

@@ -16,6 +16,7 @@ from textual.widgets import Button, OptionList, Static
 
 from tui.app import WorkbenchApp
 from tui.screens.chat import ChatScreen
+from tui.screens.doctor import DoctorScreen
 from tui.screens.help import HelpScreen
 from tui.screens.home import HomeScreen
 from tui.screens.log import LogScreen
@@ -455,3 +456,16 @@ async def test_a_run_that_vanished_is_said_and_not_fatal(tmp_path: Path) -> None
     async with running(app) as pilot:
         await until(pilot, lambda: "no run is called" in text_of(app))
         assert app.screen.query_one("#headline", Static)
+
+
+async def test_a_screen_that_opens_while_the_app_leaves_does_no_harm(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    """A signal comes between a key and the screen that it opens."""
+    make_run()
+    app = WorkbenchApp(tmp_path, "quickstart-7f3a12")
+    async with running(app) as pilot:
+        await until(pilot, lambda: "pretrain loss" in text_of(app))
+        app.exit(return_code=143)
+        await app.push_screen(DoctorScreen(tmp_path))
+    assert app.return_code == 143

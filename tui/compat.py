@@ -111,6 +111,23 @@ class TerminalDriver(LinuxDriver):
     on end of file, as under `nohup`, and sees a tenth of a second late that an esc begins no other key.
     """
 
+    def _sigcont_application(self, *_: object) -> None:
+        """Take the terminal again after ctrl-z, and after a stop from outside, which gave nothing back before.
+
+        There 8.2 begins a second time over what still runs: two threads listen, one key wakes both, and the one that
+        does not get it never ends.
+        """
+        if self._key_thread is None:  # not begun yet
+            return
+        before, listens = self.attrs_before, self._key_thread.is_alive()
+        if listens:
+            self.disable_input()
+            self.close()
+            self._must_signal_resume = True
+        super()._sigcont_application()
+        if listens:
+            self.attrs_before = before  # what is there now is our own
+
     def run_input_thread(self) -> None:
         """Read keys until the app ends, or end the app when the terminal does."""
         parser = XTermParser(self._debug)

@@ -32,7 +32,9 @@ class Terminal:
         **environment: str,
     ) -> None:
         self.output = b""
-        self._env = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **environment}
+        # Not those that pytest-xdist sets: they would be taken for the size of this terminal.
+        ours = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+        self._env = {**ours, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **environment}
         command = command or [sys.executable, "-m", "tui", "--home", str(home), *arguments]
         self.pid, self.fd = pty.fork()
         if self.pid == 0:  # the terminal has its size before anything asks for it

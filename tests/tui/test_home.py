@@ -244,8 +244,9 @@ async def test_a_tall_terminal_tells_what_became_of_the_run_under_the_cursor(
     make_run("second", state="failed", steps=0, error="the loss is not a number")
     app = WorkbenchApp(tmp_path)
     async with running(app, (140, 45)) as pilot:
-        await pilot.press("o")  # by name
-        await until(pilot, lambda: text_of(app).index("first") < text_of(app).index("second"))
+        await until(pilot, lambda: "second " in text_of(app))
+        await pilot.press("o")
+        await until(pilot, lambda: "2 runs, by name" in text_of(app))
         await pilot.press("home")
         await until(pilot, lambda: "pretrain loss" in text_of(app) and "✓ corpus ─" in text_of(app))
         assert "returns a list of the names" in text_of(app)

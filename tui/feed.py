@@ -11,7 +11,7 @@ import operator
 import time
 from array import array
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from tui import feed_cache, words
 from tui.chart.series import NAN
 from tui.chart.track import StageCurves
 from tui.gpus import GpusSeen, gpus_of
-from tui.metric_rows import MUST_BE_NUMBERS, NO_METRIC, alike, columns_of, columns_of_rows
+from tui.metric_rows import MUST_BE_NUMBERS, NO_METRIC, alike, columns_of, columns_of_rows, number
+from tui.planned import flops_per_token, planned_stages, predicted
 from tui.time_left import run_left, seconds_left, uncertainty, usual_silence
 from workbench.event_columns import Rows
 from workbench.events import Event
@@ -142,10 +143,10 @@ class RunFeed:
     def __init__(self, run: Run, *, cached: bool = True) -> None:
         self.run = run
         self._reader = HistoryReader(run.events_path)
-        self._stages: dict[str, StageSeen] = {name: StageSeen(name) for name in _planned_stages(run)}
-        predicted = _predicted(run)
-        self._flops_per_token = _flops_per_token(predicted)
-        self._planned_seconds = {name: number(each.get("seconds")) or 0.0 for name, each in predicted.items()}
+        self._stages: dict[str, StageSeen] = {name: StageSeen(name) for name in planned_stages(run)}
+        foreseen = predicted(run)
+        self._flops_per_token = flops_per_token(foreseen)
+        self._planned_seconds = {name: number(each.get("seconds")) or 0.0 for name, each in foreseen.items()}
         self._figures: dict[str, dict[str, Any]] = {}
         self._curves: dict[str, StageCurves] = {}
         self._paces: dict[str, deque[tuple[float, float]]] = {}
@@ -487,31 +488,6 @@ def _free_bytes(run: Run) -> float | None:
         return None
 
 
-def _predicted(run: Run) -> dict[str, dict[str, Any]]:
-    """What the plan foresaw, by stage; nothing where it cannot be read or says nothing."""
-    try:
-        predicted = run.plan().get("predicted")
-    except Exception:  # as below
-        return {}
-    stages = predicted.items() if isinstance(predicted, dict) else ()
-    return {one_line(str(name), 20): each for name, each in stages if isinstance(each, dict)}
-
-
-def _flops_per_token(predicted: Mapping[str, Mapping[str, Any]]) -> float:
-    """Six times the parameters that the plan foresaw (Kaplan 2020, section 2.1); zero where it says nothing."""
-    return 6 * max((number(each.get("parameters")) or 0.0 for each in predicted.values()), default=0.0)
-
-
-def _planned_stages(run: Run) -> Iterator[str]:
-    try:
-        stages = run.plan().get("stages", [])
-    except Exception:  # a plan that cannot be read shows as a run without stages
-        return
-    for stage in stages if isinstance(stages, list) else ():
-        if isinstance(stage, dict) and isinstance(stage.get("name"), str):
-            yield one_line(stage["name"], 20)
-
-
 def _stage_of(event: Mapping[str, Any]) -> str:
     name = event.get("stage")
     return _short(str(name)) if name else ""
@@ -529,8 +505,3 @@ def _sample(event: Event) -> Sample:
         prompt=one_line(str(event.get("prompt") or ""), 400),
         text=one_line(str(event.get("text") or ""), 1000),
     )
-
-
-def number(value: Any) -> float | None:
-    """`value` if it is a number; None for anything else that a file may hold."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

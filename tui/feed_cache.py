@@ -12,7 +12,6 @@ import contextlib
 import io
 import json
 import sys
-import zlib
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,11 +21,11 @@ from typing import Any
 from tui.chart.series import FAN, Level, Series
 from tui.chart.track import Mark, StageCurves, Track
 from workbench.errors import WorkbenchError
+from workbench.event_columns import checksum_before
 from workbench.files import write_atomic
 from workbench.runs import Run
 
 VERSION = 2
-_TAIL_BYTES = 4096
 _MOST_HEADER = 1 << 26
 
 
@@ -54,7 +53,7 @@ def keep(run: Run, offset: int, facts: Mapping[str, Any], curves: Mapping[str, S
         "version": VERSION,
         "byteorder": sys.byteorder,
         "offset": offset,
-        "tail": _digest_before(run.events_path, offset),
+        "tail": checksum_before(run.events_path, offset),
         "facts": facts,
         "curves": shapes,
     }
@@ -77,21 +76,11 @@ def load(run: Run) -> Kept | None:
             header = json.loads(file.readline(_MOST_HEADER))
             if (header["version"], header["byteorder"]) != (VERSION, sys.byteorder):
                 return None
-            if header["tail"] != _digest_before(run.events_path, header["offset"]):
+            if header["tail"] != checksum_before(run.events_path, header["offset"]):
                 return None
             curves = {name: _read_stage(shape, file) for name, shape in header["curves"].items()}
         return Kept(header["offset"], header["facts"], curves)
     return None
-
-
-def _digest_before(path: Path, offset: int) -> int:
-    """A checksum of the bytes before `offset`. Raises ValueError when the file is shorter."""
-    with path.open("rb") as file:
-        file.seek(max(0, offset - _TAIL_BYTES))
-        tail = file.read(min(offset, _TAIL_BYTES))
-    if len(tail) != min(offset, _TAIL_BYTES):
-        raise ValueError("the history is another")
-    return zlib.crc32(tail)
 
 
 def _shape(stage: StageCurves) -> tuple[dict[str, Any], list[array[Any]]]:

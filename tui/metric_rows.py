@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from workbench.event_columns import Rows
 from workbench.events import Event
@@ -79,3 +80,8 @@ def columns_of_rows(rows: Rows) -> Columns | None:
     steps, tokens, seconds = columns["step"], columns.get("tokens", none), columns.get("seconds", none)
     metrics = {name: column for name, column in columns.items() if name not in NO_METRIC}
     return Columns(steps, tokens, seconds, metrics)
+
+
+def number(value: Any) -> float | None:
+    """`value` if it is a number; None for anything else that a file may hold."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

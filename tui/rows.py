@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tui import words
-from tui.feed import number
+from tui.metric_rows import number
 from workbench.runs import LIVE, Run, list_runs
 from workbench.safe_text import one_line
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tui import words
-from tui.feed import number
+from tui.metric_rows import number
 from workbench.errors import WorkbenchError
 from workbench.runs import LIVE, open_run
 

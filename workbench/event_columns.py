@@ -131,7 +131,7 @@ class ColumnsWriter:
         try:
             body = b"".join(_little_endian(column) for column in self._columns)
             header = {
-                "version": VERSION, "from": self._from, "to": end, "tail": _tail(self._events_path, end),
+                "version": VERSION, "from": self._from, "to": end, "tail": checksum_before(self._events_path, end),
                 "pieces": self._pieces, "bytes": len(body),
             }  # fmt: skip
             block = json.dumps(header).encode() + b"\n" + body
@@ -207,7 +207,7 @@ class Blocks:
                 body = file.read(block.body_bytes)
             if (
                 zlib.crc32(body, block.line_check) != block.check
-                or _tail(self._events_path, block.to) != block.tail
+                or checksum_before(self._events_path, block.to) != block.tail
             ):
                 return None
             return list(_unpacked(block.pieces, body))
@@ -270,11 +270,14 @@ def _little_endian(column: array[Any]) -> bytes:
     return column.tobytes()
 
 
-def _tail(path: Path, end: int) -> int:
-    """A checksum of the bytes before `end`. Raises ValueError when the file is shorter."""
+def checksum_before(path: Path, end: int) -> int:
+    """A checksum of the last bytes before `end`: whether a file that grows is still the one that something was made of.
+
+    Raises ValueError when it is shorter.
+    """
     with path.open("rb") as file:
         file.seek(max(0, end - _TAIL_BYTES))
         tail = file.read(min(end, _TAIL_BYTES))
     if len(tail) != min(end, _TAIL_BYTES):
-        raise ValueError("the events are others")
+        raise ValueError("the file is another")
     return zlib.crc32(tail)

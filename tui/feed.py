@@ -181,7 +181,8 @@ class RunFeed:
             for piece in pieces:
                 self._fold_rows(piece) if isinstance(piece, Rows) else self._fold_all(piece)
                 self._version += len(piece)
-            if behind := time.monotonic() > deadline:
+            if time.monotonic() > deadline:
+                behind = self._reader.share_read() < 1
                 break
         if self._cached and not behind and self._reader.offset - self._kept_at > KEEP_AFTER_BYTES:
             self._kept_at = self._reader.offset

@@ -88,6 +88,12 @@ def write_run(
     return run
 
 
+@pytest.fixture(autouse=True)
+def _read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look takes all there is: a tenth of a second is too little for it on a crowded machine."""
+    monkeypatch.setattr("tui.feed.READ_SECONDS", 60.0)
+
+
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
     """Writes a canned run into the test's home."""

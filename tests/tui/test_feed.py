@@ -25,8 +25,7 @@ from workbench.runs import Run
 MakeRun = Any
 
 
-def test_a_run_is_told_by_its_events(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui.feed.READ_SECONDS", 60.0)  # on a crowded machine a tenth is too little
+def test_a_run_is_told_by_its_events(make_run: MakeRun) -> None:
     seen = RunFeed(make_run(state="stopped", steps=400)).look()
     assert [(stage.name, stage.state) for stage in seen.stages[:5]] == [
         ("corpus", "finished"),
@@ -48,6 +47,22 @@ def test_a_run_is_told_by_its_events(make_run: MakeRun, monkeypatch: pytest.Monk
     assert not seen.behind and not seen.is_live
 
 
+def test_a_look_is_behind_only_where_more_is_to_be_read(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small history is whole after one look, however slow the machine: no half picture flashes up."""
+    monkeypatch.setattr("tui.feed.READ_SECONDS", -1.0)
+    run: Run = make_run(steps=100)
+    seen = RunFeed(run).look()
+    assert not seen.behind and len(seen.curves["pretrain"].training) == 100
+    monkeypatch.setattr("tui.feed._SLICE_BYTES", 2000)
+    feed = RunFeed(run)
+    first = feed.look()
+    assert first.behind and 0 < first.read_share < 1
+    looks = [feed.look() for _ in range(1000 // 4)]
+    assert not looks[-1].behind and len(looks[-1].curves["pretrain"].training) == 100
+
+
 def test_a_torn_last_line_is_not_yet(make_run: MakeRun) -> None:
     run: Run = make_run(steps=10)
     whole = run.events_path.read_bytes()
@@ -65,7 +80,6 @@ def test_a_history_in_columns_is_the_history_in_lines(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, events_of_a_block: int
 ) -> None:
     """Three workers, two of them cut off and steps taken again; what is no number; a clock that is set back."""
-    monkeypatch.setattr("tui.feed.READ_SECONDS", 60.0)
     monkeypatch.setattr(event_columns, "BLOCK_EVENTS", events_of_a_block)
     clock = itertools.chain((1000 + i / 4 for i in range(700)), (1100 + i / 4 for i in itertools.count()))
     monkeypatch.setattr("workbench.events.time.time", lambda: next(clock))
@@ -325,7 +339,6 @@ def test_a_history_that_is_read_at_once_is_the_one_that_is_read_by_and_by(
                 if step % 50 == 0:
                     tell("metric", step=step, val_loss=2.0)
                     tell("checkpoint", step=step)
-    monkeypatch.setattr("tui.feed.READ_SECONDS", 60.0)
     at_once = told_by(run)
     calls: list[int] = []
     monkeypatch.setattr("tui.feed.columns_of", lambda rows: calls.append(len(rows)))
@@ -345,6 +358,5 @@ def test_neighbours_alike_are_read_at_once(make_run: MakeRun, monkeypatch: pytes
         take(*arguments)
 
     monkeypatch.setattr(Track, "add", count)
-    monkeypatch.setattr("tui.feed.READ_SECONDS", 60.0)
     feed = RunFeed(run, cached=False).look()
     assert len(feed.curves["pretrain"].training) == 1000 and one_by_one < 40

@@ -71,10 +71,7 @@ def test_the_usual_silence_is_not_that_of_one_night() -> None:
     assert usual_silence([0.5] * 7) is None
 
 
-def test_a_feed_tells_the_time_left_of_the_run_while_it_runs(
-    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tui.feed.READ_SECONDS", 60.0)
+def test_a_feed_tells_the_time_left_of_the_run_while_it_runs(make_run: MakeRun) -> None:
     run: Run = make_run(state="running", steps=400, total_steps=1000)
     predicted = {"sft": {"seconds": 100.0}, "dpo": {"seconds": "soon"}, "eval": 7}
     run.replace_plan(run.plan() | {"predicted": predicted})

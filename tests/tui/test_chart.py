@@ -232,6 +232,26 @@ def test_news_costs_few_cells() -> None:
     assert 0 < sum(x != y for old, new in cells for x, y in zip(old, new, strict=True)) < 20
 
 
+@pytest.mark.parametrize("charset", [BRAILLE, BLOCK, ASCII])
+@pytest.mark.parametrize("scale", [1.0, 3e-4, 12_345.0])
+def test_a_picture_does_not_hang_on_the_one_before(charset: Charset, scale: float) -> None:
+    """The labels' room is known only when the first one is drawn; its figures are those of every later one."""
+    view, held = View(charset=charset), Held()
+    line = Line(curves_of([scale * loss for loss in falling(401)]), "loss")
+    first = picture("loss", [line], view, width=40, height=11, held=held)
+    assert first == picture("loss", [line], view, width=40, height=11, held=held)
+    assert first == picture("loss", [line], view, width=40, height=11, held=Held(gutter=held.gutter))
+
+
+def test_a_curve_in_the_memory_of_another_is_another() -> None:
+    held = Held()
+    for last in range(40):
+        lines = [Line(curves_of([*falling(20), float(last)]), "loss")]
+        shown = picture("loss", lines, View(smoothing=0), width=40, height=11, held=held)
+        assert float(shown[0][0].split()[1]) == last
+        del lines
+
+
 def test_not_a_number_is_shown_where_it_happened_and_leaves_the_axis_alone() -> None:
     losses = falling()
     whole = drawn(curves_of(losses))

@@ -265,7 +265,7 @@ async def test_a_recipe_is_edited_checked_and_saved(
     async with running(WorkbenchApp(tmp_path), (110, 30)) as pilot:
         screen = RecipeScreen(tmp_path, "small.toml")
         app = await shown(pilot, screen, "plan  ")
-        assert "✓ valid" in text_of(app) and "○ pretrain" in text_of(app)
+        await until(pilot, lambda: "✓ valid" in text_of(app) and "○ pretrain" in text_of(app))
         await go_to(pilot, "vocab_size")
         assert "How many" in text_of(app) or "300" in text_of(app)
         await pilot.press("enter")

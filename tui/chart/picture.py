@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 from tui.chart.canvas import BRAILLE, Canvas, Charset
 from tui.chart.dots import SMOOTHINGS, Window, parts_of, rows_of, smoothed
@@ -23,7 +23,7 @@ from tui.chart.scale import (
     trimmed_range,
     x_label,
 )
-from tui.chart.series import NAN, Part
+from tui.chart.series import NAN, Part, Series
 from tui.chart.track import StageCurves
 
 Row = tuple[str, str]
@@ -39,7 +39,6 @@ MARK_GLYPHS = {"checkpoint": "▵", "evaluation": "◆", "resume": "↻", "rollb
 ASCII_GLYPHS = str.maketrans("●▲■◆○△▵↻↶┤│└─┬✗▲▼·…", "o^#+0AcRr||`-+x^v..", "")
 
 LEAST_WIDTH, LEAST_HEIGHT = 20, 4
-_MOST_KEPT = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +92,10 @@ class Held:
     key: object = None
     gutter: int = 5
     """The width of the labels beside the canvas."""
-    parts: dict[tuple[int, str], tuple[tuple[int, ...], list[Part | None]]] = field(default_factory=dict)
-    """By series: where its dots began when it was drawn last, and what they came to."""
+    parts: WeakKeyDictionary[Series, tuple[str, tuple[int, ...], list[Part | None]]] = field(
+        default_factory=WeakKeyDictionary
+    )
+    """By series: the axis it was drawn over last, where its dots began then, and what they came to."""
 
 
 @dataclass(slots=True)
@@ -120,23 +121,24 @@ def picture(
     """`height` rows of `width` cells."""
     if width < LEAST_WIDTH or height < LEAST_HEIGHT:
         return [_filled(_title(title, [], view, focused, width), width)]
-    window = Window(*view.over(lines), (width - held.gutter - 1) * view.charset.wide)
-    drawn = [_on_dots(line, view, window, held) for line in lines]
-    seen = [d for d in drawn if any(part is not None for part in d.parts) or d.points]
-    head = _title(title, drawn, view, focused, width)
-    if not seen:
-        return [_filled(head, width)]
-    low, high = _range(title, seen, view, held)
-    scale = math.log10 if view.log and low > 0 else float
-    canvas_height = height - 2
-    most = max(2, canvas_height // 3)
-    y_ticks = log_ticks(low, high, most) if scale is not float else ticks(low, high, most)
-    labels = labels_of(y_ticks)
-    gutter = held.gutter = max((len(label) for label in labels), default=0)
-    canvas = Canvas(width - gutter - 1, canvas_height, view.charset)
-    if window.dots != canvas.dots_wide:  # known only now: labels take what room they need
-        window = dataclasses.replace(window, dots=canvas.dots_wide)
-        seen = [_on_dots(d.line, view, window, held) for d in seen]
+    most_ticks = max(2, (height - 2) // 3)
+    axis_before, again = (held.key, held.range), False
+    while True:  # what room the labels take is known only when they are: then all is laid out for that
+        window = Window(*view.over(lines), (width - held.gutter - 1) * view.charset.wide)
+        drawn = [_on_dots(line, view, window, held) for line in lines]
+        seen = [d for d in drawn if any(part is not None for part in d.parts) or d.points]
+        if not seen:
+            return [_filled(_title(title, drawn, view, focused, width), width)]
+        low, high = _range(title, seen, view, held)
+        scale = math.log10 if view.log and low > 0 else float
+        y_ticks = (ticks if scale is float else log_ticks)(low, high, most_ticks)
+        labels = labels_of(y_ticks)
+        gutter = max([len(label) for label in labels] + [held.gutter] * again, default=0)
+        if gutter == held.gutter:
+            break
+        held.gutter, again = gutter, True
+        held.key, held.range = axis_before  # of this picture nobody sees anything
+    canvas = Canvas(width - gutter - 1, height - 2, view.charset)
     low_y, span = scale(low), scale(high) - scale(low)
 
     def place(value: float) -> float:
@@ -151,7 +153,7 @@ def picture(
         for y in range(canvas.height):
             canvas.put_if_empty(x, y, "│", "c")
     at_row = {canvas.row_of(place(tick)): label for tick, label in zip(y_ticks, labels, strict=True)}
-    rows = [head]
+    rows = [_title(title, drawn, view, focused, width)]
     for y, (text, styles) in enumerate(canvas.rows()):
         label = at_row.get(y, "")
         rows.append((f"{label:>{gutter}}{'┤' if label else '│'}{text}", "t" * gutter + "x" + styles))
@@ -166,16 +168,16 @@ def _on_dots(line: Line, view: View, window: Window, held: Held) -> _Drawn:
     parts: list[Part | None] = []
     if series is not None and len(series) and factor:
         rows = rows_of(window, column, factor)
-        before, known = held.parts.get((id(series), view.axis), ((), []))
+        axis, before, known = held.parts.get(series, ("", (), []))
         same = next(
             (i for i, (a, b) in enumerate(zip(before, rows.bounds, strict=False)) if a != b), len(before)
         )
         parts = parts_of(
-            series, rows, known=known[: max(same - 1, 0)] if len(before) == len(rows.bounds) else ()
+            series,
+            rows,
+            known=known[: max(same - 1, 0)] if axis == view.axis and len(before) == len(rows.bounds) else (),
         )
-        if len(held.parts) > _MOST_KEPT:
-            held.parts.clear()
-        held.parts[id(series), view.axis] = rows.bounds, parts
+        held.parts[series] = view.axis, rows.bounds, parts
     drawn = _Drawn(line, parts, smoothed(parts, 0.0 if line.is_planned else SMOOTHINGS[view.smoothing]))
     column, factor = curves.column(curves.measured, view.axis)
     held_out = curves.measured.metrics.get(line.measured)

@@ -29,6 +29,7 @@ sources = ["chats.jsonl"]
 [eval]
 tasks = ["heldout"]
 """
+NAMED_TWICE = re.compile(r"(\[\w+\] )(\w+): (\1)?\2\b")
 GOOD = '{"prompt": "a", "completion": "b"}\n'
 GPT2 = {"model_type": "gpt2", "vocab_size": 300, "n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 256}
 
@@ -60,6 +61,7 @@ def test_what_would_fail_late_fails_now_on_its_line(
         check(tmp_path, RECIPE.replace(*change), chats)
     assert caught.value.line == line
     assert caught.value.file == str(tmp_path / "x.toml")
+    assert not NAMED_TWICE.search(str(caught.value))
 
 
 def test_every_late_problem_is_told_at_once(tmp_path: Path) -> None:
@@ -164,17 +166,43 @@ LAYOUTS = RECIPE.replace('tokens = "1M"', 'tokens = "1M"\nbatch_tokens = 512\nco
 @pytest.mark.parametrize(
     ("nproc", "extra", "line", "says"),
     [
-        (3, "", 10, "3 processes share a batch of 2 rows: some would have none"),
-        (2, "replicate = 3", 12, "2 processes cannot be dealt out to tensor_parallel = 1 x replicate = 3"),
-        (6, "tensor_parallel = 3", 12, "tensor_parallel = 3 does not divide num_attention_heads = 2"),
+        (3, "", 10, "[pretrain] batch_tokens: 3 processes share a batch of 2 rows: some would have none"),
+        (
+            2,
+            "replicate = 3",
+            12,
+            "[pretrain] replicate: 2 processes cannot be dealt out to tensor_parallel = 1 x replicate = 3",
+        ),
+        (
+            6,
+            "tensor_parallel = 3",
+            12,
+            "[pretrain] tensor_parallel = 3 does not divide num_attention_heads = 2",
+        ),
         (
             2,
             'optimizer = "adamw8bit"\ntensor_parallel = 2',
             12,
-            "'adamw8bit' does not go with tensor_parallel",
+            "[pretrain] optimizer = 'adamw8bit' does not go with tensor_parallel",
         ),
-        (2, 'dtype = "float8"\ntensor_parallel = 2', 12, "'float8' does not go with tensor_parallel"),
-        (2, 'optimizer = "adamw8bit"', 12, "cannot cut 4098 x 128 parameters into 2 shards"),
+        (
+            2,
+            'dtype = "float8"\ntensor_parallel = 2',
+            12,
+            "[pretrain] dtype = 'float8' does not go with tensor_parallel",
+        ),
+        (
+            2,
+            'optimizer = "adamw8bit"',
+            12,
+            '[pretrain] optimizer = "adamw8bit" cannot cut 4098 x 128 parameters into 2 shards',
+        ),
+        (
+            2,
+            'engine = "deepspeed"\noptimizer = "muon"',
+            12,
+            '[pretrain] engine = "deepspeed" has no optimizer',
+        ),
     ],
 )
 def test_what_several_devices_cannot_share_fails_before_anything_is_made(
@@ -190,3 +218,4 @@ def test_what_several_devices_cannot_share_fails_before_anything_is_made(
     with pytest.raises(BadInput, match=re.escape(says)) as caught:
         precheck(plan, loaded, nproc=nproc)
     assert caught.value.line == line
+    assert not NAMED_TWICE.search(str(caught.value))

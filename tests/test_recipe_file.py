@@ -50,6 +50,23 @@ def test_a_good_recipe_with_origins(write_recipe: Write) -> None:
     assert loaded.origin("pretrain", "dtype") == "default"
 
 
+@pytest.mark.parametrize(
+    ("key", "message", "says"),
+    [
+        ("seed", "seed = 3 cannot be", "[pretrain] seed = 3 cannot be"),
+        ("seed", "seeds are many", "[pretrain] seed: seeds are many"),
+        ("seed", "3 is too many", "[pretrain] seed: 3 is too many"),
+        ("", "will not fit", "[pretrain]: will not fit"),
+    ],
+)
+def test_a_blamed_key_is_named_once(write_recipe: Write, key: str, message: str, says: str) -> None:
+    path = write_recipe(GOOD + "seed = 3\n")
+    blamed = load_recipe(path).blame("pretrain", key, BadInput(message, fix="do it"))
+    assert str(blamed) == f"{path}:{9 if key else 7}: {says}; do it"
+    blamed = load_recipe(path, {"pretrain.seed": "4"}).blame("pretrain", "seed", BadInput("seed = 4 is odd"))
+    assert str(blamed) == "--set: [pretrain] seed = 4 is odd"
+
+
 def test_all_problems_at_once_each_with_its_line(write_recipe: Write) -> None:
     text = GOOD + "learing_rate = 1\nlearning_rate = nan\nweight_decay = -1\nseed = true\n[sfft]\nx = 1\n"
     assert problems(write_recipe(text)) == [

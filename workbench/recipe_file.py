@@ -80,7 +80,10 @@ class LoadedRecipe:
 
     def blame(self, table: str, key: str, error: WorkbenchError) -> BadInput:
         """`error`, told as a problem of this recipe's `key`: with the line where it is written."""
-        message = f"{f'[{table}] {key}'.strip()}: {error.one_line()}"
+        said = error.one_line()
+        # One that begins with the key, as `optimizer = "x" cannot …`, needs no other name for it.
+        place = f"[{table}]" if key and re.match(rf"{key}\b", said) else f"[{table}] {key}".rstrip() + ":"
+        message = f"{place} {said}"
         if (origin := self.origin(table, key)) in ("--set", "--from"):
             return BadInput(message, file=origin)
         return BadInput(message, file=self.path, line=_line(self.lines, table, key))

@@ -5,6 +5,9 @@
                      `to`), what those end with (`tail`), its pieces, how many bytes come behind
       columns        64-bit numbers, little-endian, in the order in which the pieces name them
 
+A piece is events as they are, or rows: `fields` has a type for each field in the order in which the event tells them,
+null for one that `same` has for all of them.
+
 Written by the run's one EventWriter, behind the events themselves, so it may end earlier. It is only ever a shorter
 way: a block that is torn, damaged or of other events is none, and those events are read from events.jsonl.
 """
@@ -12,6 +15,7 @@ way: a block that is torn, damaged or of other events is none, and those events 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import sys
@@ -24,7 +28,7 @@ from typing import Any
 
 Event = dict[str, Any]
 
-VERSION = 1
+VERSION = 2
 BLOCK_EVENTS = 4096
 """Events of a block: 20 ms of reading where they have to be read one by one, as those of a killed worker's last one."""
 _TAIL_BYTES = 256
@@ -37,8 +41,12 @@ _LARGEST = 2**63
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Events of one shape, oldest first: the fields that all of them share, and a column for each of the others."""
+    """Events of one shape, oldest first: the fields that all of them share, and a column for each of the others.
 
+    names: all fields, in the order in which an event tells them.
+    """
+
+    names: Sequence[str]
     same: Mapping[str, Any]
     columns: Mapping[str, array[Any]]
 
@@ -47,8 +55,12 @@ class Rows:
 
     def events(self, first: int = 0) -> Iterator[Event]:
         """The events themselves, from the `first` on."""
-        for values in zip(*(column[first:] for column in self.columns.values()), strict=True):
-            yield {**self.same, **dict(zip(self.columns, values, strict=True))}
+        columns = (
+            self.columns[name][first:] if name in self.columns else itertools.repeat(self.same[name])
+            for name in self.names
+        )
+        for values in zip(*columns, strict=False):  # what is the same has no end
+            yield dict(zip(self.names, values, strict=True))
 
 
 Piece = Rows | list[Event]
@@ -121,8 +133,8 @@ class ColumnsWriter:
                 for name, column in found.items()
                 if name not in same
             }
-            types = {name: column.typecode for name, column in columns.items()}
-            self._pieces.append({"same": same, "rows": len(events), "columns": types})
+            types = {name: columns[name].typecode if name in columns else None for name in found}
+            self._pieces.append({"same": same, "rows": len(events), "fields": types})
             self._columns += columns.values()
         self._groups.clear()
 
@@ -237,7 +249,9 @@ def _unpacked(pieces: Sequence[dict[str, Any]], body: bytes) -> Iterator[Piece]:
             yield piece["events"]
             continue
         columns = {}
-        for name, kind in piece["columns"].items():
+        for name, kind in piece["fields"].items():
+            if kind is None:
+                continue
             column = columns[name] = array(kind)
             column.frombytes(body[at : at + 8 * piece["rows"]])
             at += 8 * piece["rows"]
@@ -245,7 +259,7 @@ def _unpacked(pieces: Sequence[dict[str, Any]], body: bytes) -> Iterator[Piece]:
                 column.byteswap()
             if len(column) != piece["rows"]:
                 raise ValueError("too short")
-        yield Rows(piece["same"], columns)
+        yield Rows(list(piece["fields"]), piece["same"], columns)
 
 
 def _is_row(event: Event) -> bool:

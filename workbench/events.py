@@ -151,9 +151,10 @@ class EventReader:
 
 def read_events(path: Path) -> Iterator[Event]:
     """All whole events of a file, oldest first."""
-    reader = EventReader(path)
-    while events := reader.read_new():
-        yield from events
+    reader, before = EventReader(path), -1
+    while reader.offset != before:  # a part without an event is not the end
+        before = reader.offset
+        yield from reader.read_new()
 
 
 def _parse(line: bytes) -> Event | None:

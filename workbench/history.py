@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from workbench.event_columns import Blocks, Piece, columns_path
@@ -32,3 +32,11 @@ class HistoryReader:
         room = self._blocks.next_after(self._lines.offset)
         events = self._lines.read_new(limit_bytes=limit_bytes if room is None else min(room, limit_bytes))
         return [events] if events else []
+
+
+def read_history(path: Path) -> Iterator[Piece]:
+    """All that a file of events holds now, oldest first."""
+    reader, before = HistoryReader(path), -1
+    while reader.offset != before:  # a part without an event is not the end
+        before = reader.offset
+        yield from reader.read_new()

@@ -39,6 +39,7 @@ from workbench.files import (
     sweep,
     write_atomic,
 )
+from workbench.metric_history import MetricHistory
 
 if TYPE_CHECKING:
     import subprocess
@@ -174,11 +175,7 @@ class Run:
 
     def metrics(self, stage: str | None = None) -> list[Event]:
         """Metric events, one per (stage, step, what it measures): a step repeated after a resume counts once."""
-        latest: dict[tuple[str, Any, bool], Event] = {}
-        for event in self.events():
-            if event["kind"] == "metric" and stage in (None, event.get("stage")):
-                latest[(str(event.get("stage")), event.get("step"), "val_loss" in event)] = event
-        return sorted(latest.values(), key=lambda event: event.get("seq", 0))
+        return list(MetricHistory(self.events_path, stage).events())
 
     def request(self, request: str) -> str:
         """Ask the worker for something: written whole, taken at the next step. Raises BadInput when it is over.

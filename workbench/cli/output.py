@@ -7,7 +7,8 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,9 @@ import typer
 
 from workbench.errors import BadInput
 from workbench.safe_text import one_line, safe_text
+
+LINES_AT_ONCE = 1000
+_ENCODER = json.JSONEncoder(ensure_ascii=True, allow_nan=False)
 
 
 def _given_home(text: str) -> Path:
@@ -66,7 +70,22 @@ def result(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """The result as one JSON document on one line. NaN and infinities become null: JSON has neither."""
-    print(json.dumps(_json_safe(value), ensure_ascii=True), flush=True)
+    print(_json_line(value), flush=True)
+
+
+def print_json_lines(values: Iterable[Any]) -> None:
+    """Many results, a line each, as `print_json` writes them; many at once, for to write costs more than a line."""
+    lines = map(_json_line, values)
+    while some := list(islice(lines, LINES_AT_ONCE)):
+        sys.stdout.write("\n".join(some) + "\n")
+    sys.stdout.flush()
+
+
+def _json_line(value: Any) -> str:
+    try:
+        return _ENCODER.encode(value)
+    except (TypeError, ValueError):  # what JSON has no word for
+        return json.dumps(_json_safe(value), ensure_ascii=True)
 
 
 def error_of(stderr: float | None) -> str:

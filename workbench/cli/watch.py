@@ -7,7 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from workbench.cli.output import Home, Json, RunName, figure, figures, print_json, print_table, result, say
+from workbench.cli.output import (
+    Home,
+    Json,
+    RunName,
+    figure,
+    figures,
+    print_json,
+    print_json_lines,
+    print_table,
+    result,
+    say,
+)
 from workbench.errors import BadInput, ExitCode
 
 STATE_GLYPHS = {
@@ -183,26 +194,30 @@ def metrics(
     """
     import csv as csv_writer
     import sys
+    from itertools import chain
 
     from workbench.launcher import frozen_plan
+    from workbench.metric_history import MetricHistory
     from workbench.runs import find_home, open_run
 
     run = open_run(find_home(home), name)
     if stage is not None:
         frozen_plan(run).stage(stage)
-    events = run.metrics(stage)
-    if not events:
+    history = MetricHistory(run.events_path, stage)
+    if not len(history):
         say(f"{run.name} has logged no metrics{f' in {stage}' if stage is not None else ''}")
-        return
-    rows = [{key: value for key, value in event.items() if key not in ("kind", "seq")} for event in events]
-    if csv:
-        columns = list(dict.fromkeys(key for row in rows for key in row))
-        writer = csv_writer.DictWriter(sys.stdout, columns)
+    elif csv:
+        columns = [
+            key for key in dict.fromkeys(chain.from_iterable(history.events())) if key not in ("kind", "seq")
+        ]
+        writer = csv_writer.DictWriter(sys.stdout, columns, extrasaction="ignore")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(history.events())
     else:
-        for row in rows:
-            print_json(row)
+        print_json_lines(
+            {key: value for key, value in event.items() if key not in ("kind", "seq")}
+            for event in history.events()
+        )
 
 
 def plot(
@@ -222,26 +237,24 @@ def plot(
     Example: workbench plot quickstart --stage pretrain
     """
     from workbench.cli.plots import draw_curves
+    from workbench.metric_history import MetricHistory
     from workbench.runs import find_home, open_run
 
     curves: dict[str, tuple[list[float], list[float]]] = {}
     for name in names:
         run = open_run(find_home(home), name)
-        events = [event for event in run.metrics() if isinstance(event.get(metric), int | float)]
-        if not events:
+        found = MetricHistory(run.events_path).curves(metric)
+        if not found:
             raise BadInput(
-                f"{run.name} has logged no {metric} yet",
+                f"{run.name} has logged no {metric} by step",
                 fix=f"`workbench metrics {run.name}` prints what there is",
             )
-        chosen = stage or str(events[0]["stage"])
-        mine = [event for event in events if event["stage"] == chosen]
-        if not mine:
-            logged = ", ".join(dict.fromkeys(str(event["stage"]) for event in events))
-            raise BadInput(f"{run.name} has logged no {metric} in {chosen}", fix=f"it has in {logged}")
-        curves[f"{run.name}/{chosen}"] = (
-            [float(event["step"]) for event in mine],
-            [float(event[metric]) for event in mine],
-        )
+        chosen = stage or next(iter(found))
+        if chosen not in found:
+            raise BadInput(
+                f"{run.name} has logged no {metric} in {chosen}", fix=f"it has in {', '.join(found)}"
+            )
+        curves[f"{run.name}/{chosen}"] = found[chosen]
     result(draw_curves(curves, metric))
 
 

@@ -12,7 +12,7 @@ from tui import words
 from tui.chart.scale import short
 from tui.chart.series import NAN
 from tui.chart.track import StageCurves, Track
-from tui.feed import RunSeen
+from tui.run_seen import RunSeen
 from workbench.files import human_count
 from workbench.runs import Run
 from workbench.safe_text import one_line

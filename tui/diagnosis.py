@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tui.chart.series import Series
 from tui.chart.track import StageCurves
-from tui.feed import RunSeen
+from tui.run_seen import RunSeen
 from workbench.files import human_bytes
 
 LOOKED_AT = 1000

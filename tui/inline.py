@@ -22,7 +22,8 @@ from rich.live import Live
 from rich.text import Text
 
 from tui import words
-from tui.feed import RunFeed, RunSeen
+from tui.feed import RunFeed
+from tui.run_seen import RunSeen
 from workbench.errors import ExitCode
 from workbench.files import human_duration
 from workbench.runs import Run

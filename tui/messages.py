@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from textual.message import Message
 
-from tui.feed import RunSeen
 from tui.rows import RunRow
+from tui.run_seen import RunSeen
 from workbench.chat_client import ChatEvent
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tui import commands, words
-from tui.feed import RunSeen
 from tui.launching import start
+from tui.run_seen import RunSeen
 from workbench.errors import BadInput
 from workbench.runs import Run, open_run
 

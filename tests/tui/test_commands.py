@@ -14,7 +14,7 @@ from textual.screen import Screen
 from tests.tui.test_keys import ours
 from tui import commands
 from tui.app import ACTS
-from tui.feed import RunSeen
+from tui.run_seen import RunSeen
 from tui.steering import actions_for
 from workbench.cli import app
 

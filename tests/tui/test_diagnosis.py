@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tui.chart.track import StageCurves
 from tui.diagnosis import diagnose
-from tui.feed import Note, RunSeen
+from tui.run_seen import Note, RunSeen
 
 SEEN = RunSeen("run", Path("run"), state="running")
 

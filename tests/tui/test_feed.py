@@ -14,8 +14,9 @@ import pytest
 from tests.test_event_columns import train
 from tui import feed_cache
 from tui.chart.track import Track
-from tui.feed import RunFeed, RunSeen, read_log_tail
+from tui.feed import RunFeed, read_log_tail
 from tui.rows import RowReader
+from tui.run_seen import RunSeen
 from workbench import event_columns
 from workbench.cli.facts import History
 from workbench.events import EventReader, EventWriter
@@ -341,7 +342,7 @@ def test_a_history_that_is_read_at_once_is_the_one_that_is_read_by_and_by(
                     tell("checkpoint", step=step)
     at_once = told_by(run)
     calls: list[int] = []
-    monkeypatch.setattr("tui.feed.columns_of", lambda rows: calls.append(len(rows)))
+    monkeypatch.setattr("tui.stage_metrics.columns_of", lambda rows: calls.append(len(rows)))
     assert told_by(run) == at_once
     assert max(calls) > 20
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tui.diagnosis import diagnose
-from tui.feed import RunFeed, RunSeen, StageSeen
+from tui.feed import RunFeed
 from tui.gpus import gpus_of
+from tui.run_seen import RunSeen, StageSeen
 from tui.widgets.tiles import tiles_of
 from workbench.files import lock_file
 from workbench.runs import Run

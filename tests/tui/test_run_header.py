@@ -12,7 +12,7 @@ from textual.content import Content
 
 from tests.tui.test_screens import running, text_of, until
 from tui.app import WorkbenchApp
-from tui.feed import RunSeen
+from tui.run_seen import RunSeen
 from tui.widgets.run_header import RunHeader, headline
 from workbench.files import lock_file
 from workbench.runs import Run

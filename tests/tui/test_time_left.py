@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tui.feed import RunFeed, StageSeen
+from tui.feed import RunFeed
+from tui.run_seen import StageSeen
 from tui.time_left import how_far_off, run_left, seconds_left, uncertainty, usual_silence
 from workbench.files import lock_file
 from workbench.runs import Run

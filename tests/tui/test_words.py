@@ -9,7 +9,7 @@ from textual.content import Content
 
 from tui import words
 from tui.chart.track import StageCurves
-from tui.feed import Note, RunSeen, StageSeen
+from tui.run_seen import Note, RunSeen, StageSeen
 from tui.widgets.key_bar import Key, key_line
 from tui.widgets.run_header import headline
 from tui.widgets.stage_board import stage_board

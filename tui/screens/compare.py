@@ -17,10 +17,11 @@ from textual.screen import Screen
 from tui import commands, words
 from tui.chart.picture import RUN_GLYPHS
 from tui.comparison import Difference, as_text, figures_of, recipe_differences, stage_to_compare
-from tui.feed import RunFeed, RunSeen
+from tui.feed import RunFeed
 from tui.keys import bind
 from tui.messages import ActionFailed, ComparedRead
 from tui.plots import compared
+from tui.run_seen import RunSeen
 from tui.theme import ON_DARK
 from tui.widgets.charts import Charts
 from tui.widgets.key_bar import KeyBar

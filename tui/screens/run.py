@@ -14,11 +14,12 @@ from textual.screen import Screen
 
 from tui import commands, steering
 from tui.diagnosis import Finding, diagnose
-from tui.feed import RunFeed, RunSeen
+from tui.feed import RunFeed
 from tui.keys import bind
 from tui.messages import ActionFailed, Asked, RoomsLooked, RunLaunched, RunRead
 from tui.plots import plots_of
 from tui.rooms import room, room_bindings
+from tui.run_seen import RunSeen
 from tui.screens.chat import ChatScreen
 from tui.screens.log import LogScreen
 from tui.screens.steer import SteerScreen

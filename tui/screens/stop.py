@@ -18,8 +18,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from tui import commands
-from tui.feed import RunSeen
 from tui.keys import bind
+from tui.run_seen import RunSeen
 from tui.steering import what_stopping_loses
 from tui.widgets.key_bar import KeyBar
 

@@ -9,8 +9,8 @@ from textual.content import Content
 from tui.chart.canvas import charset_of_terminal
 from tui.chart.picture import View
 from tui.diagnosis import diagnose
-from tui.feed import RunSeen
 from tui.plots import plots_of
+from tui.run_seen import RunSeen
 from tui.widgets.chart import Chart
 from tui.widgets.stage_rail import StageRail
 from tui.widgets.still import StillText

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 
 from tui import words
-from tui.feed import RunSeen
+from tui.run_seen import RunSeen
 from tui.widgets.still import StillText
 
 STALE_SECONDS = 10.0

@@ -8,8 +8,8 @@ from typing import Any
 from textual.content import Content
 
 from tui import words
-from tui.feed import RunSeen, StageSeen
 from tui.gauges import STAGES
+from tui.run_seen import RunSeen, StageSeen
 from workbench.files import human_bytes, human_count
 
 BAR_CELLS = 16

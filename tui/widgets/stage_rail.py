@@ -8,7 +8,7 @@ from textual import events
 from textual.content import Content
 
 from tui import words
-from tui.feed import StageSeen
+from tui.run_seen import StageSeen
 from tui.widgets.still import StillText
 
 _SAY_THE_WORD = frozenset({"paused", "failed", "stopped", "crashed"})

@@ -10,7 +10,7 @@ from textual.content import Content
 
 from tui import words
 from tui.diagnosis import Finding
-from tui.feed import Note, Sample
+from tui.run_seen import Note, Sample
 from tui.widgets.still import StillText
 
 _SIGNS = {

@@ -14,8 +14,8 @@ from textual.content import Content
 
 from tui import words
 from tui.chart.scale import short
-from tui.feed import RunSeen, StageSeen
 from tui.gpus import GpusSeen
+from tui.run_seen import RunSeen, StageSeen
 from tui.widgets.still import StillText
 from workbench.files import human_bytes, human_count
 from workbench.safe_text import one_line

@@ -30,21 +30,20 @@ LONGEST_TEXT = 100_000
 
 
 class TextClient:
-    """One child. A context manager: leaving it ends the child. Questions may come from any thread, one at a time."""
+    """One child, which the first question starts. A context manager: leaving it ends the child.
+
+    Questions may come from any thread, one at a time. After the end there is no child, whoever still asks.
+    """
 
     def __init__(self, command: Sequence[str]) -> None:
-        self._lock = threading.Lock()
-        self._child = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._command = command
+        self._asking, self._starting = threading.Lock(), threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._is_closed = False
 
     @classmethod
-    def start(cls, home: Path) -> TextClient:
-        """A child for the runs of `home`. Returns at once."""
+    def over(cls, home: Path) -> TextClient:
+        """For the runs of `home`."""
         return cls([sys.executable, "-m", "workbench.cli.text_server", "--home", str(home)])
 
     def __enter__(self) -> TextClient:
@@ -58,12 +57,13 @@ class TextClient:
     def ask(self, question: str, **fields: Any) -> dict[str, Any]:
         """The answer; waits for it. Raises WorkbenchError with the child's reason, or when it is gone."""
         line = json.dumps({"ask": question, **fields}) + "\n"
-        assert self._child.stdin is not None and self._child.stdout is not None
-        with self._lock:
+        with self._asking:
             try:
-                self._child.stdin.write(line.encode())
-                self._child.stdin.flush()
-                answer = json.loads(self._child.stdout.readline() or b"null")
+                child = self._started()
+                assert child.stdin is not None and child.stdout is not None
+                child.stdin.write(line.encode())
+                child.stdin.flush()
+                answer = json.loads(child.stdout.readline() or b"null")
             except (OSError, ValueError):
                 answer = None
         if not isinstance(answer, dict):
@@ -74,8 +74,26 @@ class TextClient:
             raise WorkbenchError(str(answer["error"]))
         return answer
 
+    def _started(self) -> subprocess.Popen[bytes]:
+        with self._starting:
+            if self._is_closed:
+                raise OSError("closed")
+            if self._child is None:
+                self._child = subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            return self._child
+
     def close(self) -> None:
         """End the child at once: it holds nothing that could be lost. Safe to call twice."""
+        with self._starting:
+            self._is_closed = True
+        if self._child is None:
+            return
         self._child.terminate()
         self._child.wait()
         for pipe in (self._child.stdin, self._child.stdout):

@@ -50,9 +50,18 @@ def test_nonsense_is_answered_by_an_error(request_: dict[str, object], tmp_path:
 
 
 def test_the_child_answers_over_pipes_and_its_end_is_told(tmp_path: Path) -> None:
-    with TextClient.start(tmp_path) as client:
+    with TextClient.over(tmp_path) as client:
         with pytest.raises(WorkbenchError, match="no question"):
             client.ask("fly", text="x")
         assert client.ask("cut", text="x", references=["none"])["cuts"][0]["reference"] == "none"
     with pytest.raises(WorkbenchError, match="has ended"):
         client.ask("cut", text="x", references=[])
+
+
+def test_who_asks_after_the_end_starts_no_child() -> None:
+    """A screen that was left while its thread was on the way to the first question leaves no process behind."""
+    client = TextClient(["/none"])
+    client.close()
+    with pytest.raises(WorkbenchError, match="has ended"):
+        client.ask("cut", text="x", references=[])
+    assert client._child is None

@@ -173,7 +173,7 @@ def calm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[objec
     monkeypatch.setattr(doctor, "examine", lambda _: iter([Finding("load", f"look {next(looks)}")]))
     monkeypatch.setattr(DoctorScreen, "_measure", lambda _: None)
     monkeypatch.setattr(WorkbenchApp, "exit", lambda _, *args, **options: left.append((args, options)))
-    monkeypatch.setattr(TextClient, "start", lambda _: TextClient([sys.executable, str(TEXT_CHILD)]))
+    monkeypatch.setattr(TextClient, "over", lambda _: TextClient([sys.executable, str(TEXT_CHILD)]))
     yield left
 
 

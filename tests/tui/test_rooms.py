@@ -227,7 +227,7 @@ def test_what_cannot_be_seen_is_shown() -> None:
 
 def fake_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Texts are cut by the fake child."""
-    monkeypatch.setattr(TextClient, "start", lambda _: TextClient([sys.executable, str(TEXT_CHILD)]))
+    monkeypatch.setattr(TextClient, "over", lambda _: TextClient([sys.executable, str(TEXT_CHILD)]))
 
 
 async def test_tokens_show_boundaries_ids_and_a_second_tokenizer(

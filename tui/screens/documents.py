@@ -104,7 +104,7 @@ class DocumentsScreen(Screen[None]):
         self._shows_invisibles = True
         self._random = random.Random(seed)
         self._why: dict[Place, Content] = {}
-        self._client: TextClient | None = None
+        self._client = TextClient.over(home)
         self._limit: Any = None
 
     def compose(self) -> ComposeResult:
@@ -121,8 +121,7 @@ class DocumentsScreen(Screen[None]):
 
     def on_unmount(self) -> None:
         """End the child."""
-        if self._client is not None:
-            self._client.close()
+        self._client.close()
 
     def command(self) -> str:
         """The same in a shell, as near as it comes."""
@@ -323,8 +322,6 @@ class DocumentsScreen(Screen[None]):
     @work(thread=True, group="why", exit_on_error=False)
     def _measure(self, document: Stored) -> None:
         try:
-            if self._client is None:
-                self._client = TextClient.start(self._home)
             told = self._client.ask("why", folder=str(self._folder), text=document.text[:LONGEST_TEXT])
             content = _checks(told.get("checks") or [])
         except (WorkbenchError, OSError, KeyError, TypeError, ValueError) as error:

@@ -53,7 +53,8 @@ class LogScreen(Screen[None]):
         """Look at once, then every second."""
         self.query_one(Input).cursor_blink = False
         self.query_one(Input).display = False
-        self._title()
+        for name in ("follows", "wraps"):
+            self.watch(self.query_one(LogLines), name, self._title)
         self._read()
         self.set_interval(POLL_SECONDS, self._read)
 
@@ -82,11 +83,12 @@ class LogScreen(Screen[None]):
         wanted = self.query_one(Input).value
         said = f"  match {place} of {count}" if count else "  no match" if wanted else ""
         follows = "  follows" if lines.follows else "  stands still, f follows"
+        cut = "" if lines.wraps else "  long lines are cut, w breaks them"
         self.query_one("#title", StillText).put(
             Content.assemble(
                 (one_line(self._run_name, 120), "bold"),
                 ("  log", "$dim"),
-                (follows, "$dim"),
+                (follows + cut, "$dim"),
                 (said, "$warning"),
             )
         )

@@ -100,7 +100,7 @@ class TokensScreen(Screen[None]):
     def __init__(self, home: Path, reference: str, *, client: TextClient | None = None) -> None:
         super().__init__()
         self._home, self._references = home, [reference]
-        self._client = client
+        self._client = client or TextClient.over(home)
         self._cuts: tuple[Cut, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -122,8 +122,7 @@ class TokensScreen(Screen[None]):
 
     def on_unmount(self) -> None:
         """End the child."""
-        if self._client is not None:
-            self._client.close()
+        self._client.close()
 
     def command(self) -> str:
         """The same in a shell."""
@@ -146,8 +145,6 @@ class TokensScreen(Screen[None]):
             )
             text = text[:LONGEST_TEXT]
         try:
-            if self._client is None:
-                self._client = TextClient.start(self._home)
             told = self._client.ask("cut", references=self._references, text=text)
             cuts = tuple(Cut.of(each) for each in told["cuts"])
         except (WorkbenchError, OSError, KeyError, TypeError, ValueError) as error:

@@ -10,6 +10,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.binding import BindingType
 from textual.geometry import Size
+from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -34,6 +35,9 @@ class LogLines(ScrollView, can_focus=True):
         bind("last", "bottom", show=False, tooltip="To the end, and follow it"),
     ]
 
+    follows: reactive[bool] = reactive(True, repaint=False)
+    wraps: reactive[bool] = reactive(True, repaint=False)
+
     def __init__(self) -> None:
         super().__init__(id="log")
         self._lines: Sequence[str] = ()
@@ -41,8 +45,6 @@ class LogLines(ScrollView, can_focus=True):
         self._wanted = ""
         self._matches: list[int] = []
         self._here = -1
-        self.follows = True
-        self.wraps = True
 
     def show(self, lines: Sequence[str]) -> None:
         """These lines now; when they are followed, the last one is in sight."""

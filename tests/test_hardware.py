@@ -15,6 +15,7 @@ from workbench.hardware import (
     fingerprint,
     forget_peak_memory,
     give_back_freed_memory,
+    granted_cores,
     memory_bytes,
     peak_memory_bytes,
     usable_cores,
@@ -60,6 +61,8 @@ def test_the_person_has_the_last_word_on_threads(
     assert usable_cores() == 3
     monkeypatch.setenv("OMP_NUM_THREADS", "2,1")
     assert usable_cores() == 2
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert usable_cores() == 1 and granted_cores() == 2
 
 
 def test_a_control_group_bounds_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,11 @@ def usable_cores() -> int:
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
+    return granted_cores()
+
+
+def granted_cores() -> int:
+    """As `usable_cores`, whatever OMP_NUM_THREADS says: those it leaves unused are free for other work."""
     cores = {_siblings(cpu) for cpu in logical_cpus()}
     return max(1, min(len(cores), cpu_quota() or 1 << 20))
 

@@ -112,8 +112,9 @@ class Training(Table):
     eval_every_steps: PositiveInt
     """Measure the held-out loss every so many steps (and at the end)."""
     save_every_seconds: Annotated[int, Field(gt=0, le=3600, strict=True, json_schema_extra=COSMETIC)] = 10
-    """Save a checkpoint at least this often: what a crash can cost. Sooner after a start, and stretched when
-    training would wait for more than 2 % of the time; it does not while a thread writes a copy."""
+    """Save a checkpoint at least this often: what a crash can cost. Sooner after a start, and stretched where saving
+    would take more than 2 % of the time from training: what it waits for, and what the thread that writes computes on
+    a core that trains."""
     keep_last: Annotated[int, Field(ge=2, le=1000, strict=True, json_schema_extra=COSMETIC)] = 2
     """How many newest checkpoints to keep; the best and the milestones are kept besides."""
     milestones: Annotated[tuple[Milestone, ...], Field(max_length=1000, json_schema_extra=COSMETIC)] = ()

@@ -301,7 +301,7 @@ def test_the_clock_counts_what_training_waits_for(
 ) -> None:
     now = 0.0
     clock: Callable[[], float] = lambda: now  # noqa: E731
-    training.saved._clock = SaveClock(30, now=clock)
+    training.saved._clock = SaveClock(30, now=clock, worked=clock)
     write = disk.write
 
     def slow(*arguments: Any, **more: Any) -> Saved:
@@ -320,4 +320,33 @@ def test_the_clock_counts_what_training_waits_for(
         assert not training.saved.is_due()
         now += 1
         assert training.saved.is_due()
-    assert math.isclose(training.saved._clock._cost_seconds, 100)
+    assert math.isclose(training.saved._clock._held_up, 100)
+
+
+@pytest.mark.parametrize(("spare_core", "due_after"), [(False, 8 / 0.02), (True, 2 * 60)])
+def test_the_clock_counts_what_the_writing_thread_computes_unless_it_has_a_core_of_its_own(
+    training: Training, disk: Disk, monkeypatch: pytest.MonkeyPatch, spare_core: bool, due_after: float
+) -> None:
+    now = 0.0
+    clock = training.saved._clock = SaveClock(30, now=lambda: now, worked=lambda: now)
+    clock._saves = 99
+    training.saved._spare_core = spare_core
+    spent = {"seconds": 0.0, "computed": 0.0}
+    write = disk.write
+
+    def slow(*arguments: Any, **more: Any) -> Saved:
+        spent["seconds"] += 60
+        spent["computed"] += 8
+        return write(*arguments, **more)
+
+    monkeypatch.setattr(checkpoints, "write_snapshot", slow)
+    monkeypatch.setattr(checkpoints.time, "perf_counter", lambda: spent["seconds"])
+    monkeypatch.setattr(checkpoints.time, "thread_time", lambda: spent["computed"])
+    training.save()
+    training.wait()
+    now = due_after - 1
+    assert not training.saved.is_due()
+    now = due_after
+    assert training.saved.is_due()
+    training.save(durable=True)  # by the thread that trains: it is held up, and that is all
+    assert clock._computed == 0.0

@@ -359,3 +359,39 @@ def test_the_clock_waits_and_stretches_when_saving_is_dear() -> None:
         now += 0.1
     now += 30
     assert clock.is_due()
+
+
+@pytest.mark.parametrize("core_share", [1.0, 0.25])
+def test_what_the_writing_thread_computes_is_paid_for_and_what_it_waits_for_is_not(core_share: float) -> None:
+    now = 0.0
+    clock = SaveClock(30, now=lambda: now, worked=lambda: core_share * now)
+    clock._saves = 99
+
+    def save(*, held_up: float, **written: float) -> None:
+        nonlocal now
+        with clock.saving():
+            now += held_up
+        clock.written(**written)
+
+    def wait() -> float:
+        """How long after the last one the next is due."""
+        nonlocal now
+        saved_at, asked = now, 0
+        while not clock.is_due():
+            asked += 1
+            now = saved_at + asked
+        return asked
+
+    save(held_up=0.0, seconds=9.0, computed_seconds=8.0)
+    assert wait() == 400 / core_share  # 2 %
+    save(held_up=2.0, seconds=9.0, computed_seconds=8.0)
+    assert wait() == 400 / core_share + 100
+    save(held_up=0.0, seconds=60.0, computed_seconds=0.05)
+    assert wait() == 120  # the disk is busy for half of the time, training for none of it
+    save(held_up=0.0, seconds=3.0, computed_seconds=0.0)
+    assert wait() == 30
+    with clock.saving():  # one that had to wait 1 s for the one before, which computed 2 s
+        now += 1.0
+        clock.written(seconds=3.0, computed_seconds=2.0)
+    clock.written(seconds=3.0, computed_seconds=2.0)
+    assert wait() == 200 / core_share + 50

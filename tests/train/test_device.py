@@ -11,8 +11,10 @@ from workbench import hardware
 from workbench.errors import BadInput
 from workbench.train import device
 from workbench.train.device import (
+    Machine,
     compare,
     environment,
+    has_spare_core,
     is_fast_at_bfloat16,
     keep_freed_memory,
     matmul_peak,
@@ -135,3 +137,22 @@ def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch: pytest.Monkey
     }  # malloc.h: TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD
     monkeypatch.setattr("ctypes.CDLL", lambda name: object())  # another C library
     keep_freed_memory()
+
+
+@pytest.mark.parametrize(
+    ("kind", "threads", "local_ranks", "cores", "spare"),
+    [
+        ("cpu", 2, 1, 2, False),
+        ("cpu", 1, 1, 2, True),  # OMP_NUM_THREADS=1
+        ("cpu", 1, 2, 2, False),
+        ("cpu", 1, 2, 3, True),
+        ("cuda", 8, 1, 8, True),  # a thread keeps it busy
+        ("cuda", 8, 1, 1, False),
+    ],
+)
+def test_a_core_is_spare_when_no_thread_trains_on_it(
+    kind: str, threads: int, local_ranks: int, cores: int, spare: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "granted_cores", lambda: cores)
+    machine = Machine(device=torch.device(kind), dtype=torch.float32, threads=threads)
+    assert has_spare_core(machine, local_ranks=local_ranks) is spare

@@ -4,7 +4,7 @@
     writing thread                 write  fsync  rename
 
 One is written at a time. Whatever must find it on disk (stop, pause, `save`, a decision of a person, the last step)
-has it written while the training waits.
+has it written while the training waits. How often the clock asks for one: SaveClock.
 """
 
 from __future__ import annotations
@@ -41,12 +41,22 @@ SHARE_OF_FREE_MEMORY = 0.9
 class Checkpoints:
     """Saves a stage's checkpoints into its folder, and says when the clock asks for one."""
 
-    def __init__(self, run: StageRun, settings: Training, *, tokenizer: Tokenizer) -> None:
+    def __init__(
+        self, run: StageRun, settings: Training, *, tokenizer: Tokenizer, spare_core: bool = False
+    ) -> None:
+        """spare_core: whether a thread that writes has a core that no step computes on.
+
+        last_computed_seconds: CPU seconds that writing the last one took, whoever wrote it. computed_seconds: of the
+        threads that wrote some so far, as far as no core was theirs.
+        """
         self._run = run
+        self._spare_core = spare_core
         self._keep_last = settings.keep_last
         self._tokenizer = tokenizer
         self._clock = SaveClock(settings.save_every_seconds)
         self._write_seconds: float | None = None  # of the last one
+        self.last_computed_seconds = 0.0
+        self.computed_seconds = 0.0
         self._copy: Snapshot | None = None  # the memory of the last one that a thread wrote
         self._said = False  # that there is no room for a copy
         self._in_flight: Future[Saved] | None = None
@@ -127,11 +137,12 @@ class Checkpoints:
             self._run.warning(f"a checkpoint was not written: {error}")
 
     def _write(self, snapshot: Snapshot, folder: Path, keep: Collection[int]) -> Saved:
-        started = time.perf_counter()
+        started, computed = time.perf_counter(), time.thread_time()
         saved = write_snapshot(
             folder, snapshot, tokenizer=self._tokenizer, keep_last=self._keep_last, keep=keep
         )
         self._write_seconds = time.perf_counter() - started
+        self.last_computed_seconds = time.thread_time() - computed
         return saved
 
     def _finish_writing(self) -> None:
@@ -139,7 +150,12 @@ class Checkpoints:
         writing, snapshot = self._in_flight, self._snapshot
         self._in_flight = self._snapshot = None
         if writing is not None and snapshot is not None:
-            self._tell(snapshot, writing.result())
+            saved = writing.result()
+            assert self._write_seconds is not None
+            computed = 0.0 if self._spare_core else self.last_computed_seconds
+            self.computed_seconds += computed
+            self._clock.written(seconds=self._write_seconds, computed_seconds=computed)
+            self._tell(snapshot, saved)
 
     def _tell(self, snapshot: Snapshot, saved: Saved) -> None:
         is_best = snapshot.best_step == snapshot.step

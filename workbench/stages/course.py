@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from workbench.data.prefetch import prefetched
 from workbench.errors import BadInput, Stopped, TrainingDiverged
 from workbench.files import sweep
+from workbench.layout import Seat
 from workbench.model.folder import load_model
 from workbench.model.transformer import Decoder
 from workbench.recipe import Dpo, Pretrain, Sft, Training
@@ -29,7 +30,7 @@ from workbench.train.averaging import WeightAverage
 from workbench.train.checkpoint import TrainingState
 from workbench.train.checkpoint_folder import steps_in, write_summary
 from workbench.train.compile_choice import CompileMemory, choose_compiling
-from workbench.train.device import Machine, matmul_peak
+from workbench.train.device import Machine, has_spare_core, matmul_peak
 from workbench.train.loop import StepReport, accumulate_gradient, train
 from workbench.train.losses import LossSum
 from workbench.train.milestones import milestone_steps
@@ -88,7 +89,12 @@ class Course:
         self._average = average
         self._ranks = machine.ranks
         self._optimizer = optimizer
-        self._checkpoints = Checkpoints(run, settings, tokenizer=tokenizer)
+        self._checkpoints = Checkpoints(
+            run,
+            settings,
+            tokenizer=tokenizer,
+            spare_core=has_spare_core(machine, local_ranks=Seat.here().local_ranks),
+        )
         self._pace = Pace(run, num_steps=num_steps)
         self._is_best = False
         self._lay_out()

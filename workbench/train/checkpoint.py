@@ -35,6 +35,7 @@ from workbench.train.guard import SpikeGuard
 from workbench.train.loop import StepReport
 from workbench.train.optimizers import Optimizers
 from workbench.train.snapshot import Saved, Snapshot, write_snapshot
+from workbench.training_time import LARGEST_SAVING_SHARE
 
 STATE_FORMAT = 1
 NEWEST = "weights."
@@ -171,37 +172,69 @@ def restore(
 
 
 class SaveClock:
-    """Says when a checkpoint is due: every so many seconds, and rarer when training would wait for over 2 % of time.
+    """Says when a checkpoint is due: every so many seconds, and rarer where saving would take over 2 % of the time.
 
-    What counts is what training is held up for: the writing, or the copying of what a thread will write. Sooner at
-    first: 2 s after the start, then 4, then 8. What killed a process may come back, and one that dies every ten
-    seconds must still get on. On the monotonic clock: a changed date neither hurries nor delays it.
+    What a checkpoint costs is what it takes from training:
+
+        held up    while its tensors are copied for a thread, or while it is written without one. A share of the time
+        computed   by that thread, where no core is left to it: digests, looking for NaN, the kernel's copying. In these
+                   CPU seconds no step computes. A share of the CPU seconds of the thread that trains, which has fewer
+                   where others use its core
+
+    The next one waits until both shares together are no more than that, so each is paid for before another begins; the
+    first comes before anything is known of its cost. A thread that waits for a slow disk costs nothing and makes none
+    rarer; but then the disk is left alone for as long as it was written to, for whoever reads there.
+
+    Sooner at first: 2 s after the start, then 4, then 8. What killed a process may come back, and one that dies every
+    ten seconds must still get on. On the monotonic clock: a changed date neither hurries nor delays it. One thread asks
+    and saves, the one that trains.
     """
 
-    LARGEST_SHARE = 0.02
+    LARGEST_WRITING_SHARE = 0.5
     FIRST_SECONDS = 2.0
 
-    def __init__(self, every_seconds: float, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        every_seconds: float,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        worked: Callable[[], float] = time.thread_time,
+    ) -> None:
+        """worked: CPU seconds of the thread that trains."""
         self.every_seconds = every_seconds
-        self._now = now
-        self._saved_at = now()
+        self._now, self._worked = now, worked
+        self._saved_at, self._worked_then = now(), 0.0
         self._saves = 0
-        self._cost_seconds = 0.0
+        self._held_up = self._computed = self._writing = 0.0  # seconds for the last one
 
     def is_due(self) -> bool:
-        """Whether to save now."""
+        """Whether to save now. Not to be asked while a thread writes: what that costs is not known yet."""
+        waited = self._now() - self._saved_at
         wanted = min(self.every_seconds, self.FIRST_SECONDS * 2.0 ** min(self._saves, 16))
-        wait = max(wanted, self._cost_seconds / self.LARGEST_SHARE)
-        return self._now() - self._saved_at >= wait
+        if waited < max(wanted, self._writing / self.LARGEST_WRITING_SHARE):
+            return False
+        share = self._held_up / waited
+        if self._computed:
+            share += self._computed / max(self._worked() - self._worked_then, self._computed)
+        return share <= LARGEST_SAVING_SHARE
 
     @contextlib.contextmanager
     def saving(self) -> Iterator[None]:
         """Wrap in this what holds training up: it measures that, and starts the wait anew."""
         started = self._now()
+        self._computed = self._writing = 0.0
         yield
-        self._saved_at = self._now()
+        self._saved_at, self._worked_then = self._now(), self._worked()
         self._saves += 1
-        self._cost_seconds = self._saved_at - started
+        self._held_up = self._saved_at - started
+
+    def written(self, *, seconds: float, computed_seconds: float) -> None:
+        """Count what a thread did for the last one: how long it wrote, and how long no step could compute for it.
+
+        Within `saving`, where one had to wait for the one before, both are paid for together.
+        """
+        self._computed += computed_seconds
+        self._writing = seconds
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import torch
 
-from workbench.hardware import has_avx512_without_intel, has_fast_bfloat16, usable_cores
+from workbench.hardware import granted_cores, has_avx512_without_intel, has_fast_bfloat16, usable_cores
 from workbench.train.float8 import require_float8
 from workbench.train.ranks import ALONE, Ranks
 
@@ -95,6 +95,16 @@ def prepare_machine(
         float32_matmul_precision=float32_matmul_precision,
         float32_products="oneDNN" if by_onednn else "torch's choice",
     )
+
+
+def has_spare_core(machine: Machine, *, local_ranks: int = 1) -> bool:
+    """Whether a core is left for a thread beside those that train: what it computes then holds up no step.
+
+    `local_ranks` processes train on this machine, each with the threads of `machine` on a CPU, and with the one that
+    keeps its device busy elsewhere.
+    """
+    threads = machine.threads if machine.device.type == "cpu" else 1
+    return local_ranks * threads < granted_cores()
 
 
 LARGEST_FLOAT32_ERROR = 1e-5

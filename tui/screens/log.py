@@ -83,7 +83,7 @@ class LogScreen(Screen[None]):
         wanted = self.query_one(Input).value
         said = f"  match {place} of {count}" if count else "  no match" if wanted else ""
         follows = "  follows" if lines.follows else "  stands still, f follows"
-        cut = "" if lines.wraps else "  long lines are cut, w breaks them"
+        cut = "" if lines.wraps else "  lines are cut, w breaks them"
         self.query_one("#title", StillText).put(
             Content.assemble(
                 (one_line(self._run_name, 120), "bold"),

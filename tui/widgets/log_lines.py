@@ -88,7 +88,7 @@ class LogLines(ScrollView, can_focus=True):
         self.virtual_size = Size(width, len(rows))
         self.follows = followed
         if followed:
-            self.call_after_refresh(self.action_bottom)
+            self.call_after_refresh(self._to_the_newest)
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
@@ -116,11 +116,14 @@ class LogLines(ScrollView, can_focus=True):
         self.scroll_to(y=max(0, self._here - self.size.height // 2), animate=False, immediate=True)
         self.refresh()
 
+    def _to_the_newest(self) -> None:
+        if self.follows:  # a key may have come in between
+            self.scroll_end(animate=False, immediate=True)
+
     def action_follow(self) -> None:
         """Follow the newest, or stand still."""
         self.follows = not self.follows
-        if self.follows:
-            self.action_bottom()
+        self._to_the_newest()
 
     def action_wrap(self) -> None:
         """Break long lines, or cut them."""
@@ -135,4 +138,4 @@ class LogLines(ScrollView, can_focus=True):
     def action_bottom(self) -> None:
         """To the last row, and follow it."""
         self.follows = True
-        self.scroll_end(animate=False, immediate=True)
+        self._to_the_newest()

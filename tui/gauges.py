@@ -122,6 +122,18 @@ TRAINING = (
         "Eldan and Li 2023, TinyStories",
     ),
     Explanation(
+        "dpo loss",
+        "Falls as the chosen answer gains on the rejected one: ln 2 = 0.693 says that both gained alike, 0 that there "
+        "is no doubt. Where the recipe has a `chosen_nll_weight`, the loss of writing the chosen answer comes on top.",
+        DPO,
+    ),
+    Explanation(
+        "reward",
+        "What the judge gives the model's own answers, on average over a batch. It should rise while KL stays low; "
+        "its height means nothing in itself, only against the same judge.",
+        PPO,
+    ),
+    Explanation(
         "reward margin",
         "By how much the model now prefers the chosen answer to the rejected one, more than the model it "
         "started from did. It starts at 0 and should rise; when it climbs on while the held-out accuracy "
@@ -141,7 +153,7 @@ TRAINING = (
         "Pal et al. 2024, Smaug: Fixing Failure Modes of Preference Optimisation",
     ),
     Explanation(
-        "kl",
+        "KL",
         "How far the model's choices have moved from those of the model it started from, in nats. A "
         "reward that rises with a running-away KL is being cheated, not earned.",
         f"{PPO}; Gao et al. 2022, Scaling Laws for Reward Model Overoptimization",
@@ -193,7 +205,7 @@ STAGES = (
     Explanation(
         "ppo",
         "The model answers, a reward model judges, and what was judged well becomes likelier. Powerful "
-        "and touchy: watch kl and entropy beside the reward.",
+        "and touchy: watch KL and entropy beside the reward.",
         PPO,
     ),
     Explanation(

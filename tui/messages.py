@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from textual.message import Message
 
+from tui.plan_words import PlanCost
 from tui.rows import RunRow
 from tui.run_seen import RunSeen
 from workbench.chat_client import ChatEvent
@@ -48,10 +49,10 @@ class RecipesFound(Message):
 
 @dataclass
 class RecipePlanned(Message):
-    """A recipe was planned, or could not be: then `problems` says why."""
+    """A recipe was planned, or could not be: then `cost` is None, or `problems` says what would fail."""
 
     recipe: str
-    summary: tuple[str, ...]
+    cost: PlanCost | None = None
     problems: tuple[str, ...] = ()
 
 

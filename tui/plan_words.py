@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from tui import words
 from workbench.files import human_bytes, human_count, human_duration
 from workbench.safe_text import one_line
 
@@ -115,6 +116,38 @@ def short_plan(cost: PlanCost) -> Content:
         fits = Content.assemble(("! will not fit: ", "$warning"), one_line("; ".join(cost.problems), 300))
     head = Content.assemble(("plan  ", "$primary bold"), " · ".join(filter(None, facts)))
     return Content("\n").join([head, Content("  ").join(parts), fits])
+
+
+def plan_to_choose(cost: PlanCost, *, width: int) -> Content:
+    """What starting it would do, in `width` cells: its size and time, a line a stage with what it is for, its name."""
+    model = f"{human_count(cost.parameters)} parameters, " if cost.parameters else ""
+    facts = [
+        f"{model}about {human_duration(cost.seconds)}",
+        f"on {one_line(cost.device, 60)}",
+        f"memory {human_bytes(cost.peak_bytes)}, disk {human_bytes(cost.disk_bytes)}",
+    ]
+    figures = _STAGE_CELLS + words.TASK_CELLS + 2
+    lines = [*map(Content, facts), Content("")]
+    for stage in cost.stages:
+        sign, color = ("✓", "$success") if stage.reused else ("○", "$dim")
+        took = "made" if stage.reused else human_duration(stage.seconds)
+        # The figures whole or not at all: what the stage is for comes first.
+        beside = f"  {stage.summary}" if width >= figures + len(stage.summary) else ""
+        lines.append(
+            Content.assemble(
+                (f"{sign} ", color), f"{stage.name:<10} ", (f"{took:>6}  ", "$dim"),
+                f"{words.STAGE_TASKS.get(stage.name, ''):<{words.TASK_CELLS if beside else 0}}", (beside, "$dim"),
+            )
+        )  # fmt: skip
+    if any(stage.reused for stage in cost.stages):
+        lines.append(Content.styled("✓ was made before, and is taken", "$dim"))
+    return Content("\n").join(
+        [*lines, Content(""), Content.assemble(("run ", "$dim"), one_line(cost.run, 80))]
+    )
+
+
+_STAGE_CELLS = 21
+"""What stands before the task of a stage: its sign, its name, its time."""
 
 
 def long_plan(cost: PlanCost) -> Iterator[Content]:

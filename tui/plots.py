@@ -21,8 +21,11 @@ TITLES = {
     "rewards/rejected": "reward of rejected",
     "kl": "KL",
 }
+TOGETHER = ("rewards/chosen", "rewards/rejected")
+"""Two metrics that tell something only beside each other: in one chart, whose title names them in their order."""
 HELD_OUT = {"val_loss": "held-out loss", "val_bpb": "bits per byte"}
 FIRST = (
+    "reward",  # of a training that is judged: its loss says nothing of how well it goes
     "loss",
     "rewards/margins",
     "rewards/accuracies",
@@ -59,8 +62,14 @@ def plots_of(stage: str, curves: StageCurves | None) -> list[Plot]:
 
 
 def _plots(stage: str, curves: StageCurves) -> Iterator[Plot]:
-    for metric in metrics_of(curves):
-        yield Plot(title_of(stage, metric), (_line(curves, metric),))
+    found = metrics_of(curves)
+    together = set(TOGETHER) <= set(found)
+    for metric in found:
+        if not (together and metric in TOGETHER):
+            yield Plot(title_of(stage, metric), (_line(curves, metric),))
+        elif metric == TOGETHER[0]:
+            lines = (Line(curves, each, f"val_{each}", number=number) for number, each in enumerate(TOGETHER))
+            yield Plot("chosen, rejected", tuple(lines))
 
 
 def compared(stage: str, runs: Sequence[tuple[int, str, StageCurves]]) -> list[Plot]:

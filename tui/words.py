@@ -43,19 +43,20 @@ STAGE_SIGNS = {
 }
 
 STAGE_TASKS = {
-    "start": "begins with the weights of another model",
+    "start": "begins with given weights",
     "corpus": "reads and cleans the text",
-    "tokenizer": "learns the pieces that text is cut into",
-    "pack": "cuts the text and lays it in rows",
-    "pretrain": "learns to guess each next piece of text",
+    "tokenizer": "learns to cut text in pieces",
+    "pack": "lays the pieces in rows",
+    "pretrain": "learns to continue a text",
     "sft": "learns to answer",
     "reward": "learns to judge answers",
-    "dpo": "learns which of two answers is better",
-    "ppo": "learns from how its answers are judged",
-    "eval": "is measured on what it never read",
+    "dpo": "learns which answer is better",
+    "ppo": "learns from judged answers",
+    "eval": "is measured on unseen text",
     "export": "is packed for other programs",
 }
-"""What a stage does, as short as can be."""
+"""What a stage does, in TASK_CELLS at the most."""
+TASK_CELLS = 29
 
 _UNKNOWN = Sign("?", "unknown", "$warning")
 

@@ -162,7 +162,7 @@ def test_a_flat_curve_has_a_range() -> None:
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6), st.integers(1, 12))
 def test_ticks_are_few_round_and_inside(low: float, width: float, most: int) -> None:
     found = ticks(low, low + width, most)
-    assert len(found) <= most
+    assert len(found) <= most + 1
     slack = 1e-6 * max(1.0, abs(low), width)
     assert all(low - slack <= tick <= low + width + slack for tick in found)
     assert len(labels_of(found)) == len(found)
@@ -171,6 +171,8 @@ def test_ticks_are_few_round_and_inside(low: float, width: float, most: int) -> 
 def test_ticks_of_usual_ranges() -> None:
     assert ticks(2.0, 4.0, 4) == [2.0, 3.0, 4.0]
     assert ticks(1.0, 1.0, 4) == []
+    assert ticks(0.0, 400.0, 2) == [0.0, 200.0, 400.0], "a single one would not say how far things are apart"
+    assert ticks(0.0, 200.0, 2) == [0.0, 200.0]
     assert log_ticks(0.01, 10, 10) == pytest.approx([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10])
     assert labels_of([0.0, 0.0005, 0.001]) == ["0", "0.0005", "0.001"]
 

@@ -445,12 +445,14 @@ async def test_doctor_tells_problems_first_and_speeds_when_measured(
         assert "others use [b]this" in lines[2] and "→ wait" in lines[3]
         peaks = {"float32_flops": 2e11, "memory_bytes_per_second": 9e9}
         use = {"name": "bfloat16", "times": 2.5, "instead_of": "float32", "active": True}
+        idle = {"name": "float8", "times": None, "active": False, "why_not": "it needs [b]a GPU"}
         app.screen.post_message(
-            doctor.Measured({"peaks": peaks, "uses": [use], "arithmetic": "bfloat16", "threads": 2})
+            doctor.Measured({"peaks": peaks, "uses": [use, idle], "arithmetic": "bfloat16", "threads": 2})
         )
         await until(
             pilot, lambda: "2.5 times as quick as float32" in text_of(app) and "200 GFLOP/s" in text_of(app)
         )
+        assert "· float8: it needs [b]a GPU" in text_of(app)
 
 
 async def test_two_models_hear_the_same_words(tmp_path: Path) -> None:

@@ -302,7 +302,7 @@ def _title(title: str, drawn: Sequence[_Drawn], view: View, focused: bool, width
     for one in drawn:
         value = _value_at(one, view)
         if len(drawn) > 1:
-            label = f"{one.line.label} " if named else ""
+            label = f"{one.line.label} " if named and one.line.label else ""
             parts.append((f" {RUN_GLYPHS[one.line.number]} {label}", str(one.line.number)))
         parts.append((short(value) if value is not None else "–", "v"))
         if len(drawn) == 1 and one.line.measured and (measured := _measured_at(one, view)) is not None:
@@ -361,7 +361,7 @@ def _x_row(seen: Sequence[_Drawn], window: Window, view: View, width: int, gutte
         cell = min(cell, width - len(label))
         if cell >= 0 and all(c == " " for c in text[max(0, cell - 2) : cell + len(label) + 1]):
             text[cell : cell + len(label)] = label
-    if len(seen) == 1:
+    if len({id(one.line.curves) for one in seen}) == 1:  # of one training
         _put_marks(seen[0].line.curves, window, view, text, styles)
     return " " * gutter + "└" + "".join(text), "t" * gutter + "x" + "".join(styles)
 

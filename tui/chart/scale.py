@@ -82,17 +82,23 @@ def _round_number(value: float) -> float:
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
-    """Round numbers within [low, high], at most `most`: steps of 1, 2 or 5 times a power of ten."""
+    """Round numbers within [low, high], at most `most`: steps of 1, 2 or 5 times a power of ten.
+
+    One more where there would be a single one otherwise: it would not say how far anything is apart.
+    """
     if not (high > low and most > 0):
         return []
     raw = (high - low) / most
     power = 10.0 ** math.floor(math.log10(raw))
+    before: list[float] = []
     for factor in (1, 2, 5, 10, 20):
         step = factor * power
         first = math.ceil(low / step - 1e-9)
         last = math.floor(high / step + 1e-9)
-        if last - first + 1 <= most:
-            return [i * step for i in range(first, last + 1)]
+        found = [i * step for i in range(first, last + 1)]
+        if len(found) <= most:
+            return before if len(found) < 2 <= len(before) <= most + 1 else found
+        before = found
     return []
 
 
@@ -137,12 +143,14 @@ def short(value: float) -> str:
     """A value in a title or tile: four figures at the most."""
     if value != value:
         return "nan"
+    if value == 0:
+        return "0"
     size = abs(value)
     if size >= 10_000:
         return human_count(value)
     if size >= 100:
         return f"{value:.0f}"
-    if size >= 0.01 or value == 0:
+    if size >= 0.01:
         return f"{value:.{3 if size < 10 else 1}f}"
     return f"{value:.2g}".replace("e-0", "e-")
 

@@ -202,7 +202,7 @@ def speed_lines(facts: Mapping[str, Any]) -> Iterator[Content]:
             worth = (
                 f"{times:.2g} times as quick as {use.get('instead_of')}"
                 if isinstance(times, float)
-                else "not measured"
+                else use.get("why_not") or "not measured"
             )
             sign, color = ("✓", "$success") if use.get("active") else ("·", "$dim")
             yield Content.assemble((f"{sign} ", color), one_line(f"{use.get('name')}: {worth}", 200))

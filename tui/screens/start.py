@@ -22,11 +22,11 @@ from tui.gauges import recipe_key
 from tui.keys import bind
 from tui.launching import start
 from tui.messages import ActionFailed, RecipePlanned, RecipesFound, RunLaunched
+from tui.plan_words import PlanCost, plan_cost, plan_to_choose
 from tui.widgets.key_bar import KeyBar
 from workbench.errors import RecipeError, WorkbenchError
 from workbench.eval_terms import Explanation
-from workbench.files import human_bytes, human_count, human_duration
-from workbench.safe_text import one_line, safe_text
+from workbench.safe_text import one_line
 
 READING = "reading the recipe…"
 _MOST_RECIPES = 500
@@ -48,6 +48,7 @@ class StartScreen(Screen[None]):
         self._home, self._first = home, first
         self._recipes: tuple[tuple[str, str], ...] = ()
         self._planned: str | None = None  # the recipe whose plan is shown and can be started
+        self._cost: PlanCost | None = None  # of the recipe whose plan is shown
         self._starting = False
 
     def compose(self) -> ComposeResult:
@@ -114,7 +115,7 @@ class StartScreen(Screen[None]):
     @on(OptionList.OptionHighlighted)
     def _look_at(self, event: OptionList.OptionHighlighted) -> None:
         name, description = self._recipes[event.option_index]
-        self._planned = None
+        self._planned = self._cost = None
         self.query_one("#start", Button).disabled = True
         self.query_one("#description", Static).update(Content.styled(one_line(description, 400), "$dim"))
         self._show(READING)
@@ -126,9 +127,9 @@ class StartScreen(Screen[None]):
         try:
             message = planned(recipe, home=self._home)
         except RecipeError as error:
-            message = RecipePlanned(recipe, (), tuple(_at_line(problem) for problem in error.problems))
+            message = RecipePlanned(recipe, problems=tuple(_at_line(problem) for problem in error.problems))
         except (WorkbenchError, OSError) as error:
-            message = RecipePlanned(recipe, (), (str(error),))
+            message = RecipePlanned(recipe, problems=(str(error),))
         if not worker.is_cancelled:
             self.post_message(message)
 
@@ -139,13 +140,27 @@ class StartScreen(Screen[None]):
             problems += [
                 Content.assemble(("2", "$primary bold"), (" shows its keys, to be changed.", "$dim"))
             ]
-        self._show("\n".join(safe_text(line) for line in message.summary), problems)
+        self._cost = message.cost
+        self._show(self._summary(), problems)
         self._planned = None if message.problems else message.recipe
         self.query_one("#start", Button).disabled = bool(message.problems)
         self.refresh_bindings()
 
-    def _show(self, summary: str, problems: Sequence[Content] = ()) -> None:
-        for name, said in (("#summary", Content(summary)), ("#problems", Content("\n").join(problems))):
+    def _summary(self) -> Content:
+        if self._cost is None:
+            return Content("")
+        return plan_to_choose(self._cost, width=self.query_one("#plan").scrollable_content_region.width)
+
+    def on_resize(self) -> None:
+        """Other columns may fit."""
+        if self._cost is not None:
+            self.call_after_refresh(lambda: self.query_one("#summary", Static).update(self._summary()))
+
+    def _show(self, summary: Content | str, problems: Sequence[Content] = ()) -> None:
+        for name, said in (
+            ("#summary", Content.assemble(summary)),
+            ("#problems", Content("\n").join(problems)),
+        ):
             place = self.query_one(name, Static)
             place.display = bool(said.plain)
             place.update(said)
@@ -225,34 +240,17 @@ def _at_line(problem: WorkbenchError) -> str:
 
 
 def planned(recipe: str, *, home: Path) -> RecipePlanned:
-    """What starting `recipe` would do and cost, a line a stage, and what would fail: a late wish, or its size.
+    """What starting `recipe` would do and cost, and what would fail: a late wish, or its size.
 
     Raises what loading and planning raise.
     """
-    from workbench.budget import estimate
     from workbench.plan import make_plan
     from workbench.prechecks import late_problems
     from workbench.recipe_file import load_recipe
 
     loaded = load_recipe(recipe)
     plan = make_plan(loaded, home=home)
-    budget = estimate(plan)
-    model = f"{human_count(budget.parameters)} parameters, " if budget.parameters else ""
-    lines = [
-        f"{model}about {human_duration(budget.seconds)}",
-        f"on {budget.device}",
-        f"memory {human_bytes(budget.peak_bytes)}, disk {human_bytes(budget.disk_bytes)}",
-        "",
-    ]
-    for stage in plan.stages:
-        reused, _ = plan.reuse(stage)
-        cost = budget.stages[stage.name]
-        said = (
-            "reused: made before"
-            if reused
-            else f"{human_duration(cost.seconds):>7}  {one_line(cost.summary, 28)}"
-        )
-        lines.append(f"{'✓' if reused else '○'} {stage.name:<10} {said}")
+    cost = plan_cost(plan)
     problems = [_at_line(problem) for problem in late_problems(plan, loaded)]
-    problems += [f"will not fit: {problem}" for problem in budget.problems]
-    return RecipePlanned(recipe, (*lines, "", f"run {plan.name}"), tuple(problems))
+    problems += [f"will not fit: {problem}" for problem in cost.problems]
+    return RecipePlanned(recipe, cost, tuple(problems))

@@ -26,6 +26,7 @@ GAUGES = {
     "rewards/accuracies": "accuracy",
     "rewards/chosen": "chosen, rejected",
     "rewards/rejected": "chosen, rejected",
+    "kl": "KL",
 }
 """The names under which metrics are explained, where they are not their own."""
 

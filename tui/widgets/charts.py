@@ -66,7 +66,7 @@ class Charts(Container):
     def __init__(self) -> None:
         super().__init__()
         self._plots: Sequence[Plot] = ()
-        self._shift: dict[int, int] = {}  # by place, how many metrics further than its own
+        self._chosen: dict[int, str] = {}  # by place, the title of the plot that a person chose for it
         self._view = View(charset=charset_of_terminal())
         self._alone: int | None = None
         self._layout_shown: tuple[int, int, int | None] | None = None
@@ -98,6 +98,8 @@ class Charts(Container):
         if version is not None and version == self._version:
             self._keep_focus()
             return
+        if [plot.title for plot in plots[:1]] != [plot.title for plot in self._plots[:1]]:
+            self._chosen.clear()  # another stage: what is telling there comes first again
         self._plots, self._empty, self._version = plots, Content.assemble(empty), version
         self._arrange()
         self._draw()
@@ -147,10 +149,25 @@ class Charts(Container):
         if not self._plots:
             self.query_one("#no-curve", StillText).put(self._empty)
             return
-        for index, chart in enumerate(self.query(Chart)):
-            if chart.display:
-                plot = self._plots[(index + self._shift.get(index, 0)) % len(self._plots)]
-                chart.show(plot.title, plot.lines, self._view)
+        charts = list(self.query(Chart))
+        for place, plot in self._placed(self._places()).items():
+            charts[place].show(plot.title, plot.lines, self._view)
+
+    def _placed(self, places: Sequence[int]) -> dict[int, Plot]:
+        """The plots of `places`: what was chosen for one, else its own; none twice while there are others."""
+        by_title = {plot.title: plot for plot in self._plots}
+        chosen = {place: self._chosen[place] for place in places if self._chosen.get(place) in by_title}
+        taken, titles = set(chosen.values()), list(by_title)
+        for place in places:
+            if place not in chosen:
+                own = place % len(titles)
+                order = [*titles[own:], *titles[:own]]
+                chosen[place] = next((title for title in order if title not in taken), order[0])
+                taken.add(chosen[place])
+        return {place: by_title[title] for place, title in chosen.items()}
+
+    def _places(self) -> list[int]:
+        return [place for place, chart in enumerate(self.query(Chart)) if chart.display]
 
     def _look(self, **changes: object) -> None:
         self._view = dataclasses.replace(self._view, **changes)  # type: ignore[arg-type]
@@ -189,11 +206,15 @@ class Charts(Container):
             self._look(axis=known[index % len(known)], cursor=None, window=None)
 
     def action_metric(self) -> None:
-        """The next plot in the chart that has the focus."""
-        if self._plots:
-            index = self._focused()
-            self._shift[index] = (self._shift.get(index, 0) + 1) % len(self._plots)
-            self._draw()
+        """The next plot in the chart that has the focus, past those that others show."""
+        if not self._plots:
+            return
+        place, titles = self._focused(), [plot.title for plot in self._plots]
+        shown = {at: plot.title for at, plot in self._placed(self._places()).items()}
+        at = titles.index(shown.pop(place, titles[0]))
+        order = [*titles[at + 1 :], *titles[: at + 1]]
+        self._chosen[place] = next(title for title in [*order, order[0]] if title not in shown.values())
+        self._draw()
 
     def action_zoom(self) -> None:
         """The focused chart alone, or all."""

@@ -15,6 +15,7 @@ from textual.content import Content
 from tui import words
 from tui.chart.scale import short
 from tui.gpus import GpusSeen
+from tui.plots import TITLES
 from tui.run_seen import RunSeen, StageSeen
 from tui.widgets.still import StillText
 from workbench.files import human_bytes, human_count
@@ -107,6 +108,8 @@ def _training(seen: RunSeen, stage: StageSeen, figures: Mapping[str, Any]) -> It
         f"◆ {_figure(figures['val_loss'])}" if "val_loss" in figures else ""
     )  # the mark that it has in the chart
     yield Tile("loss", _figure(figures["loss"]), measured)
+    if "reward" in figures:
+        yield Tile("reward", _short(figures["reward"]))
     if "rewards/margins" in figures:
         yield Tile("reward margin", _figure(figures["rewards/margins"]))
         yield Tile("accuracy", _share(figures.get("rewards/accuracies")))
@@ -137,7 +140,7 @@ def _training(seen: RunSeen, stage: StageSeen, figures: Mapping[str, Any]) -> It
         yield from _gpu(seen.gpus)
     for name in ("rewards/chosen", "rewards/rejected", "kl", "entropy"):
         if name in figures:
-            yield Tile(name.removeprefix("rewards/"), _short(figures[name]))
+            yield Tile(TITLES.get(name, name).removeprefix("reward of "), _short(figures[name]))
 
 
 def _gpu(gpus: GpusSeen) -> Iterator[Tile]:

@@ -15,8 +15,10 @@ import torch
 from torch.nn import functional as F
 
 from workbench.bench.clocks import now, product_rate
+from workbench.errors import BadInput
 from workbench.model.attention import attend_written_out
 from workbench.train.device import Machine
+from workbench.train.float8 import require_float8
 from workbench.train.losses import summed_cross_entropy
 
 HEADS, HEAD_DIM, CONTEXT, ROWS = 4, 64, 256, 4
@@ -30,12 +32,16 @@ FEWEST_ROUNDS = 8
 
 @dataclasses.dataclass(frozen=True)
 class Worth:
-    """One thing the step could use. times: how many times as quick as without it, None where not measured."""
+    """One thing the step could use. times: how many times as quick as without it, None where not measured.
+
+    why_not: why it is not in use, where that can be told without measuring: the machine has it not, or nobody asked.
+    """
 
     name: str
     active: bool
     instead_of: str
     times: float | None
+    why_not: str = ""
 
 
 def peaks(machine: Machine, *, seconds: float) -> dict[str, float]:
@@ -79,9 +85,21 @@ def worths(machine: Machine, *, seconds: float | None) -> Iterator[Worth]:
         )
     yield Worth("loss in chunks of logits", True, "all logits at once", measured(*_losses(machine)))
     yield Worth("AdamW in one pass", True, "one operation after the other", measured(*_adamws(machine)))
-    yield Worth("TF32 products", machine.float32_matmul_precision != "highest", "full float32", None)
-    capability = (0, 0) if on_cpu else torch.cuda.get_device_capability(machine.device)
-    yield Worth("float8 products (the GPU has them)", capability >= (8, 9), "bfloat16", None)
+    if not on_cpu:
+        exact = machine.float32_matmul_precision == "highest"
+        asked = 'the recipe has to ask: float32_matmul_precision = "high"' if exact else ""
+        yield Worth("TF32 products", not exact, "full float32", None, asked)
+    yield Worth("float8 products", machine.float8, "bfloat16", None, _why_no_float8(machine))
+
+
+def _why_no_float8(machine: Machine) -> str:
+    if machine.float8:
+        return ""
+    try:
+        require_float8(machine.device)
+    except BadInput:
+        return "they need a GPU of Ada's or Hopper's generation or later"
+    return 'the recipe has to ask: dtype = "float8"'
 
 
 def _quickest(ways: list[Callable[[], Any]], machine: Machine, *, seconds: float) -> list[float]:

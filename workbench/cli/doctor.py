@@ -85,7 +85,7 @@ def _print_speed(speed: dict[str, Any]) -> None:
         result(f"\nthe training step, in {speed['arithmetic']} on {speed['threads']} threads:")
     for use in speed["uses"]:
         worth = (
-            "not measured"
+            use["why_not"] or "not measured"
             if use["times"] is None
             else f"{use['times']:.2g} times as quick as {use['instead_of']}"
         )

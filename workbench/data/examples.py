@@ -36,7 +36,8 @@ class SourceReport:
 
     def one_line(self) -> str:
         """`chat.jsonl: ShareGPT, 1,200 examples, 3 rejected (turn 2 is empty: 3)`."""
-        line = f"{self.source}: {self.format}, {self.examples:,} examples"
+        kind = f"{self.format}, " if self.format != self.source else ""
+        line = f"{self.source}: {kind}{self.examples:,} examples"
         if not self.rejected:
             return line
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in Counter(self.rejected).most_common(3))

@@ -67,9 +67,10 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         for conversations in (examples.train, heldout_sample)
     )
     if encoded.cut:
+        gone = f"; {encoded.skipped:,} of them had no reply left" if encoded.skipped else ""
         run.warning(
             f"{encoded.cut:,} of {len(examples.train):,} conversations were longer than context_length = "
-            f"{settings.context_length} and cut at the end; {encoded.skipped:,} of them had no reply left"
+            f"{settings.context_length} and cut at the end{gone}"
         )
     lessons = encoded.lessons
     if not lessons:

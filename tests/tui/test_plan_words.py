@@ -1,0 +1,49 @@
+"""What a plan says: every stage with what it is for, in words that fit the usual terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.tui.test_screens import running, text_of, until
+from tui import words
+from tui.app import WorkbenchApp
+from tui.gauges import STAGES
+from tui.plan_words import PlanCost, StageCost, plan_to_choose
+
+
+def cost_of(*stages: tuple[str, bool, str]) -> PlanCost:
+    made = tuple(
+        StageCost(name, reused, "", 75.0, summary, 1 << 28, 1 << 20, "measured", ())
+        for name, reused, summary in stages
+    )
+    return PlanCost("tiny-1a2b3c", 320_000, 240_000, 6_400_000, 1e12, 150.0, 1 << 29, 1 << 33, 1 << 25, 1 << 36,
+                    0.1, 60.0, "2 CPU cores in bfloat16", (), made)  # fmt: skip
+
+
+def test_every_stage_has_a_task_that_fits() -> None:
+    assert {told.name for told in STAGES} <= set(words.STAGE_TASKS)
+    assert all(len(said) <= words.TASK_CELLS for said in words.STAGE_TASKS.values())
+
+
+def test_a_stage_says_what_it_is_for_and_its_figures_where_there_is_room() -> None:
+    cost = cost_of(("pretrain", True, "240k tokens"), ("dpo", False, "~300 examples"))
+    narrow, wide = (plan_to_choose(cost, width=width).plain.splitlines() for width in (50, 80))
+    assert narrow[4] == "✓ pretrain     made  learns to continue a text"
+    assert narrow[5] == "○ dpo        1m 15s  learns which answer is better"
+    assert wide[5] == "○ dpo        1m 15s  learns which answer is better  ~300 examples"
+    assert all(len(line) <= 50 for line in narrow) and all(len(line) <= 80 for line in wide)
+    assert narrow[-1] == "run tiny-1a2b3c" and "320k parameters" in narrow[0]
+
+
+async def test_the_plan_of_a_new_run_is_whole_in_the_usual_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = WorkbenchApp(tmp_path)
+    async with running(app, (80, 24)) as pilot:
+        await pilot.press("n")
+        await until(pilot, lambda: words.STAGE_TASKS["eval"] in text_of(app))  # of the quickstart
+        for stage in ("tokenizer", "sft", "dpo"):
+            assert words.STAGE_TASKS[stage] in text_of(app)

@@ -26,7 +26,7 @@ from tui import gauges
 from tui.cells import TerminalCells
 from tui.clipboard import copy
 from tui.compat import SafeFilter, leave_on_signals, only_changes, use_mouse
-from tui.keys import bind, meaning
+from tui.keys import bind, key_name, meaning
 from tui.messages import ActionFailed
 from tui.palette import KeyCommands, in_order
 from tui.screens.enlarge import EnlargeScreen, is_too_small
@@ -205,7 +205,7 @@ class WorkbenchApp(App[None], inherit_bindings=False):
             if binding.tooltip and binding.tooltip not in found:
                 meant = meaning(key, binding.action)
                 found[binding.tooltip] = ActiveKey(
-                    shown=binding.key_display or self.get_key_display(binding),
+                    shown=key_name(key),
                     does=binding.tooltip,
                     about=meant[1].about if meant is not None else "",
                     why_not="" if active.enabled else self._why_not(binding.action),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from textual.binding import Binding
+from textual.keys import key_to_character
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +155,20 @@ KEYS = {
 def bind(name: str, action: str = "", **changes: Any) -> Binding:
     """The binding of a meaning. `action` where it is carried out by another name; `tooltip`, `show`… as Binding has."""
     key = KEYS[name]
-    facts = {"description": key.word, "key_display": key.shown, "tooltip": key.does} | changes
+    facts = {"description": key.word, "tooltip": key.does} | changes
     return Binding(key.keys, action or (key.actions or (name,))[0], **facts)
+
+
+def key_name(key: str) -> str:
+    """What stands on `key` (as Textual names it): of several that mean the same, each has its own name.
+
+    So a line that tells which keys work says `ctrl+q` where `q` is a letter of the text that is being typed.
+    """
+    first = next((entry for entry in KEYS.values() if entry.keys.partition(",")[0] == key), None)
+    if first is not None:
+        return first.shown
+    character = key_to_character(key)
+    return character if character is not None and character.isprintable() else key
 
 
 def meaning(key: str, action: str) -> tuple[str, Key] | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
-from tui.keys import meaning
+from tui.keys import key_name, meaning
 from tui.theme import THEMES
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def commands_of(app: WorkbenchApp, screen: Screen[Any]) -> Iterator[Command]:
         if binding.action != "command_palette":
             meant = meaning(key, binding.action)
             yield Command(
-                binding.key_display or app.get_key_display(binding),
+                key_name(key),
                 binding.tooltip,
                 meant[1].about if meant is not None else "",
                 partial(app.run_action, binding.action, active.node),

@@ -50,8 +50,6 @@ class ChatScreen(Screen[None]):
         bind("beside", tooltip="Put a second model beside this one, or take it away"),
         bind("markdown"),
         bind("copy_reply", show=False),
-        bind("help", "app.keys", key_display="f1"),
-        bind("leave", "app.detach", key_display="ctrl+q"),
         bind("page_up", "scroll(-1)", show=False, tooltip="Earlier in the conversation"),
         bind("page_down", "scroll(1)", show=False, tooltip="Later in the conversation"),
     ]

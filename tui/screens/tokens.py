@@ -91,7 +91,6 @@ class TokensScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("beside", tooltip="Put another tokenizer beside this one, or take it away"),
         bind("back", "app.pop_screen"),
-        bind("help", "app.keys", key_display="f1"),
         bind("page_up", "scroll(-1)", show=False),
         bind("page_down", "scroll(1)", show=False),
     ]

@@ -9,12 +9,11 @@ from textual import events
 from textual.content import Content
 from textual.screen import Screen
 
+from tui.keys import key_name
 from tui.widgets.still import StillText
 
 _GAP = "  "
 LOOKS_ONLY = "read-only"
-_KEPT = ("app.keys", "app.detach")
-"""What a screen where letters are typed binds once more, to show the key that works there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +50,9 @@ class KeyBar(StillText):
         for active in sorted(screen.active_bindings.values(), key=lambda active: active.node is not screen):
             binding = active.binding
             if binding.show and binding.description:
-                shown = binding.key_display or self.app.get_key_display(binding)
-                kept = active.node is self.app or binding.key == "escape" or binding.action in _KEPT
-                keys.setdefault(binding.action, Key(shown, binding.description, active.enabled, kept))
+                kept = active.node is self.app or binding.key == "escape"
+                key = Key(key_name(binding.key), binding.description, active.enabled, kept)
+                keys.setdefault(binding.action, key)
         return sorted(keys.values(), key=lambda key: (key.kept, key.shown != "enter"))
 
 

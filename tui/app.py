@@ -34,6 +34,7 @@ from tui.screens.help import ActiveKey, HelpScreen
 from tui.screens.home import HomeScreen
 from tui.screens.run import RunScreen
 from tui.state import FILE_NAME, State
+from tui.talks import FOLDER, Talks
 from tui.theme import DARK, THEMES, plain_name, theme_of_terminal
 from workbench.safe_text import one_line
 
@@ -74,6 +75,7 @@ class WorkbenchApp(App[None], inherit_bindings=False):
         self._run_name = run_name
         self.read_only = read_only
         self.state = State(None if read_only else home / FILE_NAME)
+        self.talks = Talks(None if read_only else home / FOLDER)
         self._safe_filter = SafeFilter()
         self._terminal = TerminalCells()
         self._drawn: Screen[Any] | None = None

@@ -140,7 +140,8 @@ KEYS = {
     # text
     "wrap": Key("w", "w", "wrap", "Break long lines, or cut them"),
     "again": Key("ctrl+r", "ctrl+r", "again", "Another reply to the last message", actions=("send",)),
-    "forget": Key("ctrl+n", "ctrl+n", "new", "Forget the conversation", actions=("send",)),
+    "forget": Key("ctrl+n", "ctrl+n", "new", "Forget the conversation",
+                  "It is kept until then: for when its model is talked to again."),
     "new_line": Key("ctrl+j", "ctrl+j", "new line", "A new line in the message", "Enter alone sends it."),
     "recall": Key("up", "↑", "recall", "From the first line: the message that was sent before"),
     "copy_reply": Key("ctrl+y", "ctrl+y", "copy", "Copy the last reply, as the model wrote it"),

@@ -45,6 +45,17 @@ CHATTING = (
         "Vaswani et al. 2017, Attention Is All You Need",
     ),
     Explanation(
+        "conversation",
+        "It is kept until ctrl+n and goes on when its model is talked to again, also the next time the app is opened. "
+        "/save talk.json writes it into a file, and /load talk.json goes on from one, here and in `workbench chat`.",
+    ),
+    Explanation(
+        "beside",
+        "A second model hears the conversation of the first, with the first one's replies, and then what you say to "
+        "both. So they start from the same words; ctrl+r lets both answer the last message again.",
+        "Zheng et al. 2023, Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena",
+    ),
+    Explanation(
         "tok/s",
         "Tokens written per second. The first one takes longer: the whole conversation is read before it.",
     ),

@@ -50,6 +50,8 @@ from typing import IO, Any
 
 from workbench.errors import BadInput
 
+LONGEST_LINE = 4_000_000
+"""Bytes of one request; the child refuses a longer one."""
 LONGEST_MESSAGE = 100_000
 """Characters of one message a person may send: a pasted file, not a pasted disk."""
 _WAITING_EVENTS = 1000  # a reader that stalls makes the child wait instead of filling memory
@@ -303,7 +305,8 @@ def request_of(line: str) -> Request:
             return Request("set", {"key": key, "value": _setting(value)})
         case "set", _:
             raise BadInput("/set takes a name and a value", fix="for example /set temperature 0.7")
-    raise BadInput(f"/{command} is not a command here", fix="known are /system /set /reset /regenerate")
+    known = "known are /system /set /reset /regenerate /save /load /help /exit"
+    raise BadInput(f"/{command} is not a command here", fix=known)
 
 
 def _setting(value: str) -> Any:

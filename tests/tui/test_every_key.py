@@ -18,11 +18,13 @@ from textual.screen import Screen
 
 from tests.tui.conftest import write_run
 from tests.tui.hostile_home import corpus_of, hostile_run, scorecard_of, wicked
+from tests.tui.puppet import READY, Puppet
 from tests.tui.test_rooms import TEXT_CHILD
 from tests.tui.test_screens import running, text_of
 from tui.app import WorkbenchApp
 from tui.keys import meaning
 from tui.screens import doctor
+from tui.screens.chat import ChatScreen
 from tui.screens.compare import CompareScreen
 from tui.screens.corpus import CorpusScreen
 from tui.screens.doctor import DoctorScreen
@@ -37,6 +39,7 @@ from tui.screens.scores import ScoresScreen
 from tui.screens.start import StartScreen
 from tui.screens.tokens import TokensScreen
 from tui.screens.tune import BranchScreen
+from tui.talks import FOLDER, Talks
 from workbench.doctor import Finding
 from workbench.errors import WorkbenchError
 from workbench.text_client import TextClient
@@ -77,6 +80,7 @@ MOVES = frozenset(
             "focus_next",
             "focus_previous",
             "next_part",
+            "recall",
         ),
         *(
             "repaint",
@@ -107,9 +111,9 @@ async def quiet(pilot: Pilot[None], app: WorkbenchApp, left: list[object]) -> No
     deadline, was = time.monotonic() + SECONDS, None
     while time.monotonic() < deadline:
         await pilot.pause(0.05)
-        busy = any(worker.is_running and worker.group != "feed" for worker in app.workers)
+        busy = any(worker.is_running and worker.group not in ("feed", "chat") for worker in app.workers)
         now = signature(app, left)
-        if now == was and not busy:
+        if now == was and not busy and "loading the model" not in text_of(app):
             return
         was = now
 
@@ -177,6 +181,26 @@ def calm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[objec
     yield left
 
 
+class Mute(Puppet):
+    """A model that has loaded and says nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events.put(READY)
+
+
+def chat_of(home: Path, name: str) -> ChatScreen:
+    return ChatScreen(home, name, client=Mute())  # type: ignore[arg-type]
+
+
+def keep_chat(home: Path, name: str, *said: str) -> None:
+    """A conversation with `name` that was held before."""
+    talks = Talks(home / FOLDER)
+    talk = talks.take_up(name)
+    talk.take([{"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(said)])
+    talks.keep(talk)
+
+
 async def walk(home: Path, screens: dict[str, Make], left: list[object]) -> None:
     app = WorkbenchApp(home)
     async with running(app, (100, 30)) as pilot:
@@ -215,6 +239,7 @@ async def test_on_a_run_that_has_made_nothing(tmp_path: Path, calm: list[object]
             "log": lambda: LogScreen(home, name),
             "compare": lambda: CompareScreen(home, [name, "other"]),
             "branch": lambda: BranchScreen(home, name),
+            "chat": lambda: chat_of(home, name),
         },
         calm,
     )
@@ -224,6 +249,7 @@ async def test_on_a_finished_run(tmp_path: Path, calm: list[object]) -> None:
     home, name = hostile_run(tmp_path)
     curves = write_run(home, "curves", state="finished").name
     corpus, card = corpus_of(home), scorecard_of(home)
+    keep_chat(home, name, wicked(1), wicked(2))
     await walk(
         home,
         {
@@ -235,6 +261,7 @@ async def test_on_a_finished_run(tmp_path: Path, calm: list[object]) -> None:
             "scores": lambda: ScoresScreen(home, name),
             "failures": lambda: FailuresScreen(home, name, card, wicked(0)),
             "compare": lambda: CompareScreen(home, [curves, name]),
+            "chat": lambda: chat_of(home, name),
         },
         calm,
     )

@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 
 from tui.app import WorkbenchApp
 from tui.screens.chat import ChatScreen
+from tui.talks import Talks
 from tui.widgets.composer import Composer
 from workbench.chat_client import ChatClient
 from workbench.files import lock_file
@@ -146,4 +147,6 @@ def test_chat(canned: Path, snap_compare: Any) -> None:
         await pilot.press("enter")
         await shows(pilot, "context 8 of 256")
 
-    assert snap_compare(WorkbenchApp(canned), run_before=talk)
+    app = WorkbenchApp(canned)
+    app.talks = Talks(None)
+    assert snap_compare(app, run_before=talk)

@@ -1,4 +1,8 @@
-"""Chat: one model, or two side by side that hear the same words. Each conversation is a widget of its own."""
+"""Chat: one model, or two side by side that hear the same words. Each conversation is a widget of its own.
+
+What was said to a model is there again when it is talked to again. One that is put beside it hears all of it, with the
+first one's replies; what is said to both belongs to the conversation of the first.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +24,18 @@ from tui.keys import bind
 from tui.messages import ActionFailed
 from tui.screens.pick import PickScreen
 from tui.state import state_of
+from tui.talks import Talk, talks_of
 from tui.widgets.composer import Composer
 from tui.widgets.conversation import MARKDOWN, Conversation
 from tui.widgets.key_bar import KeyBar
-from workbench.chat_client import ChatClient, request_of
-from workbench.errors import BadInput
-from workbench.safe_text import safe_text
+from tui.widgets.transcript import Turn
+from workbench.chat_client import ChatClient, Request, request_of
+from workbench.errors import WorkbenchError
+from workbench.safe_text import one_line, safe_text
+from workbench.saved_chat import file_named, read_chat, write_chat
+
+LEFT_OFF = "this goes on where it was left off; ctrl+n forgets it"
+HEARD = "it has heard what was said to {}, replies too; ctrl+r lets both answer the last message again"
 
 
 @dataclass
@@ -46,7 +56,7 @@ class ChatScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("back", description="stop, back", tooltip="Stop the reply; when there is none, back"),
         bind("again", "send('/regenerate')"),
-        bind("forget", "send('/reset')"),
+        bind("forget"),
         bind("beside", tooltip="Put a second model beside this one, or take it away"),
         bind("markdown"),
         bind("copy_reply", show=False),
@@ -65,14 +75,20 @@ class ChatScreen(Screen[None]):
         second_client: ChatClient | None = None,
     ) -> None:
         super().__init__()
-        self._home, self._reference = home, reference
-        self._conversations = [Conversation(home, reference, client=client)]
-        if beside is not None:
-            self._conversations.append(Conversation(home, beside, client=second_client))
-            self._conversations[1].add_class("-second")
+        self._home, self._reference, self._beside = home, reference, beside
+        self._clients = (client, second_client)
+        self._conversations: list[Conversation] = []
 
     def compose(self) -> ComposeResult:
         """Conversations, input."""
+        talk = talks_of(self.app).take_up(self._reference)
+        second = _heard_beside(talk, self._beside) if self._beside is not None else None
+        if talk.said:
+            talk.turns.append(Turn("note", LEFT_OFF))
+        self._conversations = [Conversation(self._home, talk, client=self._clients[0])]
+        if second is not None:
+            self._conversations.append(Conversation(self._home, second, client=self._clients[1]))
+            self._conversations[1].add_class("-second")
         yield Horizontal(*self._conversations, id="conversations")
         yield Composer(
             placeholder="say something; enter sends it     /set temperature 0.7   /system …", id="say"
@@ -100,20 +116,56 @@ class ChatScreen(Screen[None]):
         if line.strip() == "/help":
             self.call_later(self.app.run_action, "keys")
             return True
-        listening = [each for each in self._conversations if not each.has_left]
-        if any(each.client is None or each.is_replying for each in listening):
-            if line.strip():
-                self.post_message(ActionFailed("a reply is still coming; esc stops it"))
+        if self._must_wait():
             return False
         try:
-            request = request_of(line)
-        except BadInput as error:
-            if line.strip():
-                self.post_message(ActionFailed(str(error)))
+            return self._do(line)
+        except WorkbenchError as error:
+            self.post_message(ActionFailed(str(error)))
             return False
-        for each in listening:
-            each.say(safe_text(line), request)
+
+    def _must_wait(self) -> bool:
+        """Whether a reply has to come to its end first, and say so."""
+        if waits := any(each.is_replying for each in self._conversations):
+            self.post_message(ActionFailed("a reply is still coming; esc stops it"))
+        return waits
+
+    def _do(self, line: str) -> bool:
+        """Do what a line says; whether there was something to do. Raises WorkbenchError when it cannot be done."""
+        command, _, rest = line.strip().partition(" ")
+        if command == "/save":
+            self._save(file_named(rest, example="/save talk.json"))
+            return True
+        if command == "/load":
+            request = Request("load", {"messages": read_chat(file_named(rest, example="/load talk.json"))})
+        else:
+            request = request_of(line)
+        for each in self._conversations:
+            if request.kind in ("reset", "system"):
+                each.begin_anew(system=request.fields.get("text"))
+            else:
+                each.say(safe_text(line), request)
         return True
+
+    def _save(self, path: Path) -> None:
+        messages = self._conversations[0].talk.messages()
+        write_chat(path, messages)
+        told = f"saved {len(messages)} messages to {path}"
+        self.notify(one_line(told, 300), markup=False)
+
+    def action_forget(self) -> None:
+        """Begin anew, with the same prompt and settings."""
+        if not self._must_wait():
+            for each in self._conversations:
+                each.begin_anew()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Where nothing was said there is nothing to forget: shown, but dim."""
+        return action != "forget" or any(each.talk.said for each in self._conversations) or None
+
+    def why_not(self, action: str, _: tuple[object, ...]) -> str:
+        """Why a key does nothing just now."""
+        return "type something first" if action == "submit" else "nothing was said yet"
 
     def action_back(self) -> None:
         """Stop what is being said, or leave."""
@@ -163,7 +215,15 @@ class ChatScreen(Screen[None]):
 
     def _add(self, reference: str | None) -> None:
         if reference and len(self._conversations) == 1:
-            second = Conversation(self._home, reference, settings=self._conversations[0].settings)
-            second.add_class("-second")
-            self._conversations.append(second)
-            self.query_one("#conversations").mount(second)
+            talk = _heard_beside(self._conversations[0].talk, reference)
+            self._conversations.append(Conversation(self._home, talk))
+            self._conversations[1].add_class("-second")
+            self.query_one("#conversations").mount(self._conversations[1])
+
+
+def _heard_beside(talk: Talk, reference: str) -> Talk:
+    """What the model `reference` is to hear of a conversation that it is put beside."""
+    heard = talk.taken_up(reference)
+    if heard.said:
+        heard.turns.append(Turn("note", HEARD.format(one_line(talk.reference, 100))))
+    return heard

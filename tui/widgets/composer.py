@@ -59,14 +59,17 @@ class Composer(TextArea):
         """Keys that a text area has for itself and that mean something else in the app are left to the app."""
         if action == "copy" and not self.selected_text:
             return False
+        if action == "submit" and not self.text.strip():
+            return None
         return action not in _NOT_OURS and super().check_action(action, parameters)
 
     def on_key(self, event: events.Key) -> None:
-        """Enter would begin a line."""
+        """Enter would begin a line. With nothing to send it is left to the app, which says so."""
         if event.key == "enter":
-            event.stop()
             event.prevent_default()
-            self.action_submit()
+            if self.text.strip():
+                event.stop()
+                self.action_submit()
 
     def on_paste(self, event: events.Paste) -> None:
         """A pasted disk would be laid out before anybody could refuse it."""

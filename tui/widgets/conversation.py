@@ -2,6 +2,7 @@
 
 The reply arrives in a thread, is cleaned, and reaches the screen at most ten times a second, as plain text. A reply
 that was stopped is over at once: what the child still says of it is not shown, and the child forgets it too.
+The child ends with the view, what was said does not (tui/talks.py): another child is told it when it has loaded.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from textual.worker import Worker, get_current_worker
 from tui.gathering import gathered
 from tui.messages import ActionFailed, ChatHeard
 from tui.state import state_of
+from tui.talks import LONGEST_TURN, Talk, talks_of
 from tui.widgets.still import StillText
 from tui.widgets.transcript import Transcript, Turn
 from workbench.chat_client import (
@@ -40,7 +42,6 @@ from workbench.safe_text import SafeStream, one_line
 
 FLUSH_SECONDS = 0.1
 """Oftener nobody can read, and every flush costs the same whatever it brings."""
-_REPLY_LIMIT = 100_000
 MARKDOWN = "markdown"
 """The name under which is remembered whether finished messages are shown as Markdown."""
 _REPLIES = ("user", "regenerate")
@@ -62,16 +63,16 @@ FIRST_WORDS = (
 
 @dataclass(eq=False, slots=True)
 class Asked:
-    """A request that was not answered to its end yet. Of a reply: its turn, and how much of it was shown."""
+    """A request that was not answered to its end yet. Of what is to be replied to: its turn, and that of the reply."""
 
     kind: str
+    message: Turn | None = None
     turn: Turn | None = None
     instead_of: Turn | None = None
     """The reply that stood there before, for a request that cannot be done."""
-    shown: int = 0
-    """Characters as the child sent them, before they were cleaned."""
     is_stopped: bool = False
-    stream: SafeStream = field(default_factory=lambda: SafeStream(limit=_REPLY_LIMIT))
+    """Nobody waits for the answer any more, or nobody did."""
+    stream: SafeStream = field(default_factory=lambda: SafeStream(limit=LONGEST_TURN))
 
 
 class Conversation(Vertical):
@@ -87,22 +88,15 @@ class Conversation(Vertical):
     class Left(Message):
         """The model is gone: nothing more can be said to it."""
 
-    def __init__(
-        self,
-        home: Path,
-        reference: str,
-        *,
-        client: ChatClient | None = None,
-        settings: Mapping[str, Any] | None = None,
-    ) -> None:
-        """settings: how it is to sample, where that is not the child's own way."""
+    def __init__(self, home: Path, talk: Talk, *, client: ChatClient | None = None) -> None:
+        """talk: what was said before, which the model is told as soon as it can hear."""
         super().__init__()
-        self._wanted = settings or {}
-        self._home, self.reference = home, reference
+        self._home, self.talk = home, talk
         self.client = client
         self.has_left = False
-        self.transcript = Transcript()
+        self.transcript = Transcript(talk.turns)
         self._asked: deque[Asked] = deque()
+        self._unsent: list[tuple[Asked, Mapping[str, Any]]] = []
         self._ready: Ready | None = None
         self.settings: Mapping[str, Any] = {}
         self._state = "loading the model…"
@@ -126,16 +120,21 @@ class Conversation(Vertical):
         self.transcript.format(on)
         self._head()
 
+    def on_unmount(self) -> None:
+        """What a reply has come to stays."""
+        self._keep()
+
     @property
     def is_replying(self) -> bool:
-        """Whether a reply comes that nobody has stopped."""
-        return any(asked.kind in _REPLIES and not asked.is_stopped for asked in self._asked)
+        """Whether something comes that nobody has stopped and the next message is to follow."""
+        waiting = (*self._asked, *(asked for asked, _ in self._unsent))
+        return any(asked.kind in (*_REPLIES, "load") and not asked.is_stopped for asked in waiting)
 
     @work(thread=True, group="chat", exit_on_error=False)
     def _listen(self) -> None:
         """Start the child, hear it until this is taken away, end it: a child that still loads takes seconds to."""
         if self.client is None:
-            self.client = ChatClient.start(self.reference, home=self._home)
+            self.client = ChatClient.start(self.talk.reference, home=self._home)
         with self.client:
             self._hear(self.client, get_current_worker())
 
@@ -159,10 +158,10 @@ class Conversation(Vertical):
             case Ready():
                 self._ready = event
                 self.settings = event.settings
-                self._want(event.settings)
                 self._state = f"context {event.context_length:,} tokens"
-                if not self.transcript.turns:
+                if not self.talk.turns:
                     self._note(FIRST_WORDS)
+                self._tell_all(event)
             case Token(text):
                 self._reply_grew(text)
             case Done():
@@ -171,22 +170,23 @@ class Conversation(Vertical):
                 self._refused(message)
             case Settings(settings):
                 asked = self._answered()
-                self.settings = settings
+                self.settings = self.talk.settings = settings
                 said = " · ".join(f"{key} {value}" for key, value in settings.items() if value is not None)
                 if asked is None or not asked.is_stopped:
                     self._note(said)
             case Messages(messages):
-                self._answered()
-                if not [one for one in messages if one.get("role") != "system"]:
-                    self.transcript.clear()
-                for one in messages[:1]:
-                    if one.get("role") == "system":
-                        self._note(f"system prompt: {one.get('content', '')}")
+                asked = self._answered()
+                if asked is not None and asked.kind == "load" and not asked.is_stopped:
+                    self.talk.take(messages)
+                    self.transcript.replaced()
+                    self._keep()
+                    self.screen.refresh_bindings()
             case Ended(_, reason):
-                for asked in self._asked:
+                for asked in (*self._asked, *(asked for asked, _ in self._unsent)):
                     if asked.turn is not None and not asked.is_stopped:
                         self.transcript.change(asked.turn, footnote="not finished")
                 self._asked.clear()
+                self._unsent.clear()
                 self.has_left = True
                 self._state = "ended"
                 self._note(reason or "The model has left.")
@@ -195,7 +195,7 @@ class Conversation(Vertical):
 
     @on(Transcript.Followed)
     def _head(self) -> None:
-        name = one_line(self._ready.model if self._ready is not None else self.reference, 100)
+        name = one_line(self._ready.model if self._ready is not None else self.talk.reference, 100)
         more = ("  ↓ more below", "$warning") if self.transcript.has_more else ""  # pgdn, or say something
         about = "  ".join(filter(None, [self._state, self._sampled(), "markdown" * self._is_formatted]))
         self.query_one(".heading", StillText).put(
@@ -215,38 +215,69 @@ class Conversation(Vertical):
 
     # asking
 
-    def _want(self, settings: Mapping[str, Any]) -> None:
-        """Have it sample as was wanted, where it does not yet."""
-        for key, value in self._wanted.items():
-            if self.client is not None and value != settings.get(key):
-                self._asked.append(Asked("set", is_stopped=True))  # nobody waits for the answer
-                self.client.send("set", key=key, value=value)
+    def _tell_all(self, ready: Ready) -> None:
+        """Have it sample as was wanted, know what was said before, and hear what was said while it loaded."""
+        for key, value in self.talk.settings.items():
+            if value != ready.settings.get(key):
+                self._ask(Asked("set", is_stopped=True), {"key": key, "value": value})
+        waiting, self._unsent = self._unsent, []
+        mine = {turn for asked, _ in waiting for turn in (asked.message, asked.turn)}
+        before = self.talk.messages(without=mine)
+        for asked, _ in waiting:
+            if asked.instead_of is not None:  # it has to be there to be made again
+                before.append({"role": "assistant", "content": asked.instead_of.said})
+        if before:
+            self._ask(Asked("load", is_stopped=True), {"messages": before})
+        for asked, fields in waiting:
+            self._ask(asked, fields)
+
+    def _ask(self, asked: Asked, fields: Mapping[str, Any]) -> None:
+        """Send a request, or keep it until the model has loaded: before that nobody empties the pipe."""
+        if self._ready is None or self.client is None:
+            self._unsent.append((asked, fields))
+        else:
+            self._asked.append(asked)
+            self.client.send(asked.kind, **fields)
 
     def say(self, line: str, request: Request) -> None:
         """Send a request; `line` is what the person typed, cleaned."""
-        if self.client is None or self.has_left:
+        if self.has_left:
             return
         asked = Asked(request.kind)
         if request.kind == "user":
-            self.transcript.add(Turn("you", line))
-        elif request.kind == "regenerate" and (reply := self.last_reply()):
+            asked.message = self.transcript.add(Turn("you", line, said=request.fields["text"]))
+        elif request.kind == "regenerate" and self.talk.said and (reply := self.talk.said[-1]).who == "model":
             asked.instead_of = reply
             self.transcript.take_away(reply)
         if request.kind in _REPLIES:
             asked.turn = self.transcript.add(Turn("model", is_finished=False))
-        self._asked.append(asked)
-        self.client.send(request.kind, **request.fields)
+        self._ask(asked, request.fields)
+        self.screen.refresh_bindings()
+
+    def begin_anew(self, *, system: str | None = None) -> None:
+        """Forget what was said, here at once; with a `system` prompt take that one from now on."""
+        self.transcript.clear()
+        self._unsent = [each for each in self._unsent if each[0].kind == "set"]
+        if system is not None:
+            self.talk.system = system
+        self._keep()
+        if system:
+            self._note(f"system prompt: {system}")
+        if self._ready is not None and not self.has_left:
+            kind, fields = ("reset", {}) if system is None else ("system", {"text": system})
+            self._ask(Asked(kind), fields)
+        self.screen.refresh_bindings()
 
     def stop_reply(self) -> bool:
         """End the reply, here at once and there between two tokens.
 
-        False when there is none, or when the model still loads and cannot hear.
+        False when there is none, or when the model still loads and has not even heard what to reply to.
         """
         for asked in self._asked:
-            if asked.turn is not None and not asked.is_stopped and self._ready is not None and self.client:
+            if asked.turn is not None and not asked.is_stopped and self.client is not None:
                 asked.is_stopped = True
                 self.transcript.change(asked.turn, footnote=STOPPED_BY["stopped"])
-                self.client.send("stop", shown=asked.shown)
+                self.client.send("stop", shown=len(asked.turn.said))
                 return True
         return False
 
@@ -262,7 +293,7 @@ class Conversation(Vertical):
     def _reply_grew(self, text: str) -> None:
         asked = next((each for each in self._asked if each.turn is not None), None)
         if asked is not None and asked.turn is not None and not asked.is_stopped:
-            asked.shown += len(text)
+            asked.turn.said += text
             self.transcript.grow(asked.turn, asked.stream.feed(text))
 
     def _reply_ended(self, done: Done) -> None:
@@ -277,6 +308,7 @@ class Conversation(Vertical):
             self.transcript.change(asked.turn, footnote=one_line(" · ".join(filter(None, facts)), 100))
         if done.context_tokens and self._ready is not None:
             self._state = f"context {done.context_tokens:,} of {self._ready.context_length:,} tokens"
+        self._keep()
 
     def _refused(self, reason: str) -> None:
         asked = self._answered()
@@ -284,10 +316,16 @@ class Conversation(Vertical):
             self.post_message(ActionFailed(reason))
             return
         self.transcript.take_away(asked.turn)
+        if asked.message is not None:
+            asked.message.said = ""  # the model has not heard it
         if asked.instead_of is not None:
             self.transcript.add(asked.instead_of)
         self._note(reason)
+        self.screen.refresh_bindings()
+
+    def _keep(self) -> None:
+        talks_of(self.app).keep(self.talk)
 
     def last_reply(self) -> Turn | None:
         """What the model said last."""
-        return next((turn for turn in reversed(self.transcript.turns) if turn.who == "model"), None)
+        return next((turn for turn in reversed(self.talk.turns) if turn.who == "model"), None)

@@ -36,12 +36,16 @@ _WHO = {"you": "bold $primary", "model": "bold $success", "note": "$dim"}
 
 @dataclass(eq=False, slots=True)
 class Turn:
-    """One thing that was said: `who` is you, model or note. A turn without text yet waits."""
+    """One thing that was said: `who` is you, model or note. A turn without text yet waits.
+
+    text: what is shown of it. said: what it is word for word to the model, of a turn that is part of the conversation.
+    """
 
     who: str
     text: str = ""
     footnote: str = ""
     is_finished: bool = True
+    said: str = ""
     rows: list[Pieces] = field(default_factory=list)
     grown: GrowingRows | None = None
 
@@ -71,9 +75,10 @@ class Transcript(Widget):
             """The one whose end it is."""
             return self.transcript
 
-    def __init__(self) -> None:
+    def __init__(self, turns: list[Turn] | None = None) -> None:
+        """turns: what was said already; the list is the caller's, and goes on growing."""
         super().__init__()
-        self.turns: list[Turn] = []
+        self.turns = turns if turns is not None else []
         self.rows_painted = 0
         """How many rows were drawn, ever: what a reply costs."""
         self._rows: list[Pieces] = []
@@ -147,9 +152,15 @@ class Transcript(Widget):
         self.turns.remove(turn)
         self._paint()
 
+    def replaced(self) -> None:
+        """Other turns stand in the list now."""
+        self._rows, self._top, self._follows = [], 0, True
+        self._lay_out_all()
+
     def clear(self) -> None:
         """Take all of them away."""
-        self.turns, self._rows, self._top, self._follows = [], [], 0, True
+        self.turns.clear()
+        self._rows, self._top, self._follows = [], 0, True
         self._paint()
 
     def _forget_oldest(self) -> None:
@@ -212,8 +223,8 @@ class Transcript(Widget):
         self._lay_out_all()
 
     def _lay_out_all(self) -> None:
-        """The turn that is in the first row stays there, with as much of it gone by."""
-        at = self._top
+        """The turn that is in the first row stays there, with as much of it gone by. Of what is new the end is seen."""
+        at, is_new = self._top, not self._rows
         first, above = 0, 0
         for number, turn in enumerate(self.turns):
             if above + len(turn.rows) > at:
@@ -227,6 +238,8 @@ class Transcript(Widget):
         self._top = sum(len(turn.rows) for turn in self.turns[:first])
         if self.turns:
             self._top += int(into * len(self.turns[first].rows))
+        if is_new:
+            self._top = max(0, len(self._rows) - self.size.height)
         self._shown = []
         self._paint()
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from workbench.chat_client import LONGEST_LINE
 from workbench.cli.speaker import ModelSpeaker, Speaker, sampling_of
 from workbench.data.conversations import ROLES, Message
 from workbench.errors import BadInput, ExitCode, WorkbenchError
@@ -36,7 +37,6 @@ DEFAULTS: dict[str, Any] = {
     "stop": [],
 }
 REQUESTS = ("user", "regenerate", "stop", "set", "system", "reset", "load", "messages")
-LONGEST_LINE = 4_000_000
 LONGEST_TEXT = 1_000_000
 
 

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import readline
-import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -27,9 +26,9 @@ from workbench.chat_client import (
 )
 from workbench.cli.output import result, say
 from workbench.errors import BadInput, NotFound, WorkbenchError
-from workbench.files import write_atomic
 from workbench.runs import find_home
 from workbench.safe_text import SafeStream, one_line
+from workbench.saved_chat import file_named, read_chat, write_chat
 
 HISTORY_LINES = 1000
 PATIENCE = 3
@@ -121,9 +120,9 @@ class Repl:
                 self.request("reset")
                 say("forgotten")
             case "/save":
-                self._save(_file(rest, "/save talk.json"))
+                self._save(file_named(rest, example="/save talk.json"))
             case "/load":
-                self._load(_file(rest, "/load talk.json"))
+                self._load(file_named(rest, example="/load talk.json"))
             case "/regenerate":
                 self._client.send("regenerate")
                 show_reply(self._client)
@@ -151,20 +150,11 @@ class Repl:
 
     def _save(self, path: Path) -> None:
         messages = self._conversation()
-        try:
-            write_atomic(path, json.dumps({"messages": messages}, indent=1, ensure_ascii=False) + "\n")
-        except OSError as error:
-            raise BadInput(f"cannot be written: {error.strerror}", file=path) from None
+        write_chat(path, messages)
         say(f"saved {len(messages)} messages to {path}")
 
     def _load(self, path: Path) -> None:
-        try:
-            messages = json.loads(path.read_text(encoding="utf-8"))["messages"]
-        except OSError as error:
-            raise BadInput(f"cannot be read: {error.strerror}", file=path) from None
-        except (ValueError, KeyError, TypeError, RecursionError):
-            fix = 'it holds {"messages": [...]}, as /save writes it'
-            raise BadInput("is not a saved conversation", file=path, fix=fix) from None
+        messages = read_chat(path)
         self.request("load", messages=messages)
         for message in messages[-4:]:
             result(f"{message['role']}: {one_line(message['content'], 200)}")
@@ -279,16 +269,6 @@ def _lines() -> Iterator[str]:
             print()
         except UnicodeDecodeError:
             say("that was not UTF-8 text")
-
-
-def _file(rest: str, example: str) -> Path:
-    try:
-        names = shlex.split(rest)
-    except ValueError:
-        names = [rest]
-    if len(names) != 1:
-        raise BadInput("write one file name", fix=f"for example {example}")
-    return Path(names[0]).expanduser()
 
 
 @contextlib.contextmanager

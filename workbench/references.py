@@ -28,11 +28,6 @@ T = TypeVar("T")
 _STEP = re.compile(r"^step-(\d+)$")
 
 
-def find_checkpoint(reference: str, *, home: Path | None = None) -> Path:
-    """The verified folder that `reference` means. Raises NotFound, BadInput or Damaged, each in one line."""
-    return open_checkpoint(reference, lambda folder: folder, home=home)
-
-
 def open_checkpoint(reference: str, read: Callable[[Path], T], *, home: Path | None = None) -> T:
     """What `read` makes of the verified folder that `reference` means. Raises NotFound, BadInput or Damaged, and its.
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import pkgutil
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from workbench import references
+from workbench.artifacts import MANIFEST
 from workbench.cli.chat_server import DEFAULTS
 from workbench.cli.speaker import ModelSpeaker, Spoken
 from workbench.data.conversations import Message
@@ -17,6 +22,7 @@ from workbench.model.initialise import initialise
 from workbench.model_config import ModelConfig
 from workbench.plan import make_plan
 from workbench.recipe_file import load_recipe
+from workbench.references import Trained
 from workbench.runs import Run
 from workbench.safe_text import safe_text
 from workbench.tokenizer import Tokenizer, stop_ids
@@ -177,6 +183,54 @@ def test_eval(workbench: Workbench, model: Path, tmp_path: Path) -> None:
     assert card["tasks"][str(quiz)]["acc"]["n"] == 2
     told = workbench("eval", model, "--tasks", "heldout")
     assert told.code == 2 and "held-out documents" in told.err
+
+
+@pytest.fixture
+def rotating(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Two checkpoints of a run that trains; every reference means the older one that is there."""
+    steps = [shutil.copytree(model, tmp_path / f"step-{step:08}") for step in (1, 2)]
+    for folder in steps:
+        (folder / MANIFEST).write_text("{}")
+
+    def older(reference: str, *, home: Path | None = None) -> Trained:
+        return Trained(next(folder for folder in steps if folder.is_dir()), reference, None)
+
+    monkeypatch.setattr(references, "find_trained", older)
+    monkeypatch.setattr(references, "verify", lambda folder: None)
+    return steps
+
+
+@pytest.mark.parametrize(
+    ("line", "reads"),
+    [
+        ("tokenize run@latest some", "workbench.tokenizer.Tokenizer.load"),
+        ("inspect run@latest", "workbench.hf_config.read_config"),
+        ("eval run@latest --tasks quiz.jsonl", "workbench.evals.subject.load_model"),
+        ("export run@latest --output out", "workbench.model.export_hf"),
+    ],
+)
+def test_a_checkpoint_that_goes_as_it_is_opened_is_looked_up_again(
+    workbench: Workbench,
+    rotating: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    reads: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("quiz.jsonl").write_text('{"query": "1 + 1 =", "choices": ["2", "3"], "gold": 0}\n')
+    read = pkgutil.resolve_name(reads)
+    opened: list[Path] = []
+
+    def gone(folder: Path, *rest: Any, **options: Any) -> Any:
+        opened.append(folder)
+        shutil.rmtree(rotating[0], ignore_errors=True)  # between the look and the read
+        return read(folder, *rest, **options)
+
+    monkeypatch.setattr(reads, gone)
+    told = workbench(*line.split(), "--home", tmp_path / "home")
+    assert told.code == 0, told.err
+    assert opened == rotating
 
 
 @pytest.fixture(scope="module")

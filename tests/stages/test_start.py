@@ -28,7 +28,7 @@ from workbench.errors import BadInput, Damaged, NotFound
 from workbench.model.folder import load_model
 from workbench.plan import Plan, make_plan
 from workbench.recipe_file import load_recipe
-from workbench.references import find_checkpoint
+from workbench.references import open_checkpoint
 from workbench.runs import Run
 from workbench.starting_point import TRAINING_FILES, start_from
 from workbench.tokenizer import Tokenizer
@@ -157,7 +157,7 @@ def test_what_is_taken_over_computes_what_theirs_does(project: Path, name: str) 
     theirs = write_model(project / "theirs", name.split(maxsplit=1)[0], **HOW[name]).float()
     assert (project / "theirs" / "model.safetensors.index.json").is_file() == ("shards" in name)
     run = finished(plan_of(project, only_start()))
-    folder = find_checkpoint(f"{run.name}/start")
+    folder = open_checkpoint(f"{run.name}/start", Path)
     ours = load_model(folder)
     assert next(ours.parameters()).dtype == torch.float32
     ids_BT = torch.randint(0, 300, (2, 20), generator=torch.Generator().manual_seed(0))
@@ -178,8 +178,8 @@ def test_a_model_with_spare_rows_keeps_its_size(project: Path) -> None:
     write_model(project / "theirs")
     write_tokenizer(project / "theirs", vocab_size=290)
     run = finished(plan_of(project, only_start()))
-    assert load_model(find_checkpoint(run.name)).config.vocab_size == 300
-    assert Tokenizer.load(find_checkpoint(run.name)).vocab_size == 292
+    assert open_checkpoint(run.name, load_model).config.vocab_size == 300
+    assert open_checkpoint(run.name, Tokenizer.load).vocab_size == 292
     assert "spare rows" in said(run)
 
 
@@ -190,11 +190,11 @@ def test_reading_on_begins_with_their_weights_and_tokenizer(project: Path) -> No
     run = finished(plan)
     first = next(event for event in run.metrics("pretrain") if "loss" in event)
     assert 4 < first["loss"] < 7  # random weights, but theirs
-    trained = load_model(find_checkpoint(f"{run.name}/pretrain"))
+    trained = open_checkpoint(f"{run.name}/pretrain", load_model)
     assert trained.config.known_as == "llama"
     assert trained.config.num_key_value_heads == 1
     assert not trained.config.tie_word_embeddings
-    ids = Tokenizer.load(find_checkpoint(f"{run.name}/pretrain")).encode("the old river")
+    ids = open_checkpoint(f"{run.name}/pretrain", Tokenizer.load).encode("the old river")
     theirs = tokenizers.Tokenizer.from_file(str(project / "theirs" / "tokenizer.json"))
     assert ids == theirs.encode("the old river").ids
 
@@ -205,7 +205,7 @@ def test_fine_tuning_alone_needs_no_corpus(project: Path) -> None:
     (project / "questions.jsonl").write_text("\n".join(json.dumps(row) for _ in range(3)))
     run = finished(plan_of(project, ANSWER.format(model="theirs") + '[eval]\ntasks = ["questions.jsonl"]\n'))
     assert [stage["name"] for stage in run.plan()["stages"]] == ["start", "sft", "eval"]
-    chat = load_model(find_checkpoint(f"{run.name}/sft"))
+    chat = open_checkpoint(f"{run.name}/sft", load_model)
     assert chat.config.known_as == "gpt2"
     figures = next(e for e in run.events() if e["kind"] == "stage_finished" and e["stage"] == "eval")[
         "summary"
@@ -239,7 +239,7 @@ def test_more_context(project: Path) -> None:
         plan_of(project, text.replace("context_length = 32", "context_length = 128"))
     longer = {"start__max_position_embeddings": 128, "start__rope_theta": 50_000.0}
     run = finished(plan_of(project, text, pretrain__context_length=128, **longer))
-    config = load_model(find_checkpoint(f"{run.name}/pretrain")).config
+    config = open_checkpoint(f"{run.name}/pretrain", load_model).config
     assert (config.max_position_embeddings, config.rope_theta) == (128, 50_000.0)
     assert "max_position_embeddings: 64 -> 128" in said(run)
     assert "rope_theta: 10000 -> 50000" in said(run)
@@ -250,7 +250,7 @@ def test_positions_stretched_as_the_field_does(project: Path) -> None:
     text = READ_ON.format(model="theirs").replace("context_length = 32", "context_length = 128")
     longer = {"start__rope_scaling": "yarn", "start__rope_scaling_factor": 2.0}
     run = finished(plan_of(project, text, **longer))
-    config = load_model(find_checkpoint(f"{run.name}/pretrain")).config
+    config = open_checkpoint(f"{run.name}/pretrain", load_model).config
     assert config.max_position_embeddings == 128
     assert config.rope_scaling is not None
     assert (config.rope_scaling.rope_type, config.rope_scaling.factor) == ("yarn", 2.0)

@@ -14,7 +14,7 @@ from workbench.cli.inspected import Inspected, joined
 from workbench.errors import BadInput, NotFound
 from workbench.launcher import frozen_plan
 from workbench.plan import Plan, StagePlan
-from workbench.references import find_checkpoint
+from workbench.references import open_checkpoint
 from workbench.runs import find_home, open_run
 
 # A missing file is told as one, not as an unknown run.
@@ -50,7 +50,7 @@ def inspected(what: str, *, home: Path | None, look: CorpusLook, tokenizer: str 
         return data_file(path, find_tokenizer(tokenizer, home=home) if tokenizer is not None else None)
     name, _, stage = what.partition("/")
     if "@" in name:
-        return _folder(find_checkpoint(what, home=home), look)
+        return _model(what, look, home=home)
     plan = frozen_plan(open_run(find_home(home), name))
     return _stage_of(plan, what, stage, home, look) if stage else _run(plan, look)
 
@@ -68,7 +68,7 @@ def _run(plan: Plan, look: CorpusLook) -> Inspected:
         if plan.store.exists(stage.makes) and stage not in models:
             parts.append(_folder(plan.store.folder(stage.makes), look))
     if any(plan.store.exists(stage.makes) for stage in models):
-        parts.append(_folder(find_checkpoint(plan.name, home=plan.home), look))
+        parts.append(_model(plan.name, look, home=plan.home))
     if not parts:
         raise NotFound(
             f"run {plan.name} has made nothing yet", fix=f"`workbench follow {plan.name}` shows how far it is"
@@ -79,7 +79,7 @@ def _run(plan: Plan, look: CorpusLook) -> Inspected:
 def _stage_of(plan: Plan, reference: str, stage: str, home: Path | None, look: CorpusLook) -> Inspected:
     planned: StagePlan = plan.stage(stage.partition("@")[0])
     if planned.makes.kind == "checkpoint":
-        return _folder(find_checkpoint(reference, home=home), look)
+        return _model(reference, look, home=home)
     if "@" in stage:
         raise BadInput(f"{planned.name} has no steps", fix=f"write {plan.name}/{planned.name}")
     if not plan.store.exists(planned.makes):
@@ -88,6 +88,10 @@ def _stage_of(plan: Plan, reference: str, stage: str, home: Path | None, look: C
             fix=f"`workbench follow {plan.name}` shows how far it is",
         )
     return _folder(plan.store.folder(planned.makes), look)
+
+
+def _model(reference: str, look: CorpusLook, *, home: Path | None) -> Inspected:
+    return open_checkpoint(reference, lambda folder: _folder(folder, look), home=home)
 
 
 def _folder(folder: Path, look: CorpusLook) -> Inspected:

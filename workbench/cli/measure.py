@@ -190,15 +190,15 @@ def export(
     """
     from workbench.files import human_bytes
     from workbench.model import export_gguf, export_hf
-    from workbench.references import find_checkpoint
+    from workbench.references import open_checkpoint
 
     if to not in ("hf", "gguf"):
         raise BadInput(f"--to {to!r} is not known", fix="write --to hf or --to gguf")
     os.environ.setdefault(
         "HF_HUB_DISABLE_PROGRESS_BARS", "1"
     )  # transformers, where it is installed, draws bars
-    source = find_checkpoint(reference, home=home)
-    done = export_hf(source, output) if to == "hf" else export_gguf(source, output)
+    write = export_hf if to == "hf" else export_gguf
+    done = open_checkpoint(reference, lambda folder: write(folder, output), home=home)
     facts: dict[str, Any] = {
         "folder": str(done.folder),
         "files": list(done.files),

@@ -18,7 +18,7 @@ from workbench.evals.measures import Material, Metrics, measure_baseline
 from workbench.evals.scorecard import Scorecard, metrics_to_json, score
 from workbench.evals.subject import Subject, load_subject
 from workbench.evals.tasks import Task, find_task
-from workbench.references import find_checkpoint
+from workbench.references import open_checkpoint
 
 COMPARED = "python-preferences"
 """The task that measures a model against the one it started from."""
@@ -41,10 +41,13 @@ def score_reference(
     tasks = [find_task(name, base=Path()) for name in dict.fromkeys(names)]
     if not tasks:
         raise BadInput("--tasks names no task", fix="`workbench tasks` lists them")
-    folder = find_checkpoint(reference, home=home)
-    origin = origin_of(reference, folder, home=home)
+
+    def read(folder: Path) -> tuple[Origin | None, Subject]:
+        origin = origin_of(reference, folder, home=home)
+        return origin, _subject(folder, origin, batch_size=batch_size)
+
+    origin, subject = open_checkpoint(reference, read, home=home)
     material = _material(origin, tasks, limit=limit, batch_size=batch_size)
-    subject = _subject(folder, origin, batch_size=batch_size)
     measured: dict[str, Metrics] = {}
     for found in score(subject, tasks, material):
         measured[found.task] = found.metrics

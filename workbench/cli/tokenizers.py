@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 def find_tokenizer(reference: str, *, home: Path | None) -> Tokenizer:
     """The tokenizer of a model, of a run, or of a folder with a tokenizer.json. Raises NotFound or BadInput."""
     from workbench.launcher import frozen_plan
-    from workbench.references import find_checkpoint
+    from workbench.references import open_checkpoint
     from workbench.runs import find_home, open_run
     from workbench.tokenizer import Tokenizer
 
     if (Path(reference) / "tokenizer.json").is_file():
         return Tokenizer.load(Path(reference))
     try:
-        return Tokenizer.load(find_checkpoint(reference, home=home))
+        return open_checkpoint(reference, Tokenizer.load, home=home)
     except NotFound:
         plan = frozen_plan(open_run(find_home(home), re.split("[/@]", reference, maxsplit=1)[0]))
         for stage in plan.stages:

@@ -19,6 +19,7 @@ from workbench.safe_text import one_line
 
 MOST_RUNS = 6
 _LONGEST_VALUE = 200
+_UNITS = ((10**9, "B"), (10**6, "M"), (10**3, "k"))
 NAMES = {
     "val_loss": "held-out loss",
     "val_bpb": "bits/byte",
@@ -63,6 +64,11 @@ def _settings(run: Run) -> Iterator[tuple[str, str]]:
 
 
 def _written(value: Any) -> str:
+    """As a recipe may have it: large counts as 240k and 1.5M, where no digit is lost by that."""
+    if isinstance(value, int) and value >= 10_000:
+        size, unit = next((size, unit) for size, unit in _UNITS if value >= size)
+        if value % (size // 10) == 0:
+            return f"{value / size:g}{unit}"
     return one_line(
         value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), _LONGEST_VALUE
     )

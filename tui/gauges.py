@@ -35,6 +35,11 @@ TRAINING = (
         "Muennighoff et al. 2023, Scaling Data-Constrained Language Models",
     ),
     Explanation(
+        "▵ ↻ ↶ ^ ✗",
+        "Under a chart: ▵ a checkpoint, ↻ work was taken up again, ↶ it went back to a checkpoint after a spike. In "
+        "it: ^ something lies far above the picture (a shows all of it), ✗ a value that was not a number.",
+    ),
+    Explanation(
         "bits/byte",
         "The held-out loss divided by ln 2 and by the UTF-8 bytes of the text: how well the model would "
         "compress it. Unlike the loss per token it can be compared between models with different "

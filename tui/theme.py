@@ -20,9 +20,10 @@ def _run_colors(*colors: str) -> dict[str, str]:
 
 
 # Okabe and Ito 2008, Color Universal Design: people with any kind of colour vision tell them apart. On a light
-# background the same hues, darker.
-ON_DARK = _run_colors("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
-ON_LIGHT = _run_colors("#0072b2", "#a86f00", "#007a59", "#a8527f", "#2a86b8", "#b84a00")
+# background the same hues, darker; the blue on a dark one a little lighter, to be seen. Over ssh most terminals have
+# 256 colours: these stay apart there too (a test).
+ON_DARK = _run_colors("#0a80d0", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+ON_LIGHT = _run_colors("#0072b2", "#8a6100", "#007a59", "#a8527f", "#2a86b8", "#c75000")
 OF_SIXTEEN = _run_colors(
     "ansi_cyan", "ansi_yellow", "ansi_green", "ansi_magenta", "ansi_bright_blue", "ansi_bright_red"
 )

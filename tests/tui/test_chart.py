@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tui.chart.canvas import ASCII, BLOCK, BRAILLE, Canvas, Charset
 from tui.chart.dots import Window, parts_of, rows_of, smoothed
-from tui.chart.picture import Held, Line, View, picture
+from tui.chart.picture import MARK_GLYPHS, Held, Line, View, picture
 from tui.chart.scale import (
     full_range,
     labels_of,
@@ -25,6 +25,7 @@ from tui.chart.scale import (
 )
 from tui.chart.series import Part, Series
 from tui.chart.track import StageCurves, Track
+from tui.gauges import TRAINING
 
 values = st.floats(-1e6, 1e6, allow_nan=False, width=32)
 
@@ -297,6 +298,17 @@ def test_marks_stand_under_the_axis_and_held_out_values_in_the_picture() -> None
     shown = drawn(curves)
     last = shown.splitlines()[-1]
     assert "▵" in last and "↻" in last and last.index("▵") < last.index("↻") and "◆" in shown
+
+
+def test_a_resume_is_seen_at_the_checkpoint_where_it_begins() -> None:
+    curves = curves_of(falling())
+    for kind in ("checkpoint", "resume"):
+        curves.mark(kind, 250)
+    curves.mark("checkpoint", 350)
+    below = drawn(curves, View()).splitlines()[-1]
+    assert below.count("↻") == 1 and below.count("▵") == 1
+    explained = "".join(told.name for told in TRAINING)
+    assert all(glyph in explained for glyph in MARK_GLYPHS.values())
 
 
 def test_the_cursor_reads_what_was_measured_there() -> None:

@@ -265,9 +265,7 @@ async def test_the_log_is_shown_and_followed(make_run: MakeRun, tmp_path: Path) 
             log.write("Traceback: [/b]\n")
         await until(pilot, lambda: "Traceback: [/b]" in text_of(app))
         await pilot.press("w", "f")
-        await until(
-            pilot, lambda: "stands still, f follows  lines are cut, w breaks them" in text_of(app)
-        )
+        await until(pilot, lambda: "stands still, f follows  lines are cut, w breaks them" in text_of(app))
         await pilot.press("end", "w")
         await until(pilot, lambda: "log  follows" in text_of(app) and "are cut" not in text_of(app))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.color import Color, ColorSystem
 
 from tests.tui.test_screens import running, text_of, until
 from tui import words
@@ -21,6 +22,28 @@ def test_runs_that_are_compared_differ_in_colour_and_in_glyph() -> None:
     assert len(set(RUN_GLYPHS[:MOST_RUNS])) == MOST_RUNS == RUNS_COMPARED
     for name, theme in THEMES.items():
         assert len({theme.variables[run] for run in ON_DARK}) == MOST_RUNS, name
+
+
+def test_runs_that_are_compared_differ_and_are_seen_in_256_colours() -> None:
+    for name in ("dark", "light"):
+        theme = THEMES[name]
+        shown = [Color.parse(theme.variables[run]).downgrade(ColorSystem.EIGHT_BIT) for run in ON_DARK]
+        assert len({color.number for color in shown}) == MOST_RUNS, name
+        ground = Color.parse(str(theme.background)).downgrade(ColorSystem.EIGHT_BIT)
+        # 3 to 1: what WCAG 2.2 (1.4.11) asks of lines and signs.
+        assert min(_contrast(color, ground) for color in shown) >= 3, name
+
+
+def _contrast(one: Color, other: Color) -> float:
+    """The ratio of the luminances of two colours, from 1 to 21 (WCAG 2.2, contrast ratio)."""
+
+    def luminance(color: Color) -> float:
+        shares = [value / 255 for value in color.get_truecolor()]
+        red, green, blue = (s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
 
 
 def test_every_state_has_a_word_of_its_own() -> None:

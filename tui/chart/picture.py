@@ -368,7 +368,11 @@ def _x_row(seen: Sequence[_Drawn], window: Window, view: View, width: int, gutte
 
 def _put_marks(curves: StageCurves, window: Window, view: View, text: list[str], styles: list[str]) -> None:
     width = len(text)
-    for kind in ("checkpoint", "resume", "rollback"):
+    for kind in (
+        "rollback",
+        "resume",
+        "checkpoint",
+    ):  # a resume begins at a checkpoint, and is the rarer news
         cells = {
             window.dot(curves.x_of(mark.step, view.axis)) // view.charset.wide
             for mark in curves.marks

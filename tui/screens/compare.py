@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from rich.cells import set_cell_size
+from rich.cells import cell_len, set_cell_size
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -31,6 +31,11 @@ from workbench.runs import open_run
 from workbench.safe_text import one_line
 
 POLL_SECONDS = 2.0
+_STATE_GLYPHS = frozenset(sign.glyph for sign in words.RUN_SIGNS.values())
+USUAL_VALUE = 10
+"""Cells of a state in a glyph and a word, or of most figures: for these, names on the left are cut."""
+MANY = 4
+"""Of more runs than these the table takes half of the width."""
 RUN_COLORS = tuple(f"${name}" for name in ON_DARK)
 """Of the theme, by place."""
 
@@ -44,6 +49,8 @@ class CompareScreen(Screen[None]):
         bind("baseline"),
         bind("stage_before", "stage(-1)", show=False),
         bind("stage_after", "stage(1)", tooltip="The stage after"),
+        bind("page_up", "scroll(-1)", show=False, tooltip="The tables, a page up"),
+        bind("page_down", "scroll(1)", description="tables", tooltip="The tables, a page down"),
     ]
     DEFAULT_CSS = """
     CompareScreen #body { height: 1fr; layout: vertical; }
@@ -52,6 +59,7 @@ class CompareScreen(Screen[None]):
     CompareScreen Charts { height: 1fr; }
     CompareScreen.-side #body { layout: horizontal; }
     CompareScreen.-side #tables { width: 40%; height: 1fr; max-height: 100%; }
+    CompareScreen.-side.-many #tables { width: 50%; }
     CompareScreen.-side Charts { width: 1fr; }
     CompareScreen #figures, CompareScreen #differences { height: auto; text-wrap: nowrap; }
     CompareScreen #figures { margin-bottom: 1; }
@@ -88,6 +96,7 @@ class CompareScreen(Screen[None]):
     def on_resize(self) -> None:
         """Tables beside the curves where both have room."""
         self.set_class(self.size.width >= 120, "-side")
+        self.set_class(len(self._names) > MANY, "-many")
         self.call_after_refresh(self._show)
 
     def command(self) -> str:
@@ -146,15 +155,7 @@ class CompareScreen(Screen[None]):
         if not seen:
             return
         stage, labels = self._stage(), self._labels()
-        title = Content.assemble(("compare", "bold $primary"), (f"  {stage}", "$dim"))
-        for number, label in enumerate(labels):
-            sign = f"{RUN_GLYPHS[number]} {label}"
-            title = Content.assemble(
-                title, "   ", (set_cell_size(sign, min(len(sign), 30)), RUN_COLORS[number])
-            )
-        self.query_one("#title", StillText).put(
-            Content.assemble(title, (f"   {labels[0]} is the baseline", "$dim"))
-        )
+        self.query_one("#title", StillText).put(title_line(stage, labels, width=self.size.width - 2))
         runs = [
             (number, _one_cell_each(label), run.curves[stage])
             for number, (label, run) in enumerate(zip(labels, seen, strict=True))
@@ -189,9 +190,25 @@ class CompareScreen(Screen[None]):
             self._chosen = names[min(max(index + direction, 0), len(names) - 1)]
             self._show()
 
+    def action_scroll(self, pages: int) -> None:
+        """Move the tables by pages."""
+        tables = self.query_one("#tables")
+        tables.scroll_relative(y=pages * max(1, tables.size.height - 2), animate=False)
+
     def live_runs(self) -> list[str]:
         """Those that go on when this window closes."""
         return [run.name for run in self._in_order() if run.is_live]
+
+
+def title_line(stage: str, labels: Sequence[str], *, width: int) -> Content:
+    """What is compared, in `width` cells: every run by its sign and as much of its name as there is room for."""
+    head = Content.assemble(("compare", "bold $primary"), (f"  {stage}", "$dim"))
+    room = (width - head.cell_length) // max(len(labels), 1) - len("   ● ")
+    for number, label in enumerate(labels):
+        sign = f"{RUN_GLYPHS[number]} {words.fit(label, max(min(cell_len(label), room, 28), 1))}"
+        head = Content.assemble(head, "   ", (sign, RUN_COLORS[number]))
+    told = f"   {labels[0]} is the baseline"
+    return Content.assemble(head, (told, "$dim") if head.cell_length + cell_len(told) <= width else "")
 
 
 def _one_cell_each(text: str) -> str:
@@ -211,10 +228,11 @@ def _table(title: str, heads: Sequence[str], lines: Sequence[Difference], width:
     spare = width - longest - sum(cells + 2 for cells in values)
     if spare < sum(cells + 1 for cells in beside if cells):
         beside = [0] * len(heads)  # whole or not at all: half a difference tells nothing
-    if spare < 0:  # names give way down to a third, then the values
-        wanted, longest = longest + spare, max(longest + spare, width // 3)
-        if longest > wanted:
-            values = [max(6, (width - longest) // len(heads) - 2)] * len(heads)
+    if spare < 0:  # the names of runs give way first, then those on the left, then the values
+        count = len(heads)
+        wanted = min(max(len(value) for line in lines for value in line.values), USUAL_VALUE)
+        longest = min(longest, max(width - count * (wanted + 2), width // 4))
+        values = [max(6, (width - longest) // count - 2)] * count
     whole = [cells + (more + 1 if more else 0) for cells, more in zip(values, beside, strict=True)]
     titles = [("  " + words.fit(head, cells)) for head, cells in zip(heads, whole, strict=True)]
     colored = [(said, f"{color} bold") for said, color in zip(titles, RUN_COLORS, strict=False)]
@@ -222,6 +240,8 @@ def _table(title: str, heads: Sequence[str], lines: Sequence[Difference], width:
     for line, differs in zip(lines, deltas, strict=True):
         cells: list[tuple[str, str] | str] = []
         for run, value in enumerate(line.values):
+            if cell_len(value) > values[run] and value[:1] in _STATE_GLYPHS:
+                value = value[:1]  # half a word tells nothing
             cells += ["  ", words.fit(value, values[run])]
             if beside[run]:
                 cells.append((f" {differs[run]:>{beside[run]}}", "$dim"))

@@ -20,6 +20,7 @@ BLOCK = 16
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_columns, "BLOCK_EVENTS", BLOCK)
+    monkeypatch.setattr("workbench.history.LINES_BYTES", 0)
 
 
 def train(writer: EventWriter, first: int, steps: int) -> None:
@@ -105,6 +106,13 @@ def test_a_reader_that_began_elsewhere_meets_each_event_once(path: Path, limit_b
 
 def _events(piece: Any) -> list[Any]:
     return list(piece.events()) if isinstance(piece, Rows) else piece
+
+
+def test_a_short_rest_is_read_as_lines(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To find the blocks of a long run takes as long as to read some hundred kilobytes."""
+    monkeypatch.setattr("workbench.history.LINES_BYTES", path.stat().st_size)
+    events, rows = read(path)
+    assert (repr(events), rows) == (repr(lines(path)), 0)
 
 
 def test_columns_cut_anywhere_lose_nothing_and_the_next_worker_goes_on(path: Path) -> None:

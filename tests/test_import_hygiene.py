@@ -110,6 +110,26 @@ def test_the_screen_never_loads_tensors() -> None:
     }
 
 
+def test_the_first_screen_loads_no_other() -> None:
+    """What a key opens is imported when the key is pressed: a tenth of the time to the first picture."""
+    loaded = modules_after("import tui.app, tui.screens.home, tui.screens.run")
+    others = {
+        "chat",
+        "compare",
+        "start",
+        "log",
+        "steer",
+        "stop",
+        "tune",
+        "recipe",
+        "corpus",
+        "tokens",
+        "scores",
+    }
+    assert not loaded & {f"tui.screens.{name}" for name in others}
+    assert not loaded & {"workbench.chat_client", "workbench.plan", "tomllib", "tui.markdown"}
+
+
 def test_the_library_never_loads_the_screen() -> None:
     assert not any(
         name.startswith(("tui", "textual"))

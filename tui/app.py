@@ -6,8 +6,9 @@ It holds no truth: close it, open it, nothing is lost. It never stops a run by l
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -25,18 +26,18 @@ from textual.types import CSSPathType
 from tui import gauges
 from tui.cells import TerminalCells
 from tui.clipboard import copy
-from tui.compat import SafeFilter, leave_on_signals, only_changes, use_mouse
+from tui.compat import SafeFilter, leave_on_signals, let_switch, only_changes, use_mouse
 from tui.keys import bind, key_name, meaning
 from tui.messages import ActionFailed
 from tui.palette import KeyCommands, in_order
 from tui.screens.enlarge import EnlargeScreen, is_too_small
 from tui.screens.help import ActiveKey, HelpScreen
-from tui.screens.home import HomeScreen
-from tui.screens.run import RunScreen
 from tui.state import FILE_NAME, State
-from tui.talks import FOLDER, Talks
 from tui.theme import DARK, THEMES, plain_name, theme_of_terminal
 from workbench.safe_text import one_line
+
+if TYPE_CHECKING:
+    from tui.talks import Talks
 
 ACTS = frozenset({"ask", "pause", "go_on", "stop", "resume", "steer", "tune", "decay", "branch", "start"})
 """Actions that change something outside of this window: dim when it was opened to look only."""
@@ -75,7 +76,6 @@ class WorkbenchApp(App[None], inherit_bindings=False):
         self._run_name = run_name
         self.read_only = read_only
         self.state = State(None if read_only else home / FILE_NAME)
-        self.talks = Talks(None if read_only else home / FOLDER)
         self._safe_filter = SafeFilter()
         self._terminal = TerminalCells()
         self._drawn: Screen[Any] | None = None
@@ -84,6 +84,13 @@ class WorkbenchApp(App[None], inherit_bindings=False):
         for theme in THEMES.values():
             self.register_theme(theme)
         self.theme = theme_of_terminal(self.state.get("theme", ""))
+
+    @cached_property
+    def talks(self) -> Talks:
+        """What was said to each model, from the first time that somebody asks."""
+        from tui.talks import FOLDER, Talks
+
+        return Talks(None if self.read_only else self._home / FOLDER)
 
     def on_load(self) -> None:
         """In a real terminal, leave it as it was whatever ends us."""
@@ -110,19 +117,25 @@ class WorkbenchApp(App[None], inherit_bindings=False):
         if not self._exit:
             super()._handle_exception(error)
 
-    def get_default_screen(self) -> HomeScreen:
-        """The runs."""
+    def get_default_screen(self) -> Screen[None]:
+        """The run that was asked for, else the one that was looked at last, else the list of runs."""
+        last = self.state.get("run", "")
+        if last and (Path(last).name != last or not (self._home / "runs" / last / "plan.json").is_file()):
+            last = ""  # it is no more
+        if name := self._run_name or last:
+            from tui.screens.run import RunScreen
+
+            screen = RunScreen(self._home, name)
+            let_switch(screen, self)  # to the list of runs, which is not read before somebody wants to see it
+            return screen
+        from tui.screens.home import HomeScreen
+
         return HomeScreen(self._home)
 
     def on_mount(self) -> None:
-        """Open the run that was asked for, else the one that was looked at last."""
+        """Say what is wrong with what was remembered, and give the mouse back where that was wished."""
         if self.state.problem:
             self.notify(one_line(self.state.problem, 300), severity="warning", markup=False)
-        last = self.state.get("run", "")
-        if self._run_name is not None:
-            self.push_screen(RunScreen(self._home, self._run_name))
-        elif last and Path(last).name == last and (self._home / "runs" / last / "plan.json").is_file():
-            self.push_screen(RunScreen(self._home, last))
         self._leave_the_mouse()
         self.app_resume_signal.subscribe(self, self._come_back)
 
@@ -137,8 +150,10 @@ class WorkbenchApp(App[None], inherit_bindings=False):
 
     def exit(self, result: None = None, return_code: int = 0, message: RenderableType | None = None) -> None:
         """End, and remember which run was looked at."""
-        shown = [screen for screen in self.screen_stack if isinstance(screen, HomeScreen | RunScreen)]
-        last = shown[-1].run_name if shown and isinstance(shown[-1], RunScreen) else ""
+        shown = [
+            getattr(screen, "run_name", "") for screen in self.screen_stack if hasattr(screen, "live_runs")
+        ]
+        last = shown[-1] if shown else ""
         if last != self.state.get("run", ""):
             self.state.put("run", last)
         super().exit(result, return_code, message)
@@ -259,12 +274,7 @@ class WorkbenchApp(App[None], inherit_bindings=False):
 
     def action_detach(self) -> None:
         """Leave; runs go on, and the shell says so."""
-        live = [
-            name
-            for screen in self.screen_stack
-            if isinstance(screen, HomeScreen | RunScreen)
-            for name in screen.live_runs()
-        ]
+        live = [name for screen in self.screen_stack for name in getattr(screen, "live_runs", list)()]
         names = [one_line(name, 120) for name in dict.fromkeys(live)]
         if names:
             shown = ", ".join(names[:3]) + ("…" if len(names) > 3 else "")

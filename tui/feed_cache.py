@@ -112,17 +112,22 @@ def _read_stage(shape: Mapping[str, Any], file: Any) -> StageCurves:
 
 
 def _read_track(track: Track, told: Mapping[str, Any], file: Any) -> None:
-    for column in (track.steps, track.tokens, track.seconds):
-        column.fromfile(file, told["rows"])
+    track.steps, track.tokens, track.seconds = (
+        _column(column.typecode, told["rows"], file) for column in (track.steps, track.tokens, track.seconds)
+    )
     track.broken = dict(told["broken"])
     for name, rows in told["metrics"].items():
         series = track.metrics[name] = Series()
-        series.raw.fromfile(file, rows)
-        for size in _level_sizes(rows):
-            level = Level()
-            for column in (level.low, level.high, level.mean):
-                column.fromfile(file, size)
-            series.levels.append(level)
+        series.raw = _column("f", rows, file)
+        series.levels = [Level(*(_column("f", size, file) for _ in range(3))) for size in _level_sizes(rows)]
+
+
+def _column(kind: str, rows: int, file: Any) -> array[Any]:
+    """So many numbers from a file, read into their place: `array.fromfile` copies them once more."""
+    column = array(kind, [0]) * rows
+    if file.readinto(column) != rows * column.itemsize:
+        raise EOFError
+    return column
 
 
 def _level_sizes(rows: int) -> Iterator[int]:

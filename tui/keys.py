@@ -62,7 +62,7 @@ KEYS = {
                  "With the mouse given back the terminal selects text as usual."),
     "next_pane": Key("tab", "tab", "next", "To the next part of the screen",
                      actions=("app.focus_next", "focus_next", "next_part")),
-    "runs": Key("1", "1", "runs", "The list of runs", actions=("runs", "app.pop_screen")),
+    "runs": Key("1", "1", "runs", "The list of runs", actions=("runs", "back", "app.pop_screen")),
     "chat": Key("t,7", "t", "talk", "Talk to the model of this run",
                 "The newest checkpoint answers, in a process of its own: a run that trains goes on training."),
     "log": Key("8", "8", "log", "What the worker printed",

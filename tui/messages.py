@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
 from tui.plan_words import PlanCost
 from tui.rows import RunRow
 from tui.run_seen import RunSeen
-from workbench.chat_client import ChatEvent
+
+if TYPE_CHECKING:
+    from workbench.chat_client import ChatEvent
 
 
 @dataclass

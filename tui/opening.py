@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ def why_not() -> str:
 def open_app(home: Path, run: str | None = None, *, read_only: bool = False) -> int:
     """Show the app, on the run of that name if one is given, until the person leaves. Returns the exit status."""
     _believe_the_terminal()
+    gc.disable()  # to look through all that imports make, for garbage that is not there, is a tenth of opening
     # Over a slow line every frame costs; nothing here needs to glide.
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     os.environ.setdefault("TEXTUAL_FPS", "30")  # 15 make an answer to a key wait for up to 67 ms
@@ -33,6 +35,8 @@ def open_app(home: Path, run: str | None = None, *, read_only: bool = False) -> 
         from tui.app import WorkbenchApp
         from tui.compat import TerminalDriver
 
+        gc.freeze()  # it lives as long as we do
+        gc.enable()
         app = WorkbenchApp(home, run, driver=TerminalDriver, read_only=read_only)
         app.run()
     return app.return_code or 0

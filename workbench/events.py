@@ -123,17 +123,27 @@ class EventReader:
 
     def share_read(self) -> float:
         """How much of the file was read, from 0 to 1."""
+        left = self.bytes_left()
+        return self._offset / (self._offset + left) if left else 1.0
+
+    def bytes_left(self) -> int:
+        """How much of the file was not read yet; all of one that was put in its place."""
         try:
-            return min(self._offset / max(os.stat(self.path).st_size, 1), 1.0)
+            stat = os.stat(self.path)
         except OSError:
-            return 1.0
+            return 0
+        return stat.st_size - (self._offset if self._goes_on(stat) else 0)
+
+    def _goes_on(self, stat: os.stat_result) -> bool:
+        """Whether that is still the file that was read."""
+        return stat.st_ino == self._inode and stat.st_size >= self._offset
 
     def read_new(self, *, limit_bytes: int = 1 << 24) -> list[Event]:
         """The whole events that were appended since the last call, at most about `limit_bytes` of them."""
         try:
             with open(self.path, "rb") as file:
                 stat = os.fstat(file.fileno())
-                if stat.st_ino != self._inode or stat.st_size < self._offset:
+                if not self._goes_on(stat):
                     self._inode, self._offset = stat.st_ino, 0
                 file.seek(self._offset)
                 block = file.read(limit_bytes)

@@ -8,6 +8,9 @@ from pathlib import Path
 from workbench.event_columns import Blocks, Piece, columns_path
 from workbench.events import EventReader
 
+LINES_BYTES = 1 << 19
+"""So little is read as lines: it holds hardly a block, and to find out where blocks lie takes as long."""
+
 
 class HistoryReader:
     """EventReader for those who can take rows: each event once, of a long history most of them in columns."""
@@ -24,13 +27,14 @@ class HistoryReader:
 
     def read_new(self, *, limit_bytes: int = 1 << 24) -> Sequence[Piece]:
         """What was appended since the last call, at most about `limit_bytes` of events.jsonl or a block."""
-        self._blocks.look()
-        block = self._blocks.at(self._lines.offset)
-        if block is not None and (pieces := self._blocks.read(block)) is not None:
-            self._lines.skip_to(block.to)
-            return pieces
-        room = self._blocks.next_after(self._lines.offset)
-        events = self._lines.read_new(limit_bytes=limit_bytes if room is None else min(room, limit_bytes))
+        if self._lines.bytes_left() > LINES_BYTES:
+            self._blocks.look()
+            block = self._blocks.at(self._lines.offset)
+            if block is not None and (pieces := self._blocks.read(block)) is not None:
+                self._lines.skip_to(block.to)
+                return pieces
+            limit_bytes = min(limit_bytes, self._blocks.next_after(self._lines.offset) or limit_bytes)
+        events = self._lines.read_new(limit_bytes=limit_bytes)
         return [events] if events else []
 
 

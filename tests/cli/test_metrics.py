@@ -49,6 +49,7 @@ def work(run: Run, stage: str, first: int, steps: int, **figures: Any) -> None:
 def long_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Two stages; the first by three workers, of whom two were killed: steps come a second and a third time."""
     monkeypatch.setattr(event_columns, "BLOCK_EVENTS", 16)
+    monkeypatch.setattr("workbench.history.LINES_BYTES", 0)
     work(run, "pretrain", 1, 120, tokens_per_second=8192.5)
     work(run, "pretrain", 60, 80, tokens_per_second=8000)
     work(run, "pretrain", 100, 20)

@@ -18,7 +18,7 @@ from workbench.files import lock_file, write_atomic
 from workbench.runs import Run
 
 MakeRun = Any
-FIRST_PAINT_CPU_SECONDS = 2.0
+FIRST_PAINT_CPU_SECONDS = 1.5
 LIVE_BYTES_PER_SECOND = 2000
 LIVE_CPU_SHARE = 0.1
 START_MEMORY_BYTES = 120e6

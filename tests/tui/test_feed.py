@@ -82,6 +82,7 @@ def test_a_history_in_columns_is_the_history_in_lines(
 ) -> None:
     """Three workers, two of them cut off and steps taken again; what is no number; a clock that is set back."""
     monkeypatch.setattr(event_columns, "BLOCK_EVENTS", events_of_a_block)
+    monkeypatch.setattr("workbench.history.LINES_BYTES", 0)
     clock = itertools.chain((1000 + i / 4 for i in range(700)), (1100 + i / 4 for i in itertools.count()))
     monkeypatch.setattr("workbench.events.time.time", lambda: next(clock))
     run: Run = make_run(steps=0)

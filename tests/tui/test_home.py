@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from textual.widgets import Input, OptionList
 from tests.tui.test_screens import running, text_of, until
 from tui import rows
 from tui.app import WorkbenchApp
+from tui.feed import RunFeed
 from tui.rows import RowReader, RunRow, arranged, next_thing, row_of
 from tui.screens.enlarge import EnlargeScreen
 from tui.screens.home import HomeScreen, age_of, columns_line, row_line
 from tui.screens.run import RunScreen
-from workbench.runs import create_run
+from workbench.runs import Run, create_run
 
 MakeRun = Any
 
@@ -267,3 +269,28 @@ async def test_a_long_history_is_not_read_at_a_glance(
     async with running(app, (140, 45)) as pilot:
         await until(pilot, lambda: "enter reads it" in text_of(app))
         assert "pretrain loss" not in text_of(app)
+
+
+async def test_a_run_is_read_once_for_a_glance(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list asks for it when it is laid out, when a row is chosen and when runs are read: all before it is there."""
+    made: list[RunFeed] = []
+    may_go_on = threading.Event()
+
+    class SlowFeed(RunFeed):
+        def __init__(self, run: Run) -> None:
+            made.append(self)
+            may_go_on.wait(30)
+            super().__init__(run)
+
+    monkeypatch.setattr("tui.screens.home.RunFeed", SlowFeed)
+    make_run(state="finished")
+    app = WorkbenchApp(tmp_path)
+    async with running(app, (140, 45)) as pilot:
+        await until(pilot, lambda: bool(made))
+        await pilot.resize_terminal(150, 45)
+        await pilot.resize_terminal(140, 45)
+        may_go_on.set()
+        await until(pilot, lambda: "pretrain loss" in text_of(app))
+        assert len(made) == 1

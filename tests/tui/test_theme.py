@@ -15,6 +15,7 @@ from tui.app import WorkbenchApp
 from tui.chart.picture import RUN_GLYPHS
 from tui.comparison import MOST_RUNS
 from tui.theme import ON_DARK, RUNS_COMPARED, THEMES
+from tui.widgets.chart import Chart
 from workbench.files import lock_file
 
 
@@ -66,3 +67,21 @@ async def test_every_state_is_a_glyph_and_a_word_in_every_theme(
         async with running(app) as pilot:
             for state in ("finished", "failed", "stopped", "crashed", "running"):
                 await until(pilot, lambda state=state: str(words.RUN_SIGNS[state]) in text_of(app))  # type: ignore[misc]
+
+
+async def test_charts_wear_another_theme_at_once(make_run: Any, tmp_path: Path) -> None:
+    run = make_run(state="finished")
+    app = WorkbenchApp(tmp_path, run.name)
+    async with running(app) as pilot:
+
+        def worn() -> set[str]:
+            chart = app.screen.query(Chart).first().region
+            strips = app.screen._compositor.render_strips()[chart.y : chart.bottom]
+            styles = [style for strip in strips for _, style, _ in strip.crop(chart.x, chart.right)]
+            return {style.color.get_truecolor().hex for style in styles if style and style.color}
+
+        for name in ("dark", "light", "dark-colorblind"):
+            app.wear(name)
+            theme = THEMES[name]
+            wanted = {theme.primary, theme.foreground, theme.variables["dim"], theme.variables["faint"]}
+            await until(pilot, lambda wanted=wanted: wanted <= worn())  # type: ignore[misc]

@@ -29,12 +29,13 @@ from tui.chart.track import StageCurves
 Row = tuple[str, str]
 """Text, and one letter a cell: its style (see STYLES)."""
 
-STYLES = {
-    "t": "title", "v": "value", "x": "axis", "b": "raw", "l": "smooth", "m": "measured", "e": "broken", "c": "cursor",
-    "0": "run-0", "1": "run-1", "2": "run-2", "3": "run-3", "4": "run-4", "5": "run-5", "k": "mark",
-}  # fmt: skip
-
 RUN_GLYPHS = "●▲■◆○△"
+STYLES = {
+    "t": "$dim", "v": "$foreground bold", "x": "$faint", "b": "$faint", "l": "$primary bold", "m": "$warning bold",
+    "e": "$error bold", "c": "$secondary", "k": "$dim",
+    **{str(run): f"$run-{run} bold" for run, _ in enumerate(RUN_GLYPHS)},
+}  # fmt: skip
+"""Title, value, axis, band of raw values, smoothed line, what was measured, what is broken, cursor, marks; runs."""
 MARK_GLYPHS = {"checkpoint": "▵", "evaluation": "◆", "resume": "↻", "rollback": "↶"}
 ASCII_GLYPHS = str.maketrans("●▲■◆○△▵↻↶┤│└─┬✗▲▼·…", "o^#+0AcRr||`-+x^v..", "")
 

@@ -23,10 +23,6 @@ from tui.keys import bind
 from tui.messages import ActionFailed, RunRead, RunsRead
 from tui.rooms import OF_A_RUN, room, room_bindings
 from tui.rows import ORDERS, RowReader, RunRow, arranged, next_thing
-from tui.screens.chat import ChatScreen
-from tui.screens.compare import CompareScreen
-from tui.screens.run import RunScreen
-from tui.screens.start import StartScreen
 from tui.state import state_of
 from tui.waiting import room_waits
 from tui.widgets.key_bar import KeyBar
@@ -84,6 +80,7 @@ class HomeScreen(Screen[None]):
         self._looking = False
         self._marked: list[str] = []
         self._feed: RunFeed | None = None  # of the run that is glanced at
+        self._looking_into: str | None = None
 
     def compose(self) -> ComposeResult:
         """Title, list or first words, what to do next, footer."""
@@ -120,7 +117,9 @@ class HomeScreen(Screen[None]):
         name = self._selected()
         roomy = self.size.height >= LEAST_HEIGHT and self.size.width >= LEAST_WIDTH
         if roomy and name is not None:
-            self._look_into(name)
+            if name != self._looking_into:  # else what we see of it is on its way
+                self._looking_into = name
+                self._look_into(name)
         else:
             self.remove_class("-glance")
 
@@ -135,11 +134,14 @@ class HomeScreen(Screen[None]):
             for _ in range(SLICES_GLANCED):
                 if seen.behind and not worker.is_cancelled:
                     seen = feed.look()
+            if not worker.is_cancelled:
+                self._feed = feed
+                self.post_message(RunRead(seen))
         except (WorkbenchError, OSError):  # removed while we looked, or not to be read: enter says why
             return
-        if not worker.is_cancelled:
-            self._feed = feed
-            self.post_message(RunRead(seen))
+        finally:
+            if self._looking_into == name:
+                self._looking_into = None
 
     @on(RunRead)
     def _glanced(self, message: RunRead) -> None:
@@ -240,6 +242,8 @@ class HomeScreen(Screen[None]):
     @on(OptionList.OptionSelected)
     def action_open(self) -> None:
         """Open the run under the cursor."""
+        from tui.screens.run import RunScreen
+
         if name := self._selected():
             self.app.push_screen(RunScreen(self._home, name))
 
@@ -265,6 +269,8 @@ class HomeScreen(Screen[None]):
 
     def action_compare(self) -> None:
         """The marked runs over each other."""
+        from tui.screens.compare import CompareScreen
+
         if len(self._marked) > 1:
             self.app.push_screen(CompareScreen(self._home, self._marked))
         else:
@@ -272,10 +278,14 @@ class HomeScreen(Screen[None]):
 
     def action_start(self) -> None:
         """Choose a recipe."""
+        from tui.screens.start import StartScreen
+
         self.app.push_screen(StartScreen(self._home, first="quickstart" if not self._all else ""))
 
     def action_chat(self) -> None:
         """Talk to the model of the run under the cursor, or to those of two marked runs at once."""
+        from tui.screens.chat import ChatScreen
+
         if len(self._marked) == 2:
             self.app.push_screen(ChatScreen(self._home, self._marked[0], beside=self._marked[1]))
         elif (name := self._selected()) and not self._must_wait("chat", name):

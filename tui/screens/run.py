@@ -20,11 +20,6 @@ from tui.messages import ActionFailed, Asked, RoomsLooked, RunLaunched, RunRead
 from tui.plots import plots_of
 from tui.rooms import room, room_bindings
 from tui.run_seen import RunSeen
-from tui.screens.chat import ChatScreen
-from tui.screens.log import LogScreen
-from tui.screens.steer import SteerScreen
-from tui.screens.stop import DecayScreen, StopScreen
-from tui.screens.tune import BranchScreen, TuneScreen
 from tui.waiting import MADE_BY, room_waits
 from tui.widgets.charts import Charts
 from tui.widgets.key_bar import KeyBar
@@ -60,8 +55,8 @@ class RunScreen(Screen[None]):
     """A view of one run folder. Leaving it leaves the run as it is."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("back", "app.pop_screen", description="runs", tooltip="Back to the runs"),
-        bind("runs", "app.pop_screen", show=False),
+        bind("back", description="runs", tooltip="Back to the runs"),
+        bind("runs", "back", show=False),
         bind("save", "ask('save')"),
         bind("pause"),
         bind("pause", "go_on", description="go on", tooltip="Let the run go on"),
@@ -208,6 +203,15 @@ class RunScreen(Screen[None]):
             )
         )
 
+    def action_back(self) -> None:
+        """Leave the run as it is."""
+        if len(self.app.screen_stack) > 1:
+            self.app.pop_screen()
+        else:
+            from tui.screens.home import HomeScreen
+
+            self.app.switch_screen(HomeScreen(self._home))
+
     def action_stage(self, direction: int) -> None:
         """Show the neighbouring stage; past the last one, follow the run again."""
         if self._seen is None or not self._seen.stages:
@@ -230,6 +234,8 @@ class RunScreen(Screen[None]):
 
     def action_chat(self) -> None:
         """Talk to this run's model."""
+        from tui.screens.chat import ChatScreen
+
         self.app.push_screen(ChatScreen(self._home, self._run_name))
 
     def action_room(self, name: str) -> None:
@@ -238,6 +244,8 @@ class RunScreen(Screen[None]):
 
     def action_log(self) -> None:
         """The worker's log."""
+        from tui.screens.log import LogScreen
+
         self.app.push_screen(LogScreen(self._home, self._run_name))
 
     def action_pause(self) -> None:
@@ -255,6 +263,8 @@ class RunScreen(Screen[None]):
     @work
     async def action_steer(self) -> None:
         """All that can be asked for."""
+        from tui.screens.steer import SteerScreen
+
         if self._seen is None:
             return
         actions = steering.actions_for(self._seen, self._home)
@@ -267,24 +277,32 @@ class RunScreen(Screen[None]):
     @work
     async def action_stop(self) -> None:
         """Ask the person, then the run."""
+        from tui.screens.stop import StopScreen
+
         if self._seen is not None and await self.app.push_screen_wait(StopScreen(self._seen, self._home)):
             self.action_ask("stop")
 
     @work
     async def action_decay(self) -> None:
         """Ask the person, then the run."""
+        from tui.screens.stop import DecayScreen
+
         if self._seen is not None and await self.app.push_screen_wait(DecayScreen(self._seen, self._home)):
             self.action_ask("tune decay=now")
 
     @work
     async def action_tune(self) -> None:
         """Let the person write what is to change, then ask the run."""
+        from tui.screens.tune import TuneScreen
+
         if request := await self.app.push_screen_wait(TuneScreen(self._home, self._run_name)):
             self.action_ask(request)
 
     @work
     async def action_branch(self) -> None:
         """A new run; the screen goes over to it."""
+        from tui.screens.tune import BranchScreen
+
         if name := await self.app.push_screen_wait(BranchScreen(self._home, self._run_name)):
             self.app.push_screen(RunScreen(self._home, name))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -34,24 +33,7 @@ GAUGES = {
 class Chart(Widget, can_focus=True):
     """Title, canvas, axes. Focus moves by tab; what the keys do is the group's affair (charts.py)."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"chart--{name}" for name in STYLES.values()}
-    DEFAULT_CSS = """
-    Chart { height: 1fr; width: 1fr; min-height: 2; }
-    Chart > .chart--title, Chart > .chart--mark { color: $dim; }
-    Chart > .chart--value { color: $foreground; text-style: bold; }
-    Chart > .chart--axis { color: $faint; }
-    Chart > .chart--raw { color: $faint; }
-    Chart > .chart--smooth { color: $primary; text-style: bold; }
-    Chart > .chart--measured { color: $warning; text-style: bold; }
-    Chart > .chart--broken { color: $error; text-style: bold; }
-    Chart > .chart--cursor { color: $secondary; }
-    Chart > .chart--run-0 { color: $run-0; text-style: bold; }
-    Chart > .chart--run-1 { color: $run-1; text-style: bold; }
-    Chart > .chart--run-2 { color: $run-2; text-style: bold; }
-    Chart > .chart--run-3 { color: $run-3; text-style: bold; }
-    Chart > .chart--run-4 { color: $run-4; text-style: bold; }
-    Chart > .chart--run-5 { color: $run-5; text-style: bold; }
-    """
+    DEFAULT_CSS = "Chart { height: 1fr; width: 1fr; min-height: 2; }"
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
@@ -130,14 +112,14 @@ class Chart(Widget, can_focus=True):
         return Style(bgcolor=self.background_colors[1].rich_color)
 
     def _strip(self, text: str, styles: str) -> Strip:
-        plain = self._ground()
+        # Not component classes: to style them costs 3 ms for each chart and at each change of its classes or its focus.
+        style_of = self.app.stylesheet.parse_style
+        ground = self._ground()
         segments = []
         at = 0
         for letter, cells in itertools.groupby(styles):
             end = at + sum(1 for _ in cells)
-            style = plain
-            if letter in STYLES:
-                style = plain + self.get_component_rich_style(f"chart--{STYLES[letter]}", partial=True)
+            style = ground + style_of(STYLES[letter]).rich_style if letter in STYLES else ground
             segments.append(Segment(text[at:end], style))
             at = end
         return Strip(segments, len(text))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 
-from workbench.event_columns import Blocks, Piece, columns_path
+from workbench.event_columns import Blocks, Event, Piece, Rows, columns_path
 from workbench.events import EventReader
 
 LINES_BYTES = 1 << 19
@@ -44,3 +45,19 @@ def read_history(path: Path) -> Iterator[Piece]:
     while reader.offset != before:  # a part without an event is not the end
         before = reader.offset
         yield from reader.read_new()
+
+
+def read_outline(path: Path) -> Iterator[Event]:
+    """The events of a file, oldest first, without most of what differs from its neighbours in figures alone.
+
+    Of rows the first and the last: when each time of work began and ended, and what was told last, is still there.
+    """
+    ends: list[Event] = []  # of rows that follow one another, between which others of them may lie
+    for piece in read_history(path):
+        if isinstance(piece, Rows):
+            ends += [next(piece.events()), *piece.events(max(1, len(piece) - 1))]
+            continue
+        yield from sorted(ends, key=itemgetter("seq"))
+        ends.clear()
+        yield from piece
+    yield from sorted(ends, key=itemgetter("seq"))

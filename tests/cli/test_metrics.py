@@ -1,7 +1,8 @@
-"""What `metrics` and `plot` print of a run does not hang on whether its events are kept in columns too."""
+"""What `metrics`, `plot` and `show` print of a run does not hang on whether its events are kept in columns too."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from typing import Any
@@ -17,6 +18,7 @@ from workbench.runs import Run
 from .conftest import Workbench
 
 COMMANDS = (
+    ["show", "canned-run", "--json"],
     ["metrics", "canned-run"],
     ["metrics", "canned-run", "pretrain"],
     ["metrics", "canned-run", "--csv"],
@@ -31,6 +33,8 @@ COMMANDS = (
 def work(run: Run, stage: str, first: int, steps: int, **figures: Any) -> None:
     """One worker's part of a training: numbers, words and nulls for numbers, other keys now and then."""
     writer = EventWriter(run.events_path)
+    writer.write("run_started", pid=1)
+    writer.write("stage_started", stage=stage, reused=False)
     for step in range(first, first + steps):
         loss: Any = {11: math.nan, 12: math.inf, 13: 3, 14: -0.0}.get(step % 40, 2 + 1 / step)
         late = {"data_wait_share": 1e-300} if step > 90 else {}
@@ -48,8 +52,12 @@ def work(run: Run, stage: str, first: int, steps: int, **figures: Any) -> None:
 @pytest.fixture
 def long_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Two stages; the first by three workers, of whom two were killed: steps come a second and a third time."""
+    run.events_path.unlink()
+    columns_path(run.events_path).unlink(missing_ok=True)
     monkeypatch.setattr(event_columns, "BLOCK_EVENTS", 16)
     monkeypatch.setattr("workbench.history.LINES_BYTES", 0)
+    clock = itertools.chain((1000 + i / 4 for i in range(250)), (1020 + i / 4 for i in itertools.count()))
+    monkeypatch.setattr("workbench.events.time.time", lambda: next(clock))  # set back once
     work(run, "pretrain", 1, 120, tokens_per_second=8192.5)
     work(run, "pretrain", 60, 80, tokens_per_second=8000)
     work(run, "pretrain", 100, 20)
@@ -67,6 +75,7 @@ def test_columns_print_what_lines_print(workbench: Workbench, long_run: Run) -> 
     in_columns = [workbench(*command) for command in COMMANDS]
     columns_path(long_run.events_path).unlink()
     assert [workbench(*command) for command in COMMANDS] == in_columns
+    assert json.loads(in_columns[0].out)["seconds"] > 50
 
 
 def test_metrics_are_the_events_as_they_were_told(workbench: Workbench, long_run: Run) -> None:

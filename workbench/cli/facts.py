@@ -8,6 +8,7 @@ from typing import Any
 
 from workbench.cli.predictions import last_told, measured_of
 from workbench.events import Event
+from workbench.history import read_outline
 from workbench.launcher import frozen_plan
 from workbench.plan import StagePlan, summary_of
 from workbench.runs import LIVE, Run
@@ -19,7 +20,7 @@ def run_facts(run: Run) -> dict[str, Any]:
     Seconds are those that workers spent; the time between a crash and the next worker is not counted.
     """
     plan, state = frozen_plan(run), run.state()
-    events = list(run.events())
+    events = list(read_outline(run.events_path))
     history, predicted = History.of(events), run.plan().get("predicted", {})
 
     def stage_facts(stage: StagePlan) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import contextlib
 import os
 import re
 import selectors
 import signal
-import threading
+import termios
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,14 +30,20 @@ from textual.screen import Screen
 from textual.strip import Strip
 
 from tui.cells import TerminalCells, Text
+from tui.leaving import SIGNALS, leave_by_force_later, stand_by
 from workbench.safe_text import HARMFUL
 
-SECONDS_TO_LEAVE = 4.0
-"""A terminal that is gone may block the screen's writer for ever: after this the process leaves anyway."""
 LISTEN_SECONDS = 0.1
 """So long one look at the terminal waits for a key: how late the thread sees that the app has ended."""
 ESC_SECONDS = ESCAPE_DELAY + 0.002
 """So long it waits after an esc: what has not followed then is not the rest of another key."""
+
+AS_IT_WAS = (
+    b"\x18\x1b[?2026l"  # out of a code that was cut, and of a picture
+    b"\x1b[?2004l\x1b[?7h\x1b[?2048l\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l"
+    b"\x1b[<u\x1b[0m\x1b[?1049l\x1b[?25h\x1b[?1004l"
+)
+"""Everything off that LinuxDriver turns on, in its order."""
 
 _HARMFUL_IN_A_ROW = re.compile(f"[{HARMFUL}\n\t]")
 
@@ -177,26 +184,44 @@ def use_mouse(app: App[Any], on: bool) -> None:
 
 def leave(app: App[Any], *, return_code: int) -> None:
     """End `app` from any thread; end the process if the app cannot (it writes to a terminal nobody reads)."""
-    _leave_by_force_later(return_code)
+    leave_by_force_later(return_code)
     app.call_later(app.exit, return_code=return_code)
 
 
 def leave_on_signals(app: App[Any]) -> None:
-    """Let SIGHUP and SIGTERM restore the terminal and end `app` with status 128+n. Call in the main thread.
+    """Let signals restore the terminal and end `app` with status 128+n. Call in the main thread, before it draws.
 
     A plain handler, not the loop's: it also runs while the loop is stuck on a full terminal.
     """
     loop = asyncio.get_running_loop()
+    stand_by(lambda: give_back(app))
 
     def handle(number: int, _: object) -> None:
-        _leave_by_force_later(128 + number)
-        loop.call_soon_threadsafe(lambda: app.exit(return_code=128 + number))
+        leave_by_force_later(128 + number)
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and the screen before it
+            loop.call_soon_threadsafe(lambda: app.exit(return_code=128 + number))
 
-    for number in (signal.SIGHUP, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, handle)
 
 
-def _leave_by_force_later(return_code: int) -> None:
-    timer = threading.Timer(SECONDS_TO_LEAVE, os._exit, (return_code,))
-    timer.daemon = True
-    timer.start()
+def give_back(app: App[Any]) -> None:
+    """Leave the terminal as it was although nobody reads it: what it has not taken of our pictures is thrown away.
+
+    The thread that waits to write has the terminal to itself until a signal makes it try again: then there is no room
+    and no waiting, and it gives up.
+    """
+    driver = app._driver
+    if not isinstance(driver, LinuxDriver) or driver.attrs_before is None or driver._file is None:
+        return
+    termios.tcsetattr(driver.fileno, termios.TCSANOW, driver.attrs_before)
+    screen, writer = driver._file.fileno(), driver._writer_thread
+    os.set_blocking(screen, False)
+    try:
+        if writer is not None and writer.ident is not None and writer.is_alive():
+            signal.pthread_kill(writer.ident, signal.SIGTERM)
+            writer.join(LISTEN_SECONDS)
+        termios.tcflush(screen, termios.TCOFLUSH)
+        os.write(screen, AS_IT_WAS)
+    finally:
+        os.set_blocking(screen, True)  # the shell has the same

@@ -23,6 +23,7 @@ from rich.text import Text
 
 from tui import words
 from tui.feed import RunFeed
+from tui.leaving import SIGNALS
 from tui.run_seen import RunSeen
 from workbench.errors import ExitCode
 from workbench.files import human_duration
@@ -40,26 +41,23 @@ def watch_inline(run: Run) -> int:
     """Show `run` until it is over or the person leaves by q or ctrl-c. Returns the status to exit with."""
     feed = RunFeed(run)
     console = Console(highlight=False, markup=False, emoji=False)
-    try:
-        with _Hangup() as hangup, _QuietKeys() as keys, Live(console=console, auto_refresh=False) as live:
-            shown: list[str] = []
-            while not hangup.number:
-                seen = feed.look()
-                lines = picture(seen, now=time.time(), width=console.width)
-                if [line.markup for line in lines] != shown:
-                    shown = [line.markup for line in lines]
-                    live.update(Group(*lines), refresh=True)
-                if not seen.is_live and not seen.behind:
-                    break
-                if keys.left_within(0.0 if seen.behind else LOOK_SECONDS, or_woken_by=hangup.told):
-                    break
-        return 128 + hangup.number if hangup.number else ExitCode.FINE
-    except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
+    with _Hangup() as hangup, _QuietKeys() as keys, Live(console=console, auto_refresh=False) as live:
+        shown: list[str] = []
+        while not hangup.number:
+            seen = feed.look()
+            lines = picture(seen, now=time.time(), width=console.width)
+            if [line.markup for line in lines] != shown:
+                shown = [line.markup for line in lines]
+                live.update(Group(*lines), refresh=True)
+            if not seen.is_live and not seen.behind:
+                break
+            if keys.left_within(0.0 if seen.behind else LOOK_SECONDS, or_woken_by=hangup.told):
+                break
+    return 128 + hangup.number if hangup.number else ExitCode.FINE
 
 
 class _Hangup:
-    """SIGHUP and SIGTERM become a number and a byte in a pipe, while this lasts.
+    """What would end it (ctrl-c too) becomes a number and a byte in a pipe, while this lasts.
 
     An exception out of the handler could come in the middle of a line, and leave the cursor hidden.
     """
@@ -67,9 +65,7 @@ class _Hangup:
     def __enter__(self) -> _Hangup:
         self.number = 0
         self.told, self._tell = os.pipe()
-        self._before = {
-            number: signal.signal(number, self._hear) for number in (signal.SIGHUP, signal.SIGTERM)
-        }
+        self._before = {number: signal.signal(number, self._hear) for number in SIGNALS}
         return self
 
     def _hear(self, number: int, _: FrameType | None) -> None:

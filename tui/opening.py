@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from tui.leaving import signals_end_it
+
 
 def why_not() -> str:
     """Why the screen cannot open in this process, in one line; empty when it can."""
@@ -31,7 +33,7 @@ def open_app(home: Path, run: str | None = None, *, read_only: bool = False) -> 
     os.environ.setdefault("ESCDELAY", "25")
     from tui.streams import terminal_kept
 
-    with terminal_kept():
+    with signals_end_it(), terminal_kept():
         from tui.app import WorkbenchApp
         from tui.compat import TerminalDriver
 
@@ -45,10 +47,11 @@ def open_app(home: Path, run: str | None = None, *, read_only: bool = False) -> 
 def open_inline(home: Path, run: str) -> int:
     """Show that run in four lines until it is over or the person leaves. Returns the exit status."""
     _believe_the_terminal()
-    from tui.inline import watch_inline
-    from workbench.runs import open_run
+    with signals_end_it():
+        from tui.inline import watch_inline
+        from workbench.runs import open_run
 
-    return watch_inline(open_run(home, run))
+        return watch_inline(open_run(home, run))
 
 
 def _believe_the_terminal() -> None:

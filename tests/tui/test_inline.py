@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.tui.terminal import ROOT
+from tests.tui.terminal import ROOT, new_settings
 from tests.tui.test_terminal import HOSTILE, LEFT_ALTERNATE_SCREEN, NEEDLES
 from tui.feed import RunFeed
 from tui.inline import picture
@@ -48,8 +49,8 @@ def test_it_stays_in_the_scrollback_and_q_leaves_the_run_alone(
     assert list((run.path / "control").iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_it_and_gives_the_cursor_back(
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_it_and_gives_the_terminal_back(
     make_run: MakeRun, tmp_path: Path, open_terminal: Any, number: signal.Signals
 ) -> None:
     run: Run = make_run(state="running", now=time.time())
@@ -58,6 +59,7 @@ def test_a_signal_ends_it_and_gives_the_cursor_back(
         terminal.read_until(lambda output: b"held-out" in output)
         os.kill(terminal.pid, number)
         assert terminal.exit_code() == 128 + number
+        assert termios.tcgetattr(terminal.fd) == new_settings()
     assert terminal.output.rstrip().endswith(b"\x1b[?25h")
 
 

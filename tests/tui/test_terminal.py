@@ -25,7 +25,7 @@ NEEDLES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_restores_the_terminal(tmp_path: Path, open_terminal: Any, number: signal.Signals) -> None:
     terminal = open_terminal(tmp_path)
     terminal.read_until(ready)

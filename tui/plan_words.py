@@ -113,7 +113,7 @@ def short_plan(cost: PlanCost) -> Content:
         )
     fits = Content.styled("✓ fits this machine", "$success")
     if cost.problems:
-        fits = Content.assemble(("! will not fit: ", "$warning"), one_line("; ".join(cost.problems), 300))
+        fits = Content.assemble(("! cannot run here: ", "$warning"), one_line("; ".join(cost.problems), 300))
     head = Content.assemble(("plan  ", "$primary bold"), " · ".join(filter(None, facts)))
     return Content("\n").join([head, Content("  ").join(parts), fits])
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tui.plan_words import PlanCost, plan_cost
-from workbench.errors import RecipeError, WorkbenchError
+from workbench.errors import RecipeError, WorkbenchError, in_one_line
 from workbench.recipe_draft import Key, as_toml, key_at, written_values
 from workbench.recipe_file import load_recipe
 
@@ -69,7 +69,7 @@ class Checked:
             return next(iter(self.problems.values()))
         if self.cost is None:
             return "the recipe is still being read"
-        return f"it will not fit: {self.cost.problems[0]}" if self.cost.problems else ""
+        return f"it cannot run here: {self.cost.problems[0]}" if self.cost.problems else ""
 
     def holds(self, key: Key) -> tuple[str, str]:
         """The value of a key, as TOML, and its origin."""
@@ -95,7 +95,7 @@ def check(path: Path | None, text: str, keys: Mapping[str, tuple[Key, ...]], *, 
     except RecipeError as error:
         return Checked(text, _by_key(text, error.problems))
     except WorkbenchError as error:
-        return Checked(text, {"": str(error)})
+        return Checked(text, {"": in_one_line(error)})
     values = {}
     for table, inside in keys.items():
         outer, _, inner = table.partition(".")
@@ -115,7 +115,7 @@ def check(path: Path | None, text: str, keys: Mapping[str, tuple[Key, ...]], *, 
         return Checked(text, _by_key(text, late_problems(plan, loaded)), values, plan_cost(plan))
     except (WorkbenchError, OSError) as error:
         line = getattr(error, "line", None)
-        return Checked(text, {key_at(text, line) if line else "": str(error)}, values)
+        return Checked(text, {key_at(text, line) if line else "": in_one_line(error)}, values)
 
 
 def _by_key(text: str, problems: Sequence[WorkbenchError]) -> dict[str, str]:

@@ -129,3 +129,11 @@ class Stopped(WorkbenchError):
     """The work stopped on request with everything saved; `workbench resume` goes on."""
 
     exit_code = ExitCode.RESUME_ME
+
+
+def in_one_line(error: Exception) -> str:
+    """What went wrong, for a person: our own errors as they are, the machine's as `FILE: permission denied`."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return f"{where}{error.strerror[:1].lower()}{error.strerror[1:]}"
+    return str(error)

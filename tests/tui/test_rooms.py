@@ -364,10 +364,10 @@ async def test_what_will_not_fit_is_not_started_and_says_why(
     launched: list[Plan] = []
     monkeypatch.setattr("workbench.launcher.launch", launched.append)
     async with running(WorkbenchApp(tmp_path), (140, 30)) as pilot:
-        app = await shown(pilot, RecipeScreen(tmp_path, "huge.toml"), "! will not fit: ")
+        app = await shown(pilot, RecipeScreen(tmp_path, "huge.toml"), "! cannot run here: ")
         await pilot.press("G")
-        await until(pilot, lambda: "start: it will not fit: " in text_of(app))
-        await shown(pilot, StartScreen(tmp_path, first="huge.toml"), "✗ will not fit: ")
+        await until(pilot, lambda: "start: it cannot run here: " in text_of(app))
+        await shown(pilot, StartScreen(tmp_path, first="huge.toml"), "✗ cannot run here: ")
         assert app.screen.query_one("#start", Button).disabled
         await pilot.press("G", "enter")
         assert isinstance(app.screen, StartScreen) and app.screen.command().startswith("workbench run")

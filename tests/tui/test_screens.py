@@ -238,6 +238,23 @@ async def test_a_run_that_is_over_offers_to_resume_and_nothing_else(
         assert isinstance(app.screen, RunScreen)
 
 
+async def test_a_run_of_somebody_else_says_in_one_line_what_may_not_be_written(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(state="stopped")
+
+    def relaunch(run: Run) -> Run:
+        raise PermissionError(13, "Permission denied", "/theirs/log.txt")
+
+    monkeypatch.setattr(importlib.import_module("workbench.launcher"), "relaunch", relaunch)
+    app = WorkbenchApp(tmp_path)
+    async with running(app) as pilot:
+        await opened(pilot)
+        await pilot.press("R")
+        await until(pilot, lambda: "/theirs/log.txt: permission denied" in text_of(app))
+        assert "Errno" not in text_of(app)
+
+
 async def test_escape_leaves_every_screen_for_the_one_before(make_run: MakeRun, tmp_path: Path) -> None:
     make_run()
     app = WorkbenchApp(tmp_path)

@@ -26,7 +26,7 @@ from tui.theme import ON_DARK
 from tui.widgets.charts import Charts
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.still import StillText
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, in_one_line
 from workbench.runs import open_run
 from workbench.safe_text import one_line
 
@@ -121,7 +121,7 @@ class CompareScreen(Screen[None]):
                 self._feeds = {name: RunFeed(run) for name, run in zip(names, runs, strict=True)}
             self.post_message(ComparedRead(tuple(self._feeds[name].look() for name in names)))
         except (WorkbenchError, OSError) as error:
-            self.post_message(ActionFailed(str(error)))
+            self.post_message(ActionFailed(in_one_line(error)))
         finally:
             self._looking = False
 

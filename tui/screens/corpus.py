@@ -26,7 +26,7 @@ from tui.widgets.browser import Browser, Row, failed, heading
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.still import StillText
 from workbench.corpus_report import CorpusReport, decided, histograms_of, limit_of, read_corpus_report
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, in_one_line
 from workbench.files import human_bytes
 from workbench.filter_rules import CHECKS, FILTERS
 from workbench.references import find_artifact
@@ -106,7 +106,7 @@ class CorpusScreen(Screen[None]):
             folder = find_artifact(self._run_name, "documents", home=self._home)
             self.post_message(ReportRead(read_corpus_report(folder)))
         except (WorkbenchError, OSError) as error:
-            self.post_message(NotRead(str(error)))
+            self.post_message(NotRead(in_one_line(error)))
 
     @on(NotRead)
     def _cannot(self, message: NotRead) -> None:
@@ -154,7 +154,7 @@ class CorpusScreen(Screen[None]):
         try:
             content = told_of(self._report, key, width=width if width < 70 else width * 11 // 20 - 5)
         except (WorkbenchError, OSError) as error:
-            content = failed(one_line(str(error), 400))
+            content = failed(one_line(in_one_line(error), 400))
         except (ValueError, TypeError, KeyError, AttributeError) as error:  # a corpus of another make
             content = failed(f"cannot be read: {type(error).__name__}: {one_line(str(error), 200)}")
         if not worker.is_cancelled:

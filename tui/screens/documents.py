@@ -31,7 +31,7 @@ from tui.widgets.key_bar import KeyBar
 from tui.widgets.still import StillText
 from tui.widgets.typing_line import TypingLine
 from workbench.corpus_report import decided, limit_of
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, in_one_line
 from workbench.safe_text import one_line
 from workbench.stored_documents import Part, Place, Stored, StoredDocuments
 from workbench.text_client import LONGEST_TEXT, TextClient
@@ -139,7 +139,7 @@ class DocumentsScreen(Screen[None]):
             self._limit = limit_of(self._folder, self._reason) if self._reason else None
             self.post_message(PageRead(start, self._stored().page(start, PAGE)))
         except (WorkbenchError, OSError) as error:
-            self.post_message(NotFoundAgain(str(error)))
+            self.post_message(NotFoundAgain(in_one_line(error)))
 
     def _stored(self) -> StoredDocuments:
         """A reader of its own for each thread: a search that was given up may still be ending."""
@@ -264,7 +264,7 @@ class DocumentsScreen(Screen[None]):
             place = documents.at(share)
             self.post_message(PageRead(place, documents.page(place, PAGE)))
         except (WorkbenchError, OSError) as error:
-            self.post_message(NotFoundAgain(str(error)))
+            self.post_message(NotFoundAgain(in_one_line(error)))
 
     def action_find(self) -> None:
         """Ask for a text."""
@@ -299,7 +299,7 @@ class DocumentsScreen(Screen[None]):
                     return
             self.post_message(NotFoundAgain("not found from here on"))
         except (WorkbenchError, OSError) as error:
-            self.post_message(NotFoundAgain(str(error)))
+            self.post_message(NotFoundAgain(in_one_line(error)))
 
     def action_back(self) -> None:
         """Out of the search, then out of the screen."""
@@ -325,7 +325,7 @@ class DocumentsScreen(Screen[None]):
             told = self._client.ask("why", folder=str(self._folder), text=document.text[:LONGEST_TEXT])
             content = _checks(told.get("checks") or [])
         except (WorkbenchError, OSError, KeyError, TypeError, ValueError) as error:
-            content = failed(one_line(str(error), 300))
+            content = failed(one_line(in_one_line(error), 300))
         self.post_message(WhyTold(document.place, content))
 
     @on(WhyTold)

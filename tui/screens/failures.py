@@ -20,7 +20,7 @@ from tui.visible import visible
 from tui.widgets.browser import Browser, Row, failed
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.still import StillText
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, in_one_line
 from workbench.failure_report import Failure, read_failures
 from workbench.safe_text import one_line
 
@@ -76,7 +76,7 @@ class FailuresScreen(Screen[None]):
         try:
             self.post_message(FailuresRead(read_failures(self._folder, self._task_name)))
         except (WorkbenchError, OSError) as error:
-            self.post_message(FailuresMissing(str(error)))
+            self.post_message(FailuresMissing(in_one_line(error)))
 
     @on(FailuresMissing)
     def _cannot(self, message: FailuresMissing) -> None:

@@ -19,7 +19,7 @@ from tui.messages import ActionFailed, LogRead
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.log_lines import LogLines
 from tui.widgets.still import StillText
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, in_one_line
 from workbench.runs import open_run
 from workbench.safe_text import one_line
 
@@ -67,7 +67,7 @@ class LogScreen(Screen[None]):
         try:
             self.post_message(LogRead(read_log_tail(open_run(self._home, self._run_name))))
         except (WorkbenchError, OSError) as error:
-            self.post_message(ActionFailed(str(error)))
+            self.post_message(ActionFailed(in_one_line(error)))
 
     @on(LogRead)
     def _show(self, message: LogRead) -> None:

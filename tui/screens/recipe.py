@@ -31,7 +31,7 @@ from tui.widgets.key_bar import KeyBar
 from tui.widgets.recipe_keys import Keys, key_of, rows_of, told_of
 from tui.widgets.still import StillText
 from tui.widgets.typing_line import TypingLine
-from workbench.errors import BadInput, WorkbenchError
+from workbench.errors import BadInput, WorkbenchError, in_one_line
 from workbench.files import write_atomic
 from workbench.recipe_draft import as_toml, keys_of_recipes, with_value, without, written_values
 from workbench.recipe_file import find_recipe, load_recipe, shipped_folder
@@ -139,7 +139,7 @@ class RecipeScreen(Screen[None]):
             self._keys = keys_of_recipes()
             self.post_message(RecipeRead(path, path.read_text(encoding="utf-8-sig")))
         except (WorkbenchError, OSError, UnicodeDecodeError) as error:
-            self.post_message(DraftChecked(Checked("", {"": str(error)})))
+            self.post_message(DraftChecked(Checked("", {"": in_one_line(error)})))
 
     @on(RecipeRead)
     def _take(self, message: RecipeRead) -> None:
@@ -263,7 +263,7 @@ class RecipeScreen(Screen[None]):
         try:
             return with_value(self._draft.text, name, value)
         except BadInput as error:
-            self._checked = self._checked.with_problem(name, str(error))
+            self._checked = self._checked.with_problem(name, in_one_line(error))
             self._tell()
             return None
 
@@ -294,7 +294,7 @@ class RecipeScreen(Screen[None]):
             try:
                 self._change(without(self._draft.text, name))
             except BadInput as error:
-                self.post_message(ActionFailed(str(error)))
+                self.post_message(ActionFailed(in_one_line(error)))
 
     def action_undo(self) -> None:
         """As it was before the last change."""
@@ -341,7 +341,7 @@ class RecipeScreen(Screen[None]):
             write_atomic(path, text)
             self.post_message(Saved(path, text))
         except (WorkbenchError, OSError, ValueError) as error:
-            self.post_message(ActionFailed(str(error)))
+            self.post_message(ActionFailed(in_one_line(error)))
 
     @on(Saved)
     def _was_saved(self, message: Saved) -> None:
@@ -360,7 +360,7 @@ class RecipeScreen(Screen[None]):
             loaded = load_recipe(self._draft.path, text=self._draft.text)
             self.post_message(RunLaunched(start(loaded, home=self._home)))
         except (WorkbenchError, OSError) as error:
-            self.post_message(ActionFailed(str(error)))
+            self.post_message(ActionFailed(in_one_line(error)))
         finally:
             self._starting = False
 

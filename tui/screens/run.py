@@ -29,7 +29,7 @@ from tui.widgets.stage_rail import StageRail
 from tui.widgets.still import StillText
 from tui.widgets.story import Story, why_it_ended
 from tui.widgets.tiles import Tiles, tiles_of
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, in_one_line
 from workbench.runs import open_run
 
 POLL_SECONDS = 1.0
@@ -134,7 +134,7 @@ class RunScreen(Screen[None]):
                 waiting = [name for name in MADE_BY if room_waits(name, self._home, self._run_name)]
                 self.post_message(RoomsLooked(frozenset(waiting)))
         except (WorkbenchError, OSError) as error:
-            self.post_message(ActionFailed(str(error)))
+            self.post_message(ActionFailed(in_one_line(error)))
         finally:
             self._looking = False
 
@@ -313,7 +313,7 @@ class RunScreen(Screen[None]):
             name = open_run(self._home, self._run_name).request(request)
             self.post_message(Asked(request, name))
         except (WorkbenchError, OSError) as error:
-            self.post_message(ActionFailed(str(error)))
+            self.post_message(ActionFailed(in_one_line(error)))
 
     @on(Asked)
     def _request_lies_there(self, message: Asked) -> None:
@@ -329,7 +329,7 @@ class RunScreen(Screen[None]):
         try:
             self.post_message(RunLaunched(relaunch(open_run(self._home, self._run_name)).name))
         except (WorkbenchError, OSError) as error:
-            self.post_message(ActionFailed(str(error)))
+            self.post_message(ActionFailed(in_one_line(error)))
 
     @on(RunLaunched)
     def _resumed(self) -> None:

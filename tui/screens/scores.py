@@ -25,7 +25,7 @@ from tui.widgets.browser import Browser, Rows, failed
 from tui.widgets.browser import Row as Line
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.still import StillText
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, in_one_line
 from workbench.eval_terms import Explanation, explain_metric, explain_task
 from workbench.references import find_artifact
 from workbench.safe_text import one_line
@@ -97,7 +97,7 @@ class ScoresScreen(Screen[None]):
             folder = find_artifact(self._run_name, "scorecard", home=self._home)
             self.post_message(ScorecardRead(read_scorecard(folder)))
         except (WorkbenchError, OSError) as error:
-            self.post_message(ScorecardMissing(str(error)))
+            self.post_message(ScorecardMissing(in_one_line(error)))
 
     @on(ScorecardMissing)
     def _cannot(self, message: ScorecardMissing) -> None:

@@ -24,7 +24,7 @@ from tui.launching import start
 from tui.messages import ActionFailed, RecipePlanned, RecipesFound, RunLaunched
 from tui.plan_words import PlanCost, plan_cost, plan_to_choose
 from tui.widgets.key_bar import KeyBar
-from workbench.errors import RecipeError, WorkbenchError
+from workbench.errors import RecipeError, WorkbenchError, in_one_line
 from workbench.eval_terms import Explanation
 from workbench.safe_text import one_line
 
@@ -49,6 +49,7 @@ class StartScreen(Screen[None]):
         self._recipes: tuple[tuple[str, str], ...] = ()
         self._planned: str | None = None  # the recipe whose plan is shown and can be started
         self._cost: PlanCost | None = None  # of the recipe whose plan is shown
+        self._problem = ""  # why it cannot be started
         self._starting = False
 
     def compose(self) -> ComposeResult:
@@ -77,7 +78,7 @@ class StartScreen(Screen[None]):
 
     def why_not(self, action: str, _: tuple[object, ...]) -> str:
         """Why the recipe cannot be started."""
-        return "a recipe with a problem, one that will not fit, or one still being read cannot be started"
+        return self._problem or "the recipe is still being read"
 
     def _under_cursor(self) -> str:
         index = self.query_one(OptionList).highlighted
@@ -116,6 +117,7 @@ class StartScreen(Screen[None]):
     def _look_at(self, event: OptionList.OptionHighlighted) -> None:
         name, description = self._recipes[event.option_index]
         self._planned = self._cost = None
+        self._problem = ""
         self.query_one("#start", Button).disabled = True
         self.query_one("#description", Static).update(Content.styled(one_line(description, 400), "$dim"))
         self._show(READING)
@@ -129,7 +131,7 @@ class StartScreen(Screen[None]):
         except RecipeError as error:
             message = RecipePlanned(recipe, problems=tuple(_at_line(problem) for problem in error.problems))
         except (WorkbenchError, OSError) as error:
-            message = RecipePlanned(recipe, problems=(str(error),))
+            message = RecipePlanned(recipe, problems=(in_one_line(error),))
         if not worker.is_cancelled:
             self.post_message(message)
 
@@ -143,6 +145,7 @@ class StartScreen(Screen[None]):
         self._cost = message.cost
         self._show(self._summary(), problems)
         self._planned = None if message.problems else message.recipe
+        self._problem = next(iter(message.problems), "")
         self.query_one("#start", Button).disabled = bool(message.problems)
         self.refresh_bindings()
 
@@ -186,7 +189,7 @@ class StartScreen(Screen[None]):
         try:
             self.post_message(RunLaunched(start(load_recipe(recipe), home=self._home)))
         except (WorkbenchError, OSError) as error:
-            self.post_message(ActionFailed(str(error)))
+            self.post_message(ActionFailed(in_one_line(error)))
         finally:
             self._starting = False
 
@@ -252,5 +255,5 @@ def planned(recipe: str, *, home: Path) -> RecipePlanned:
     plan = make_plan(loaded, home=home)
     cost = plan_cost(plan)
     problems = [_at_line(problem) for problem in late_problems(plan, loaded)]
-    problems += [f"will not fit: {problem}" for problem in cost.problems]
+    problems += [f"cannot run here: {problem}" for problem in cost.problems]
     return RecipePlanned(recipe, cost, tuple(problems))

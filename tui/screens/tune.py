@@ -20,7 +20,7 @@ from tui.keys import bind
 from tui.messages import Checked, ChoicesRead
 from tui.steering import branch_changes, branch_points, branch_recipe, check_tuning, knobs, start_branch
 from tui.widgets.key_bar import KeyBar
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, in_one_line
 from workbench.runs import open_run
 from workbench.safe_text import one_line
 
@@ -70,7 +70,7 @@ class TuneScreen(ModalScreen[str]):
         try:
             found = knobs(self._home, self._run_name)
         except (WorkbenchError, OSError) as error:
-            self.post_message(Checked("", str(error)))
+            self.post_message(Checked("", in_one_line(error)))
             return
         lines = [f"{key:<18}  {one_line(value, 10):<10}  {about}" for key, value, about in found]
         self.post_message(ChoicesRead(tuple(lines)))
@@ -92,7 +92,7 @@ class TuneScreen(ModalScreen[str]):
         try:
             self.post_message(Checked(check_tuning(self._home, self._run_name, assignment)))
         except (WorkbenchError, OSError) as error:
-            self.post_message(Checked("", str(error)))
+            self.post_message(Checked("", in_one_line(error)))
 
     @on(Checked)
     def _checked(self, message: Checked) -> None:
@@ -165,7 +165,7 @@ class BranchScreen(ModalScreen[str]):
             steps = branch_points(self._home, self._run_name)
             recipe, _ = branch_recipe(open_run(self._home, self._run_name))
         except (WorkbenchError, OSError) as error:
-            self.post_message(Checked("", str(error)))
+            self.post_message(Checked("", in_one_line(error)))
             return
         self.post_message(ChoicesRead((recipe, *map(str, steps))))
 
@@ -206,7 +206,7 @@ class BranchScreen(ModalScreen[str]):
             name = start_branch(self._home, self._run_name, step, branch_changes(text))
             message = Checked(name)
         except (WorkbenchError, OSError) as error:
-            message = Checked("", str(error))
+            message = Checked("", in_one_line(error))
         finally:
             self._starting = False
         if not get_current_worker().is_cancelled:

@@ -19,7 +19,7 @@ from typer.exceptions import TyperException
 
 from workbench.cli import bench, build, clean, doctor, measure, screen, steer, talk, watch
 from workbench.cli.output import say
-from workbench.errors import ExitCode, WorkbenchError
+from workbench.errors import ExitCode, WorkbenchError, in_one_line
 from workbench.safe_text import one_line
 
 app = typer.Typer(
@@ -71,8 +71,7 @@ def run(arguments: Sequence[str]) -> int:
         # The machine's fault, not a bug: an unreadable file, a disk that fails, a terminal that is gone.
         if os.environ.get("WORKBENCH_DEBUG"):
             raise
-        where = f"{error.filename}: " if error.filename is not None else ""
-        return _complain(f"{where}{error.strerror or error}", ExitCode.FAILED)
+        return _complain(in_one_line(error), ExitCode.FAILED)
     except Exception as error:
         if os.environ.get("WORKBENCH_DEBUG"):
             raise

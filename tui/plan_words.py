@@ -91,8 +91,15 @@ def plan_cost(plan: Plan) -> PlanCost:
     )
 
 
-def short_plan(cost: PlanCost) -> Content:
-    """Three lines: what it is and takes; what is to do; whether it fits."""
+def short_plan(cost: PlanCost, *, width: int = 200) -> Content:
+    """Three lines in `width` cells: what it is and takes; what is to do; whether it can be started here."""
+    stages = [_stage_sign(stage, times=True) for stage in cost.stages]
+    if sum(each.cell_length + 2 for each in stages) - 2 > width:
+        stages = [_stage_sign(stage, times=False) for stage in cost.stages]
+    return Content("\n").join([_facts(cost, width=width), Content("  ").join(stages), _fits(cost)])
+
+
+def _facts(cost: PlanCost, *, width: int) -> Content:
     known = f" of {human_bytes(cost.memory_bytes)}" if cost.memory_bytes else ""
     facts = [
         f"{human_count(cost.parameters)} parameters" if cost.parameters else "",
@@ -101,21 +108,22 @@ def short_plan(cost: PlanCost) -> Content:
         f"memory ~{human_bytes(cost.peak_bytes)}{known}",
         f"disk ~{human_bytes(cost.disk_bytes)}",
     ]
-    parts: list[Content] = []
-    for stage in cost.stages:
-        said = "" if stage.reused else f" {human_duration(stage.seconds)}"
-        parts.append(
-            Content.assemble(
-                ("✓ " if stage.reused else "○ ", "$success" if stage.reused else "$dim"),
-                stage.name,
-                (said, "$dim"),
-            )
-        )
-    fits = Content.styled("✓ fits this machine", "$success")
+    said = [fact for fact in facts if fact]
+    while len("plan  " + " · ".join(said)) > width and len(said) > 1:
+        said.pop()  # whole or not at all
+    return Content.assemble(("plan  ", "$primary bold"), " · ".join(said))
+
+
+def _stage_sign(stage: StageCost, *, times: bool) -> Content:
+    sign, color = ("✓ ", "$success") if stage.reused else ("○ ", "$dim")
+    said = f" {human_duration(stage.seconds)}" if times and not stage.reused else ""
+    return Content.assemble((sign, color), stage.name, (said, "$dim"))
+
+
+def _fits(cost: PlanCost) -> Content:
     if cost.problems:
-        fits = Content.assemble(("! cannot run here: ", "$warning"), one_line("; ".join(cost.problems), 300))
-    head = Content.assemble(("plan  ", "$primary bold"), " · ".join(filter(None, facts)))
-    return Content("\n").join([head, Content("  ").join(parts), fits])
+        return Content.assemble(("! cannot run here: ", "$warning"), one_line("; ".join(cost.problems), 300))
+    return Content.styled("✓ fits this machine", "$success")
 
 
 def plan_to_choose(cost: PlanCost, *, width: int) -> Content:
@@ -150,18 +158,23 @@ _STAGE_CELLS = 21
 """What stands before the task of a stage: its sign, its name, its time."""
 
 
-def long_plan(cost: PlanCost) -> Iterator[Content]:
-    """All of it, a line a fact."""
-    yield from short_plan(cost).split("\n")
+def long_plan(cost: PlanCost, *, width: int) -> Iterator[Content]:
+    """All of it, a line a fact, in `width` cells."""
+    yield _facts(cost, width=1000)
+    yield _fits(cost)
     yield Content("")
     yield Content.styled("what it makes, and what is there already", "bold")
     for stage in cost.stages:
         sign, color = ("✓", "$success") if stage.reused else ("○", "$dim")
         took = "reused" if stage.reused else f"~{human_duration(stage.seconds)}"
-        yield Content.assemble(
-            (f"{sign} ", color), f"{stage.name:<10} {took:>9}  ", (f"{human_bytes(stage.peak_bytes):>9}  ", "$dim"),
-            stage.summary, (f"  {one_line(stage.why, 80)}", "$dim"),
+        line = Content.assemble(
+            (f"{sign} ", color), f"{stage.name:<10} {took:>7} ", (f"{human_bytes(stage.peak_bytes):>7}  ", "$dim"),
+            f"{words.STAGE_TASKS.get(stage.name, ''):<{words.TASK_CELLS}}",
         )  # fmt: skip
+        for said in (stage.summary, one_line(stage.why, 80)):  # each whole or not at all
+            longer = Content.assemble(line, (f"  {said}", "$dim"))
+            line = longer if said and longer.cell_length <= width else line
+        yield line
     trained = [stage for stage in cost.stages if stage.memory]
     if trained:
         yield Content("")

@@ -66,7 +66,8 @@ def examine(home: Path) -> Iterator[Finding]:
 def _processor() -> Iterator[Finding]:
     yield Finding("processor", cpu_name())
     cores, logical, quota = usable_cores(), len(logical_cpus()), cpu_quota()
-    limits = [f"{logical} logical CPUs"] + ([f"a quota of {quota}"] if quota else [])
+    cpus = "CPU" if logical == 1 else "CPUs"
+    limits = [f"{logical} logical {cpus}"] + ([f"a quota of {quota}"] if quota else [])
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdecimal() and int(asked):
         limits.append("OMP_NUM_THREADS decides")
@@ -81,7 +82,7 @@ def _processor() -> Iterator[Finding]:
     busy = load > 1.5 * logical
     yield Finding(
         "load",
-        f"{load:.1f} processes want to run on {logical} CPUs",
+        f"{load:.1f} processes want to run on {logical} {cpus}",
         "others use this machine: training, and all that is measured here, is slower than it could be"
         if busy
         else "",

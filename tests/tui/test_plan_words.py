@@ -10,7 +10,7 @@ from tests.tui.test_screens import running, text_of, until
 from tui import words
 from tui.app import WorkbenchApp
 from tui.gauges import STAGES
-from tui.plan_words import PlanCost, StageCost, plan_to_choose
+from tui.plan_words import PlanCost, StageCost, long_plan, plan_to_choose, short_plan
 
 
 def cost_of(*stages: tuple[str, bool, str]) -> PlanCost:
@@ -35,6 +35,18 @@ def test_a_stage_says_what_it_is_for_and_its_figures_where_there_is_room() -> No
     assert wide[5] == "○ dpo        1m 15s  learns which answer is better  ~300 examples"
     assert all(len(line) <= 50 for line in narrow) and all(len(line) <= 80 for line in wide)
     assert narrow[-1] == "run tiny-1a2b3c" and "320k parameters" in narrow[0]
+
+
+def test_no_line_of_a_plan_is_half_a_fact() -> None:
+    cost = cost_of(("corpus", True, "1.19 MB of text"), ("pretrain", False, "240k tokens"))
+    for width in (40, 60, 80, 120):
+        head, stages, _ = short_plan(cost, width=width).plain.splitlines()
+        assert len(head) <= width and head.startswith("plan  320k parameters"), head
+        assert ("1m 15s" in stages) == (len("✓ corpus  ○ pretrain 1m 15s") <= width)
+        lines = [each.plain for each in long_plan(cost, width=width)]
+        pretrain = next(line for line in lines if line.startswith("○ pretrain"))
+        assert ("learns to continue a text" in pretrain) and ("240k tokens" in pretrain) == (width >= 80)
+    assert "disk ~" not in short_plan(cost, width=60).plain and "disk ~" in short_plan(cost, width=120).plain
 
 
 async def test_the_plan_of_a_new_run_is_whole_in_the_usual_terminal(

@@ -244,6 +244,30 @@ async def test_samples_are_turned_back_in_time(make_run: MakeRun, tmp_path: Path
         assert "sample @400" in text_of(app)
 
 
+@pytest.mark.parametrize("dialog", [SteerScreen, BranchScreen, TuneScreen])
+async def test_a_dialog_in_a_low_terminal_shows_what_is_typed_and_its_command(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dialog: type
+) -> None:
+    run: Run = make_run(state="running", now=time.time())
+    monkeypatch.setattr("tui.screens.tune.branch_points", lambda *_: list(range(1000, 0, -100)))
+    monkeypatch.setattr("tui.screens.tune.branch_recipe", lambda _: ("tiny.toml", []))
+    monkeypatch.setattr(
+        "tui.screens.tune.knobs", lambda *_: [(f"knob_{number}", "1", "about") for number in range(3)]
+    )
+    key, typed, command = {
+        SteerScreen: ("A", "C", "workbench"),
+        BranchScreen: ("B", "what else is to be", "--from"),
+        TuneScreen: ("T", "learning_rate=3e-4", "knob_2"),
+    }[dialog]
+    with lock_file(run.lock_path) or pytest.fail("the lock was not free"):
+        app = WorkbenchApp(tmp_path, run.name)
+        async with running(app, (60, 15)) as pilot:
+            await shown(pilot)
+            await pilot.press(key)
+            await until(pilot, lambda: isinstance(app.screen, dialog) and command in text_of(app))
+            assert typed in text_of(app)
+
+
 async def test_runs_are_marked_and_compared(make_run: MakeRun, tmp_path: Path) -> None:
     for name, steps in (("first", 400), ("second", 300)):
         run: Run = make_run(name, steps=steps)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from rich.cells import set_cell_size
+from rich.cells import cell_len
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -17,7 +17,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.worker import get_current_worker
 
-from tui import commands
+from tui import commands, words
 from tui.keys import bind
 from tui.screens.documents import DocumentsScreen
 from tui.visible import visible
@@ -126,13 +126,17 @@ class CorpusScreen(Screen[None]):
         report = self._report
         if report is None:
             return
-        self._title(
-            Content.assemble(
-                (f"{report.kept:,} documents ", "bold"),
-                (f"{human_bytes(report.kept_bytes)} of training, {report.heldout:,} held out, ", "$dim"),
-                (f"{sum(report.reasons.values()):,} left out of {report.read:,}", "$dim"),
-            )
+        facts = (
+            f"{human_bytes(report.kept_bytes)} of training",
+            f"{report.heldout:,} held out",
+            f"{sum(report.reasons.values()):,} left out of {report.read:,}",
         )
+        head = Content.styled(f"{report.kept:,} documents", "bold")
+        room = self.size.width - 2 - len("corpus    ") - cell_len(one_line(self._run_name, 60))
+        for fact in facts:  # whole or not at all
+            longer = Content.assemble(head, (f"  {fact}", "$dim"))
+            head = longer if longer.cell_length <= room else head
+        self._title(head)
         browser = self.query_one(Browser)
         browser.show(list(rows_of(report, room=browser.room)))
         self.refresh_bindings()
@@ -202,7 +206,7 @@ def rows_of(report: CorpusReport, *, room: int) -> Iterator[Row]:
     def line(label: str, count: int, extra: str = "", color: str = "") -> Content:
         said = f"{count:,}".replace("-", "−")
         return Content.assemble(
-            (set_cell_size(label, name), color), (f" {said:>{figures}}", color), (f" {extra}", "$primary")
+            (words.fit(label, name), color), (f" {said:>{figures}}", color), (f" {extra}", "$primary")
         )
 
     yield heading("funnel")
@@ -236,7 +240,7 @@ def rows_of(report: CorpusReport, *, room: int) -> Iterator[Row]:
     if report.histograms:
         yield heading("figures of all documents")
     for each in report.histograms:
-        text = set_cell_size(_words(each.name), name)
+        text = words.fit(_words(each.name), name)
         drawn = spread(each)[: max(0, room - name - 1)]
         yield Row(Content.assemble(text, (f" {drawn}", "$primary")), ("figure", each.name))
 

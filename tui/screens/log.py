@@ -25,7 +25,7 @@ from workbench.safe_text import one_line
 
 POLL_SECONDS = 1.0
 _LONGEST_LINE = 4000
-EMPTY = "The log is empty: the worker only writes here when something is wrong."
+EMPTY = "The log is empty: it is written when something is wrong."
 
 
 class LogScreen(Screen[None]):

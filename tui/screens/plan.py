@@ -46,7 +46,16 @@ class PlanScreen(Screen[None]):
         self.query_one("#title", StillText).put(
             Content.assemble(("plan", "bold $primary"), f"  {one_line(self._recipe, 80)}")
         )
-        self.query_one("#plan-text", StillText).put(Content("\n").join(long_plan(self._cost)), layout=True)
+        self.call_after_refresh(self._show)
+
+    def on_resize(self) -> None:
+        """Other facts may fit."""
+        self.call_after_refresh(self._show)
+
+    def _show(self) -> None:
+        width = self.query_one("#page").scrollable_content_region.width
+        lines = long_plan(self._cost, width=width)
+        self.query_one("#plan-text", StillText).put(Content("\n").join(lines), layout=True)
 
     def command(self) -> str:
         """The same in a shell."""

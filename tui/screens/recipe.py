@@ -163,16 +163,19 @@ class RecipeScreen(Screen[None]):
         self._title()
         self._show_rows(at=next(iter(message.checked.problems), None) if opened else None)
         self._tell()
-        strip = self.query_one("#plan-strip", StillText)
-        strip.set_class(len(message.checked.problems) == 1, "-whole")  # of several, a line each
-        if message.checked.problems or message.checked.cost is None:
-            lines = [one_line(problem, 300) for problem in list(message.checked.problems.values())[:3]]
-            strip.put(Content("\n").join(failed(line) for line in lines))
-        else:
-            strip.put(short_plan(message.checked.cost))
+        self._show_strip()
         if self._draft.path is None:
             self.query_one(Browser).tell(failed(one_line(message.checked.problems.get("", ""), 400)))
         self.refresh_bindings()
+
+    def _show_strip(self) -> None:
+        strip = self.query_one("#plan-strip", StillText)
+        strip.set_class(len(self._checked.problems) == 1, "-whole")  # of several, a line each
+        if self._checked.problems or self._checked.cost is None:
+            lines = [one_line(problem, 300) for problem in list(self._checked.problems.values())[:3]]
+            strip.put(Content("\n").join(failed(line) for line in lines))
+        else:
+            strip.put(short_plan(self._checked.cost, width=strip.content_size.width))
 
     def _title(self) -> None:
         problems = len(self._checked.problems)
@@ -207,6 +210,8 @@ class RecipeScreen(Screen[None]):
     def on_resize(self) -> None:
         """The lines share the width."""
         self.call_after_refresh(self._show_rows)
+        if self._checked.cost is not None:
+            self.call_after_refresh(self._show_strip)
 
     @on(Browser.Chosen)
     def _look_at(self) -> None:

@@ -32,6 +32,8 @@ from workbench.safe_text import one_line
 from workbench.scorecard_report import Row, Score, ScorecardReport, read_scorecard
 
 CELL = 15
+LEAST_WIDTH = 70
+"""Cells from which on there is room for more than a figure and its interval as a drawing."""
 READING = "reading the scorecard…"
 VERDICTS = {1: ("▲", "$success", "better"), -1: ("▼", "$error", "worse"), 0: ("·", "$dim", "not different")}
 
@@ -119,7 +121,8 @@ class ScoresScreen(Screen[None]):
         report = self._report
         if report is None:
             return
-        self._title("± standard error; ▲ better, ▼ worse than the stage before")
+        short = self.size.width < LEAST_WIDTH
+        self._title(("" if short else "± standard error; ") + "▲ better, ▼ worse than before")
         shown = shown_models(report.models, self.size.width)
         name = max(12, min(44, self.size.width - 7 - CELL * len(shown)))
         header = "".join(f"{one_line(model, CELL - 2):>{CELL}}" for model in shown)
@@ -212,15 +215,18 @@ def told_of(report: ScorecardReport, row: Row, *, width: int) -> Iterator[Conten
     high = max((each.interval or (each.value, each.value))[1] for each in everything)
     shown = [model for model in report.models if model in row.scores]
     name_cells = min(22, max(len(one_line(name, 22)) for name in (*shown, *baselines)) + 1)
-    room = max(8, min(48, width - 56 - name_cells))
+    wide = width >= LEAST_WIDTH
+    room = max(8, min(48, width - (56 if wide else 40) - name_cells))
     for model in shown:
         sign, color, word = VERDICTS[verdict(report, row, model)]
         beside = Content("") if model == first_of(report, row) else Content.styled(f" {sign} {word}", color)
         name = words.fit(one_line(model, 22), name_cells)
-        yield _score_line(name, row.scores[model], low, high, room, "$primary", beside)
+        yield _score_line(name, row.scores[model], low, high, room, "$primary", beside, wide=wide)
     for baseline, score in baselines.items():
         name = words.fit(one_line(baseline, 22), name_cells)
-        yield _score_line(name, score, low, high, room, "$dim", Content.styled(" no model", "$dim"))
+        yield _score_line(
+            name, score, low, high, room, "$dim", Content.styled(" no model", "$dim"), wide=wide
+        )
     if seen := report.seen.get(row.task):
         dropped = f", {seen['dropped']:,} did and were left out" if seen.get("dropped") else ""
         few = f", {seen['too_short']:,} are too short to tell" if seen.get("too_short") else ""
@@ -241,13 +247,13 @@ def told_of(report: ScorecardReport, row: Row, *, width: int) -> Iterator[Conten
 
 
 def _score_line(
-    name: str, score: Score, low: float, high: float, room: int, color: str, said: Content
+    name: str, score: Score, low: float, high: float, room: int, color: str, said: Content, *, wide: bool
 ) -> Content:
     interval = (
         f"{short(score.interval[0])} to {short(score.interval[1])}" if score.interval else "no interval"
     )
     return Content.assemble(
-        (name, color), (f" {short(score.value):>7}", "bold"), (f" {interval:<15}", "$dim"),
+        (name, color), (f" {short(score.value):>7}", "bold"), (f" {interval:<15}" if wide else "", "$dim"),
         (f" {whisker(score, low, high, room)}", color), (f" n {score.n:,}", "$dim"), said,
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ from tui import words
 from tui.app import WorkbenchApp
 from tui.gauges import STAGES
 from tui.plan_words import PlanCost, StageCost, long_plan, plan_to_choose, short_plan
+from tui.screens.plan import PlanScreen
 
 
 def cost_of(*stages: tuple[str, bool, str]) -> PlanCost:
@@ -59,3 +60,14 @@ async def test_the_plan_of_a_new_run_is_whole_in_the_usual_terminal(
         await until(pilot, lambda: words.STAGE_TASKS["eval"] in text_of(app))  # of the quickstart
         for stage in ("tokenizer", "sft", "dpo"):
             assert words.STAGE_TASKS[stage] in text_of(app)
+
+
+async def test_a_plan_that_scrolls_wraps_no_line_of_a_stage(tmp_path: Path) -> None:
+    stages = ("pretrain", "sft", "dpo", "eval")
+    cost = cost_of(*((name, False, "~1,234 examples") for name in stages * 8))
+    for width in range(76, 84):
+        async with running(app := WorkbenchApp(tmp_path), (width, 24)) as pilot:
+            app.push_screen(PlanScreen(tmp_path, "tiny", cost, "workbench run tiny --detach"))
+            await until(pilot, lambda: "○ pretrain" in text_of(app))
+            shown = [line.strip() for line in text_of(app).splitlines()]
+            assert not any(line.startswith(("examples", "~1,234")) for line in shown), width

@@ -22,7 +22,7 @@ class PlanScreen(Screen[None]):
     """A plan that was made, as a page to scroll."""
 
     DEFAULT_CSS = """
-    PlanScreen #page { padding: 0 2; scrollbar-size-vertical: 1; }
+    PlanScreen #page { padding: 0 2; scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
     PlanScreen #plan-text { width: 1fr; height: auto; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [

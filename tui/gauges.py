@@ -173,6 +173,12 @@ TRAINING = (
 
 STAGES = (
     Explanation(
+        "start",
+        "Takes the weights, the shape and the tokenizer of a model that is there: a folder in Hugging Face format, or "
+        "a checkpoint of yours. What follows goes on from there instead of from nothing.",
+        "Howard and Ruder 2018, Universal Language Model Fine-tuning for Text Classification",
+    ),
+    Explanation(
         "corpus",
         "Reads the sources, takes out what is broken, foreign or said before, and sets some documents "
         "aside to measure with. What a model reads decides more about it than anything later.",

@@ -12,6 +12,7 @@ from tui.app import WorkbenchApp
 from tui.gauges import STAGES
 from tui.plan_words import PlanCost, StageCost, long_plan, plan_to_choose, short_plan
 from tui.screens.plan import PlanScreen
+from workbench.plan import STAGE_NAMES
 
 
 def cost_of(*stages: tuple[str, bool, str]) -> PlanCost:
@@ -25,6 +26,7 @@ def cost_of(*stages: tuple[str, bool, str]) -> PlanCost:
 
 def test_every_stage_has_a_task_that_fits() -> None:
     assert {told.name for told in STAGES} <= set(words.STAGE_TASKS)
+    assert set(STAGE_NAMES) <= {told.name for told in STAGES}, "each is explained"
     assert all(len(said) <= words.TASK_CELLS for said in words.STAGE_TASKS.values())
 
 

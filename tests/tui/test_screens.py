@@ -18,7 +18,7 @@ from tui.app import WorkbenchApp
 from tui.screens.chat import ChatScreen
 from tui.screens.doctor import DoctorScreen
 from tui.screens.help import HelpScreen
-from tui.screens.home import HomeScreen
+from tui.screens.home import FIRST_HOUR, HomeScreen
 from tui.screens.log import LogScreen
 from tui.screens.run import RunScreen
 from tui.screens.start import StartScreen
@@ -71,6 +71,15 @@ async def test_an_empty_home_says_what_to_do_first(tmp_path: Path) -> None:
         assert "quickstart" in text_of(app) and "n new run" in text_of(app)
         await pilot.press("o", "t")
         assert isinstance(app.screen, HomeScreen)
+
+
+async def test_the_first_hour_is_whole_in_a_small_terminal(tmp_path: Path) -> None:
+    app = WorkbenchApp(tmp_path)
+    async with running(app, (60, 15)) as pilot:
+        await until(pilot, lambda: "Press n to begin." in text_of(app))
+        shown = [" ".join(line.split()) for line in text_of(app).splitlines()]
+        for number, (step, key, told) in enumerate(FIRST_HOUR, 1):
+            assert " ".join(f"{number} {step} {key} {told}".split()) in shown
 
 
 async def test_the_list_shows_state_in_glyph_and_word(make_run: MakeRun, tmp_path: Path) -> None:

@@ -40,11 +40,11 @@ SLICES_GLANCED = 4
 """So many looks of a tenth of a second a glance is worth; a longer history is read when the run is opened."""
 
 FIRST_HOUR = (
-    ("choose", "n", "A recipe: what to read, what to build, how long to train"),
-    ("look", "", "Its plan: what it will do and cost, before it starts"),
-    ("start", "G", "It works on its own: close this window, come back, it went on"),
-    ("watch", "?", "The loss falls, letters become words; ? explains every figure"),
-    ("talk", "t", "Ask it something: quickstart needs five to eight minutes"),
+    ("choose", "n", "A recipe: what to read, and what to build"),
+    ("look", "", "Its plan: what it will do and cost"),
+    ("start", "G", "It goes on without this window"),
+    ("watch", "?", "Letters become words; ? explains it all"),
+    ("talk", "t", "quickstart answers after 5 to 8 minutes"),
 )
 """From nothing to a model, in the order of doing: step, its key, what happens."""
 
@@ -360,7 +360,7 @@ def _first_hour() -> Content:
         )
         for number, (step, key, told) in enumerate(FIRST_HOUR, 1)
     ]
-    opening = Content.styled("There are no runs here yet. From raw text to a model you can talk to:", "bold")
+    opening = Content.styled("There are no runs here yet. From text to a chat:", "bold")
     begin = Content.assemble("Press ", ("n", "bold $primary"), " to begin.")
     return Content("\n").join([opening, Content(""), *steps, Content(""), begin])
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.tui.small_home import corpus, planned, scorecard
 from tests.tui.terminal import Terminal
 from tests.tui.workers import FAKE_WORKER
 from workbench.runs import Run, create_run
@@ -20,6 +21,7 @@ from workbench.runs import Run, create_run
 NOW = 1_700_000_000.0
 STAGES = ("corpus", "tokenizer", "pack", "pretrain", "sft", "dpo", "eval")
 MakeRun = Callable[..., Run]
+__all__ = ["corpus", "planned", "scorecard"]  # fixtures of small_home.py
 
 
 def write_run(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.tui.hostile import HOSTILE
+from tests.tui.small_home import RECIPE
 from workbench.data import corpus_folder
 from workbench.data.documents import Document
 from workbench.failure_report import write_failures
@@ -15,22 +16,6 @@ from workbench.recipe_file import load_recipe
 from workbench.runs import create_run
 
 ROWS = 12
-RECIPE = """name = "wicked"
-[corpus]
-sources = ["texts.txt"]
-[tokenizer]
-vocab_size = 300
-[pack]
-[model]
-num_hidden_layers = 2
-hidden_size = 32
-[pretrain]
-tokens = "2000"
-batch_tokens = 256
-context_length = 64
-[eval]
-tasks = ["heldout"]
-"""
 
 
 def wicked(number: int) -> str:

@@ -19,7 +19,7 @@ from textual.screen import Screen
 from tests.tui.conftest import write_run
 from tests.tui.hostile_home import corpus_of, hostile_run, scorecard_of, wicked
 from tests.tui.puppet import READY, Puppet
-from tests.tui.test_rooms import TEXT_CHILD
+from tests.tui.small_home import TEXT_CHILD
 from tests.tui.test_screens import running, text_of
 from tui.app import WorkbenchApp
 from tui.keys import meaning

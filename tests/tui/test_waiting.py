@@ -55,7 +55,7 @@ async def test_keys_are_dim_until_there_is_something_to_show(tmp_path: Path) -> 
     home, name = hostile_run(tmp_path)  # it has made a corpus and a scorecard, no tokenizer and no model
     app = WorkbenchApp(home)
     async with running(app, (140, 40)) as pilot:
-        await until(pilot, lambda: "stage" in text_of(app) and "wicked" in text_of(app))
+        await until(pilot, lambda: "stage" in text_of(app) and name in text_of(app))
         for key, said in (("t", "no model to talk to yet"), ("4", "no tokenizer yet")):
             await pilot.press(key)
             await until(pilot, lambda said=said: said in text_of(app))  # type: ignore[misc]

@@ -1,0 +1,76 @@
+"""What a corpus kept and left out, and its documents: paged, searched, judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.tui.small_home import fake_texts, shown
+from tests.tui.test_screens import _inert, running, text_of, until
+from tui.app import WorkbenchApp
+from tui.screens.corpus import CorpusScreen
+from tui.screens.documents import DocumentsScreen
+from tui.visible import visible
+from workbench.plan import Plan
+
+
+async def test_the_corpus_tells_its_funnel_and_why_documents_were_left_out(
+    planned: Plan, corpus: Path, tmp_path: Path
+) -> None:
+    async with running(WorkbenchApp(tmp_path), (120, 30)) as pilot:
+        app = await shown(pilot, CorpusScreen(tmp_path, planned.name), "gopher quality")
+        assert "60 documents" in text_of(app) and "length" in text_of(app)
+        await pilot.press("down", "down")
+        await until(pilot, lambda: "3 words, fewer than 50" in text_of(app))
+        assert "← 50" in text_of(app) and "few words<U+202E> here" in text_of(app)
+        assert app.screen.command().endswith("--reason gopher_too_few_words --home " + str(tmp_path))
+        await pilot.press("enter")
+        await until(
+            pilot, lambda: isinstance(app.screen, DocumentsScreen) and "left out: 3 words" in text_of(app)
+        )
+        await pilot.press("escape", *["down"] * 20)
+        await until(pilot, lambda: "real words" in text_of(app))
+        await _inert(app, pilot)
+
+
+async def test_documents_are_paged_searched_and_judged(
+    planned: Plan, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_texts(monkeypatch)
+    async with running(WorkbenchApp(tmp_path), (100, 30)) as pilot:
+        app = await shown(pilot, DocumentsScreen(tmp_path, planned.name, corpus, seed=1), "document 0")
+        assert "→   tab" in text_of(app) and "from document 1" in text_of(app)
+        await pilot.press("full_stop")
+        await until(pilot, lambda: "from document 41" in text_of(app))
+        await pilot.press("comma")
+        await until(pilot, lambda: "from document 1 " in text_of(app))
+        await pilot.press("slash", *"document", "space", "5", "0", "enter")
+        await until(pilot, lambda: "from document 51" in text_of(app))
+        assert "␛" in text_of(app) and "<U+202E>" in text_of(app)
+        await _inert(app, pilot)
+        await pilot.press("v")
+        await until(pilot, lambda: "document 50" in text_of(app))
+        await pilot.press("full_stop")
+        await until(pilot, lambda: "not found from here on" in text_of(app))
+        await pilot.press("k")
+        await until(
+            pilot, lambda: "✗ characters 10 ≥ 40" in text_of(app) and "✓ characters 900" in text_of(app)
+        )
+        await pilot.press("escape", "r")
+        await until(pilot, lambda: "from document" in text_of(app) and "not found" not in text_of(app))
+
+
+async def test_a_damaged_corpus_says_so_and_what_to_do(planned: Plan, corpus: Path, tmp_path: Path) -> None:
+    (corpus / "train-00000.jsonl.zst").write_bytes(b"\x28\xb5\x2f\xfdnonsense")
+    async with running(WorkbenchApp(tmp_path), (150, 24)) as pilot:
+        app = await shown(pilot, DocumentsScreen(tmp_path, planned.name, corpus), "is damaged")
+        (corpus / "report.json").write_text('{"read": "[b]"}')
+        await shown(pilot, CorpusScreen(tmp_path, planned.name), "with base 10")
+        await _inert(app, pilot)
+
+
+def test_what_cannot_be_seen_is_shown() -> None:
+    assert visible("a\tb \n\u202e\u00a0\u200d\x1b").plain == "a→   b·¶\n<U+202E>⍽<U+200D>␛"
+    assert visible("[b]x[/b]").plain == "[b]x[/b]"
+    assert visible("a\n", ends=False).plain == "a\n"

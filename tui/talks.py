@@ -16,7 +16,7 @@ from typing import Any
 
 from textual.app import App
 
-from tui.widgets.transcript import Turn
+from tui.widgets.transcript import TURNS_KEPT, Turn
 from workbench.errors import WorkbenchError
 from workbench.safe_text import SafeStream, one_line
 from workbench.saved_chat import read_chat, write_chat
@@ -65,17 +65,17 @@ class Talk:
         return [{"role": "system", "content": self.system}] * bool(self.system) + kept[::-1]
 
     def take(self, messages: Sequence[Mapping[str, str]]) -> None:
-        """Be these messages from now on."""
-        self.system = ""
-        self.turns[:] = []
+        """Be these messages from now on, the last of them."""
+        self.system, turns = "", list[Turn]()
         for message in messages:
             who = next((who for who, role in _ROLES.items() if role == message["role"]), None)
             if who is not None:
                 clean = SafeStream(limit=LONGEST_TURN)
                 shown = clean.feed(message["content"]) + clean.close()
-                self.turns.append(Turn(who, shown, said=message["content"]))
+                turns.append(Turn(who, shown, said=message["content"]))
             elif message["role"] == "system":
                 self.system = message["content"]
+        self.turns[:] = turns[-TURNS_KEPT:]
 
     def taken_up(self, reference: str = "") -> Talk:
         """A copy to go on with: without notes, every turn at its end. With `reference`, for that other model to hear.

@@ -13,7 +13,7 @@ from tui import talks
 from tui.screens.home import HomeScreen
 from tui.screens.pick import PickScreen
 from tui.talks import FOLDER, Talk, Talks
-from tui.widgets.transcript import Turn
+from tui.widgets.transcript import TURNS_KEPT, Turn
 from workbench.chat_client import Ended, Failed, Messages, Settings, Token
 from workbench.saved_chat import read_chat
 
@@ -38,6 +38,19 @@ async def test_a_chat_goes_on_where_it_was_left(tmp_path: Path) -> None:
         assert chat.client.sent[1:] == [{"type": "user", "text": "and now?"}]
         assert "you    hello" in chat.text and "now too" in chat.text and "left off" in chat.text
         assert "2 tokens · 10 tok/s" in chat.text
+
+
+async def test_of_a_long_chat_the_end_is_seen_first(tmp_path: Path) -> None:
+    async with chatting(tmp_path) as chat:
+        for number in range(12):
+            await chat.talks(f"question {number}", f"answer {number}")
+        await chat.leave()
+        await chat.open(tmp_path)
+        await chat.shows("question 11", "answer 11", "left off")
+        rows = [row.strip(" ▕") for row in chat.text.splitlines()]
+        at = next(number for number, row in enumerate(rows) if "left off" in row)
+        assert not any(rows[at + 1 : -2]) and len(rows[at + 1 : -2]) <= 1, "as much above it as fits"
+        assert "question 0" not in chat.text and "more below" not in chat.text
 
 
 async def test_a_chat_with_another_model_is_another_one(tmp_path: Path) -> None:
@@ -125,9 +138,14 @@ async def test_settings_and_the_system_prompt_stay_too(tmp_path: Path) -> None:
             {"type": "set", "key": "temperature", "value": 0.3},
             {"type": "load", "messages": [{"role": "system", "content": "Be brief."}]},
         ]
+        assert "system prompt: Be brief." in chat.text
         notes = len(chat.conversation().talk.turns)
         await chat.hears(Settings({"temperature": 0.3, "top_p": 1.0}))
         assert len(chat.conversation().talk.turns) == notes, "nobody asked on this screen"
+        await chat.hears(Messages([{"role": "system", "content": "Be brief."}]))
+        await chat.talks("hello", "hi")
+        await chat.forgets()
+        assert "hello" not in chat.text and "system prompt: Be brief." in chat.text
 
 
 async def test_ctrl_n_forgets_for_good_and_says_why_it_does_nothing(tmp_path: Path) -> None:
@@ -309,3 +327,9 @@ def test_a_talk_is_taken_up_without_notes_and_with_every_turn_at_its_end() -> No
     assert [turn.footnote for turn in other.turns] == ["", "said by a"] and other.reference == "b"
     again.turns[1].said += " more"
     assert talk.messages() == other.messages() != again.messages()
+
+
+def test_of_a_very_long_chat_the_last_turns_are_shown() -> None:
+    talk = Talk("a")
+    talk.take([{"role": "user", "content": str(number)} for number in range(TURNS_KEPT + 5)])
+    assert [talk.turns[0].text, talk.turns[-1].said] == ["5", str(TURNS_KEPT + 4)]

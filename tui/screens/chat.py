@@ -83,8 +83,7 @@ class ChatScreen(Screen[None]):
         """Conversations, input."""
         talk = talks_of(self.app).take_up(self._reference)
         second = _heard_beside(talk, self._beside) if self._beside is not None else None
-        if talk.said:
-            talk.turns.append(Turn("note", LEFT_OFF))
+        _tell(talk, LEFT_OFF)
         self._conversations = [Conversation(self._home, talk, client=self._clients[0])]
         if second is not None:
             self._conversations.append(Conversation(self._home, second, client=self._clients[1]))
@@ -224,6 +223,13 @@ class ChatScreen(Screen[None]):
 def _heard_beside(talk: Talk, reference: str) -> Talk:
     """What the model `reference` is to hear of a conversation that it is put beside."""
     heard = talk.taken_up(reference)
-    if heard.said:
-        heard.turns.append(Turn("note", HEARD.format(one_line(talk.reference, 100))))
+    _tell(heard, HEARD.format(one_line(talk.reference, 100)))
     return heard
+
+
+def _tell(talk: Talk, note: str) -> None:
+    """Say below what was said before why it is there, and above it what the model is to be."""
+    if talk.said:
+        talk.turns.append(Turn("note", note))
+    if talk.system:
+        talk.turns.insert(0, Turn("note", one_line(f"system prompt: {talk.system}", 400)))

@@ -261,8 +261,8 @@ class Conversation(Vertical):
         if system is not None:
             self.talk.system = system
         self._keep()
-        if system:
-            self._note(f"system prompt: {system}")
+        if self.talk.system:
+            self._note(f"system prompt: {self.talk.system}")
         if self._ready is not None and not self.has_left:
             kind, fields = ("reset", {}) if system is None else ("system", {"text": system})
             self._ask(Asked(kind), fields)

@@ -39,8 +39,8 @@ DARK = Theme(
     secondary="#938aa9",
     accent="#7fb4ca",
     success="#98bb6c",
-    warning="#e6c384",
-    error="#e46876",
+    warning="#e0b050",
+    error="#e46464",
     variables={
         "dim": "#8a8980",
         "faint": "#54546d",
@@ -61,8 +61,8 @@ LIGHT = Theme(
     secondary="#624c83",
     accent="#2d6a8e",
     success="#4c7a1f",
-    warning="#8a5a00",
-    error="#b8283c",
+    warning="#a85f00",
+    error="#b01822",
     variables={
         "dim": "#6b6a63",
         "faint": "#aaa79a",
@@ -73,11 +73,11 @@ LIGHT = Theme(
 )
 
 
-# Blue, orange and vermilion are told apart by all common kinds of colour vision (Okabe and Ito 2008,
+# Blue, yellow and vermilion are told apart by all common kinds of colour vision (Okabe and Ito 2008,
 # Color Universal Design); green and red are not.
 COLOR_BLIND = {
-    "dark": {"success": "#56b4e9", "warning": "#f0c040", "error": "#ff7f50"},
-    "light": {"success": "#0072b2", "warning": "#8a6d00", "error": "#c04a00"},
+    "dark": {"success": "#56b4e9", "warning": "#f0e442", "error": "#e8641c"},
+    "light": {"success": "#0072b2", "warning": "#6e6100", "error": "#c75000"},
 }
 
 

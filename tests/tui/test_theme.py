@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,15 @@ def test_runs_that_are_compared_differ_and_are_seen_in_256_colours() -> None:
         ground = Color.parse(str(theme.background)).downgrade(ColorSystem.EIGHT_BIT)
         # 3 to 1: what WCAG 2.2 (1.4.11) asks of lines and signs.
         assert min(_contrast(color, ground) for color in shown) >= 3, name
+
+
+@pytest.mark.parametrize("name", [name for name in THEMES if name != "16"])
+def test_states_are_told_apart_in_256_colours(name: str) -> None:
+    theme = THEMES[name]
+    told = (theme.success, theme.warning, theme.error, theme.foreground, theme.variables["dim"])
+    shown = [Color.parse(str(color)).downgrade(ColorSystem.EIGHT_BIT).get_truecolor() for color in told]
+    for one, other in itertools.combinations(shown, 2):
+        assert math.dist(one, other) >= 50, (name, one.hex, other.hex)
 
 
 def _contrast(one: Color, other: Color) -> float:

@@ -113,6 +113,23 @@ async def test_a_run_shows_stages_figures_loss_and_sample(make_run: MakeRun, tmp
         assert shown.splitlines()[-1].strip().endswith("q quit")
 
 
+@pytest.mark.parametrize("height", [24, 40])
+async def test_a_stage_without_curves_leaves_room_for_those_of_the_training(
+    make_run: MakeRun, tmp_path: Path, height: int
+) -> None:
+    make_run(state="finished")
+    app = WorkbenchApp(tmp_path, "quickstart-7f3a12")
+    async with running(app, (140, height)) as pilot:
+        await until(pilot, lambda: "s=0.9" in text_of(app))
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: "lays them in rows of equal length" in text_of(app))
+        assert ("▸pretrain loss" in text_of(app)) == (height == 40)
+        assert text_of(app).count("✓ tokenizer") == 2, "in the rail, and once among the stages"
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: "lays them in rows of equal length" not in text_of(app))
+        assert "▸pretrain loss" in text_of(app) and text_of(app).count("✓ tokenizer") == 1
+
+
 async def test_the_charts_never_lose_the_keys(make_run: MakeRun, tmp_path: Path) -> None:
     make_run()
     app = WorkbenchApp(tmp_path)

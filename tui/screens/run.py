@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.screen import Screen
 
 from tui import commands, steering
+from tui.chart.track import StageCurves
 from tui.diagnosis import Finding, diagnose
 from tui.feed import RunFeed
 from tui.keys import bind
@@ -23,11 +24,12 @@ from tui.run_seen import RunSeen
 from tui.waiting import MADE_BY, room_waits
 from tui.widgets.charts import Charts
 from tui.widgets.key_bar import KeyBar
+from tui.widgets.run_glance import told_stage
 from tui.widgets.run_header import RunHeader
 from tui.widgets.stage_board import stage_board
 from tui.widgets.stage_rail import StageRail
 from tui.widgets.still import StillText
-from tui.widgets.story import Story, why_it_ended
+from tui.widgets.story import ROOMY, Story, why_it_ended
 from tui.widgets.tiles import Tiles, tiles_of
 from workbench.errors import WorkbenchError, in_one_line
 from workbench.runs import open_run
@@ -79,6 +81,7 @@ class RunScreen(Screen[None]):
     DEFAULT_CSS = """
     RunScreen #asked { margin: 0 1; height: 1; display: none; text-wrap: nowrap; text-overflow: ellipsis; }
     RunScreen.-asking #asked { display: block; }
+    RunScreen #board { margin: 0 1 1 1; height: auto; display: none; }
     """
 
     def __init__(self, home: Path, name: str) -> None:
@@ -100,6 +103,7 @@ class RunScreen(Screen[None]):
         yield StageRail(id="rail")
         yield Tiles()
         yield StillText(id="asked")
+        yield StillText(id="board")
         yield Charts()
         yield Story()
         yield KeyBar()
@@ -176,13 +180,7 @@ class RunScreen(Screen[None]):
         self.query_one(StageRail).show(seen.stages, shown=self._chosen or "")
         self.query_one(Tiles).show(tiles_of(seen, seen.stage_seen(shown)))
         self._show_asked(seen)
-        charts = self.query_one(Charts)
-        room = charts.size
-        charts.show(
-            plots_of(shown, curves),
-            empty=stage_board(seen, shown, width=room.width, height=room.height),
-            version=(seen.version, shown, seen.state, room),
-        )
+        self._show_curves(seen, shown, curves)
         self.query_one(Story).show(
             seen.samples.get(shown, ()),
             self._findings[1],
@@ -190,6 +188,18 @@ class RunScreen(Screen[None]):
             now=now,
             ended=why_it_ended(seen.state, seen.notes),
         )
+
+    def _show_curves(self, seen: RunSeen, shown: str, curves: StageCurves | None) -> None:
+        """The curves of the stage. Of one without any the board of stages, and below it what was learned, with room."""
+        charts, board = self.query_one(Charts), self.query_one("#board", StillText)
+        plots, room = plots_of(shown, curves), charts.size
+        told = stage_board(seen, shown, width=self.size.width - 2, height=room.height)
+        learned = plots_of(told_stage(seen), seen.curves.get(told_stage(seen)))
+        board.display = not plots and bool(learned) and self.size.height >= ROOMY
+        if board.display:
+            plots = learned
+            board.put(told, layout=True)
+        charts.show(plots, empty=told, version=(seen.version, shown, seen.state, room))
 
     def _show_asked(self, seen: RunSeen) -> None:
         self.set_class(self._asked is not None, "-asking")

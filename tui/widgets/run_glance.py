@@ -60,7 +60,7 @@ class RunGlance(Vertical):
             none.put(Content.styled(LONG, "$dim"))
             return
         rail.show(seen.stages)
-        stage = _told_stage(seen)
+        stage = told_stage(seen)
         curves = seen.curves.get(stage)
         plots = plots_of(stage, curves)
         chart.display, none.display = bool(plots), not plots
@@ -78,7 +78,7 @@ class RunGlance(Vertical):
         )
 
 
-def _told_stage(seen: RunSeen) -> str:
+def told_stage(seen: RunSeen) -> str:
     """The stage at work if it has a curve, else the first of TOLD_FIRST that has one."""
     found = [
         name

@@ -68,8 +68,9 @@ def _further(seen: RunSeen) -> Content:
     """Where the keys lead from here: to the model of a run that is done, to the curves of its other stages."""
     done = seen.state == "finished" and any(stage.name in MODELS for stage in seen.stages)
     talk = [("t", "$primary bold"), (" talks to the model; ", "$dim")] if done else []
-    curves = ("[ and ] go to the curves and samples of another stage.", "$dim")
-    return Content.assemble(*talk, curves) if seen.curves else Content("")
+    curves = [("[", "$primary bold"), (" and ", "$dim"), ("]", "$primary bold")]
+    curves += [(" go to the curves and samples of another stage.", "$dim")]
+    return Content.assemble(*talk, *curves) if seen.curves else Content("")
 
 
 def _line(stage: StageSeen, *, chosen: bool, width: int) -> Content:
@@ -82,12 +83,12 @@ def _line(stage: StageSeen, *, chosen: bool, width: int) -> Content:
     elif works:
         told = _progress(stage, width=width)
     else:
-        said = ", ".join(_made(stage))
+        said = Content(", ".join(_made(stage)))
         if stage.name == "eval" and stage.state in ("finished", "reused"):
-            said = "6 shows the scores"
+            said = Content.assemble(("6", "$primary bold"), " shows the scores")
         word = sign.word if stage.state != "finished" else ""
         told = Content.assemble(
-            (word, sign.color), "  " if word and said else "", said or ("" if word else sign.word)
+            (word, sign.color), "  " if word and said else "", said if said or word else sign.word
         )
     line = Content.assemble(
         (f"{sign.glyph} ", sign.color), (f"{stage.name:<{_NAME_CELLS}}", style),

@@ -64,6 +64,15 @@ def test_what_would_fail_late_fails_now_on_its_line(
     assert not NAMED_TWICE.search(str(caught.value))
 
 
+def test_a_package_that_is_not_there_is_told_at_its_line(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as caught:
+        check(tmp_path, RECIPE.replace("[corpus]", '[corpus]\npackages = ["no_such_package"]'), GOOD)
+    assert str(caught.value) == (
+        f"{tmp_path / 'x.toml'}:3: [corpus] packages names 'no_such_package', which is not installed; "
+        "install it in this Python, or take it out"
+    )
+
+
 def test_every_late_problem_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         check(tmp_path, RECIPE.replace('["heldout"]', '["heldoot"]'), '{"who": "knows"}\n')

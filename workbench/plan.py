@@ -479,7 +479,10 @@ def _way_to_be_longer(parts: dict[str, Any], store: Store, *, label: str, table:
 def _sources(kind: StageKind, table: Table, loaded: LoadedRecipe, digests: SourceDigests) -> list[Any]:
     """What the stage will read from outside the store. Raises BadInput, at the recipe's line, when it is not there."""
     corpus = loaded.recipe.corpus
-    packages = identity_of_packages(corpus.packages if corpus is not None else ())
+    try:
+        packages = identity_of_packages(corpus.packages if corpus is not None else ())
+    except BadInput as error:
+        raise loaded.blame("corpus", "packages", error) from None
     try:
         return identity_of(kind.name, table, folder=loaded.folder, packages=packages, digests=digests)
     except BadInput as error:

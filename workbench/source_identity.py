@@ -224,8 +224,8 @@ def _identity_of_package(package: str) -> list[Any]:
         spec = None
     if spec is None or spec.origin is None:
         raise BadInput(
-            f"[corpus] packages: no installed package {package!r}",
-            fix="install it in this Python or take it out",
+            f"packages names {package!r}, which is not installed",
+            fix="install it in this Python, or take it out",
         )
     facts = Path(spec.origin).stat()
     return [package, facts.st_size, facts.st_mtime_ns]

@@ -29,8 +29,8 @@ context_length = 200
 eval_every_steps = 100
 """
 COST = {
-    "steps": 20, "tokens": 40_000, "step_seconds": 0.5, "training_seconds": 11.0, "measures": 2,
-    "measuring_seconds": 6.0, "saves": 1, "saving_seconds": 1.0, "seconds": 22.0, "peak_bytes": 777_000_000,
+    "steps": 20, "tokens": 40_000, "step_seconds": 0.5, "evaluation_seconds": 3.0, "samples_seconds": 2.0,
+    "save_seconds": 1.0, "training_seconds": 11.0, "between_seconds": 7.0, "seconds": 22.0, "peak_bytes": 777_000_000,
 }  # fmt: skip
 
 
@@ -50,12 +50,13 @@ def keep(plan: Plan, **changes: Any) -> None:
 def test_a_plan_is_told_from_what_was_measured(planned: Callable[..., Plan]) -> None:
     assert estimate(planned()).stages["pretrain"].basis == ESTIMATED
     keep(planned())
-    longer = planned(pretrain__tokens="4M", pretrain__seed=3, pretrain__learning_rate=0.01)
+    longer = planned(pretrain__tokens="4M", pretrain__seed=3, pretrain__sample_every_steps=50)
     cost = estimate(longer).stages["pretrain"]
     assert "on this machine by run y" in cost.basis
     assert cost.peak_bytes == 777_000_000 and cost.tokens_per_second == 2000 / 0.5
-    # 2,000 steps, 20 measurements of 3 s, a save of 1 s at most every 50 s, and 4 s for the rest
-    assert cost.seconds == pytest.approx(2000 * 0.5 + 20 * 3 + 4 + 1060 / 50, rel=0.01)
+    # 2,000 steps, 20 evaluations, 40 rounds of samples, a save after each of the first and every 50 s, 4 s for the rest
+    between = 2000 * 0.5 + 20 * 3 + 40 * 2
+    assert cost.seconds == pytest.approx(between + (20 + between / 50) * 1 + 4)
     assert predictions(longer)["pretrain"]["seconds"] == cost.seconds
 
 
@@ -77,6 +78,14 @@ def test_nor_is_another_machine(planned: Callable[..., Plan], monkeypatch: pytes
     keep(planned())
     monkeypatch.setattr(measured_cost, "fingerprint", lambda: "another")
     assert find_cost(planned(), planned().stage("pretrain")) is None
+
+
+def test_what_it_took_to_try_compiling_in_vain_does_not_come_again(planned: Callable[..., Plan]) -> None:
+    keep(planned())
+    before = find_cost(planned(), planned().stage("pretrain"))
+    keep(planned(), seconds=COST["seconds"] + 60.0, tried_seconds=60.0)
+    after = find_cost(planned(), planned().stage("pretrain"))
+    assert before and after and after.parts == before.parts
 
 
 def test_a_few_steps_are_no_measure(planned: Callable[..., Plan]) -> None:

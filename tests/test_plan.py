@@ -16,6 +16,7 @@ from workbench.plan import Plan, difference, make_plan
 from workbench.recipe_file import load_recipe
 from workbench.source_check import check_sources
 from workbench.source_sizes import examples_in
+from workbench.training_cost import model_shape, training_cost
 
 Write = Callable[[str], Path]
 RECIPE = """name = "x"
@@ -260,7 +261,8 @@ def test_devices_share_time_and_state_and_the_first_keeps_a_copy(
     assert a.memory is not None and b.memory is not None
     assert b.memory.optimizer == pytest.approx(a.memory.optimizer / 8, rel=0.01)
     assert b.memory.gathered > 0
-    assert b.seconds - 2 == pytest.approx((a.seconds - 2) / 8), "two seconds to start"
+    assert b.tokens_per_second == pytest.approx(8 * (a.tokens_per_second or 0), rel=1e-3)
+    assert b.seconds < a.seconds / 4, "all but starting, saving and samples"
     assert eight.power_watts > 5 * one.power_watts
     assert b.devices == "8 (1 x 8 x 1)"
     assert b.copy_bytes > 4 * eight.parameters and b.machine_bytes > 8 * 4 * eight.parameters
@@ -282,6 +284,42 @@ def test_a_gpu_of_unknown_memory_refuses_nothing(
 ) -> None:
     monkeypatch.setattr("workbench.budget.training_memory_bytes", lambda: None)
     assert not [p for p in estimate(planned(model__size="7b")).problems if "of memory" in p]
+
+
+@pytest.mark.parametrize("key", ["eval_every_steps", "sample_every_steps"])
+def test_the_time_of_a_training_has_what_comes_between_its_steps(
+    planned: Callable[..., Plan], key: str
+) -> None:
+    seldom, often = (
+        estimate(planned(**{f"pretrain__{key}": every})).stages["pretrain"] for every in (400, 10)
+    )
+    assert often.seconds > 1.05 * seldom.seconds
+    assert often.tokens_per_second == seldom.tokens_per_second
+
+
+def test_the_held_out_side_is_as_long_as_it_was_packed(planned: Callable[..., Plan]) -> None:
+    plan = planned(pretrain__eval_documents=50, pretrain__eval_every_steps=10)
+    guessed = estimate(plan).stages["pretrain"].seconds
+    pack = plan.stage("pack")
+    for documents, tokens in ((100, 2_000_000), (10, 200_000), (0, 0)):
+        plan.store.remove(pack.makes)
+        plan.store.start(pack.makes)
+        summary = {"heldout_documents": documents, "heldout_tokens": tokens}
+        plan.store.publish(pack.makes, stage="pack", settings={}, inputs={}, summary=summary)
+        cost = training_cost(plan, plan.stage("pretrain"), model_shape(plan) or pytest.fail("has a shape"))
+        assert cost is not None
+        assert cost.evaluation_tokens == {100: 1_000_000, 10: 200_000, 0: 0}[documents]
+    assert estimate(plan).stages["pretrain"].seconds < guessed
+
+
+def test_where_batches_grow_it_takes_more_steps_and_hardly_more_time(planned: Callable[..., Plan]) -> None:
+    alike, growing = (
+        estimate(planned()),
+        estimate(planned(pretrain__batch_ramp__start=512, pretrain__batch_ramp__until=0.5)),
+    )
+    steps = [budget.stages["pretrain"].steps or 0 for budget in (alike, growing)]
+    assert steps[1] > 1.5 * steps[0]
+    assert growing.seconds == pytest.approx(alike.seconds, rel=0.5)
 
 
 def test_the_budget_names_the_parts_and_the_scaling_law(planned: Callable[..., Plan]) -> None:

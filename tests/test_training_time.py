@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -51,8 +52,17 @@ def test_where_batches_grow_steps_count_by_their_size() -> None:
     assert seconds_of(PartSeconds(step=1.0), left) == 60.0
 
 
-def test_a_reply_takes_longer_the_longer_it_and_the_larger_the_model_is() -> None:
-    small = sampling_seconds(tokens=48, layers=4, weight_bytes=16_000_000)
-    assert small < sampling_seconds(tokens=64, layers=4, weight_bytes=16_000_000)
-    assert small < sampling_seconds(tokens=48, layers=8, weight_bytes=16_000_000)
-    assert small < sampling_seconds(tokens=48, layers=4, weight_bytes=64_000_000)
+@pytest.mark.parametrize(
+    ("change", "longer"),
+    [
+        ({"tokens": 64}, True),
+        ({"layers": 8}, True),
+        ({"weight_bytes": 64_000_000}, True),
+        ({"on_gpu": True}, False),
+    ],
+)
+def test_a_reply_takes_longer_the_longer_it_and_the_larger_the_model_is(
+    change: dict[str, Any], longer: bool
+) -> None:
+    small: dict[str, Any] = {"tokens": 48, "layers": 4, "weight_bytes": 16_000_000, "on_gpu": False}
+    assert (sampling_seconds(**small | change) > sampling_seconds(**small)) is longer

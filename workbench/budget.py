@@ -21,13 +21,14 @@ from workbench.layout import local_processes
 from workbench.measured_cost import MeasuredCost, find_cost
 from workbench.model_config import ModelConfig
 from workbench.plan import Plan, StagePlan
-from workbench.recipe import Pretrain, Tokenizer, Training
+from workbench.recipe import Pretrain, Tokenizer
 from workbench.recipe_corpus import Corpus
 from workbench.recipe_file import LoadedRecipe
 from workbench.source_sizes import GZIP_RATIO, text_bytes
-from workbench.step_memory import MemoryParts
+from workbench.step_memory import MemoryParts, checkpoint_bytes
 from workbench.training_cost import TrainingCost, fitting_advice, model_shape, training_cost
 from workbench.training_step import PROCESS_BYTES
+from workbench.training_time import FORWARD_SHARE, PartSeconds, sampling_seconds, seconds_of
 
 # Training FLOPs a second that the model reaches, per core or per device (recipes/LOG.md, 2026-11-20).
 CPU_BF16_FLOPS = 1.5e11
@@ -35,6 +36,10 @@ CPU_FP32_FLOPS = 0.6e11
 GPU_FLOPS = 2.0e14
 # Text that the corpus, tokenizer and pack stages get through in a second, together.
 TEXT_BYTES_PER_SECOND = 1.0e6
+# Checkpoints that are copied, looked through and digested on a core that trains; that are copied from a GPU.
+SAVED_BYTES_PER_SECOND = {False: 4.0e8, True: 5.0e9}
+# Until a training takes its first step: its process has torch to load.
+START_SECONDS = 4.0
 # Weights that are read, checked and written again.
 READ_BYTES_PER_SECOND = 2.0e8
 TOKENS_PER_PARAMETER = 20
@@ -309,7 +314,7 @@ def _cost(plan: Plan, stage: StagePlan, shape: ModelConfig | None, nproc: int) -
     if (training := training_cost(plan, stage, shape, nproc=nproc)) is not None:
         budget = _training_budget(training)
         measured = find_cost(plan, stage, nproc=nproc)
-        return budget if measured is None else _as_measured(budget, measured, stage)
+        return budget if measured is None else _as_measured(budget, measured, training)
     limit = getattr(table, "limit", None) or 1000
     flops = limit * 6 * 60 * shape.flops_per_token(128)
     return StageBudget(
@@ -323,13 +328,28 @@ def _cost(plan: Plan, stage: StagePlan, shape: ModelConfig | None, nproc: int) -
 
 def _training_budget(cost: TrainingCost) -> StageBudget:
     layout = cost.step.layout
-    seconds = cost.all_flops / (_flops_per_second() * (layout.ranks if has_gpu() else 1))  # a CPU is shared
+    flops_per_second = _flops_per_second() * (layout.ranks if has_gpu() else 1)  # a CPU is shared
+    training, config = cost.all_flops / flops_per_second, cost.step.config
+    forward = FORWARD_SHARE * config.flops_per_token(cost.step.context_length)
+    parts = PartSeconds(
+        step=training / cost.left.full_steps,
+        evaluation=cost.evaluation_tokens * forward / flops_per_second,
+        samples=sampling_seconds(
+            tokens=cost.sample_tokens,
+            layers=config.num_hidden_layers,
+            weight_bytes=4 * config.num_parameters,
+            on_gpu=has_gpu(),
+        ),
+        save=checkpoint_bytes(config, cost.step.optimizer, averaged=cost.step.averaged)
+        / SAVED_BYTES_PER_SECOND[has_gpu()],
+        rest=START_SECONDS,
+    )
     memory, process = cost.memory, cost.peak_bytes - cost.memory.total
     room = training_memory_bytes()
     if room is not None and cost.peak_bytes > LARGEST_SHARE_OF_MEMORY * room:
         memory = dataclasses.replace(memory, snapshot=0)  # training will wait while checkpoints are written
     return StageBudget(
-        seconds=seconds + 2,
+        seconds=seconds_of(parts, cost.left),
         flops=cost.flops,
         peak_bytes=memory.total + process,
         disk_bytes=cost.disk_bytes,
@@ -341,23 +361,17 @@ def _training_budget(cost: TrainingCost) -> StageBudget:
         process_bytes=process,
         tokens_at_once=cost.step.tokens,
         steps=cost.steps,
-        tokens_per_second=round(cost.tokens / seconds, 1) if seconds else None,
+        tokens_per_second=round(cost.tokens / training, 1) if training else None,
     )
 
 
-def _as_measured(budget: StageBudget, measured: MeasuredCost, stage: StagePlan) -> StageBudget:
+def _as_measured(budget: StageBudget, measured: MeasuredCost, cost: TrainingCost) -> StageBudget:
     """The budget of a training whose like was measured on this machine."""
-    table = stage.table()
-    assert isinstance(table, Training) and budget.steps is not None
     return dataclasses.replace(
         budget,
-        seconds=measured.seconds_of(
-            steps=budget.steps,
-            eval_every_steps=table.eval_every_steps,
-            save_every_seconds=table.save_every_seconds,
-        ),
+        seconds=seconds_of(measured.parts, cost.left),
         peak_bytes=measured.peak_bytes,
-        tokens_per_second=round(measured.tokens_per_step / measured.step_seconds, 1),
+        tokens_per_second=round(measured.tokens_per_step / measured.parts.step, 1),
         basis=measured.basis,
     )
 

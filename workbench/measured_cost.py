@@ -1,6 +1,6 @@
 """What training stages took on this machine, kept in the home: the next plan of the same shape is told from it.
 
-    HOME/cache/measured.json    {KEY: {"at", "by", "steps", "step_seconds", "peak_bytes", …}, …}
+    HOME/cache/measured.json    {KEY: {"at", "by", "steps", "parts": {"step", "evaluation", …}, "peak_bytes"}, …}
 
 A key stands for all that time and memory of a step depend on: the machine, the versions, the model's shape, and
 the stage's settings but for those that only say how long or how fast to learn. Losing the file costs accuracy only.
@@ -23,11 +23,14 @@ from workbench.files import human_duration, write_atomic
 from workbench.hardware import fingerprint
 from workbench.plan import Plan, StagePlan
 from workbench.training_cost import model_shape
+from workbench.training_time import PartSeconds
 from workbench.version import VERSION
 
 KEPT = 200
 FEWEST_STEPS = 10
 """Of fewer the first ones, which are slower, would be half."""
+COME_ELSEWHERE = ("training_seconds", "between_seconds", "tried_seconds")
+"""Of all of a stage's time, what is told as another part, or was spent once for all runs of this home."""
 FREE_SETTINGS = frozenset(
     {
         "tokens", "epochs", "max_examples", "seed", "learning_rate", "matrix_learning_rate", "schedule", "decay_ratio",
@@ -42,23 +45,14 @@ FREE_SETTINGS = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class MeasuredCost:
-    """What a stage took. Seconds of a step are a median; the others are of one measurement, one save, and the rest."""
+    """What a stage took: each of its parts, the memory of them all, and how many steps it was measured by."""
 
     at: float
     by: str
     steps: int
     tokens_per_step: float
-    step_seconds: float
-    measure_seconds: float
-    save_seconds: float
-    other_seconds: float
+    parts: PartSeconds
     peak_bytes: int
-
-    def seconds_of(self, *, steps: int, eval_every_steps: int, save_every_seconds: float) -> float:
-        """The time of a stage of so many steps."""
-        training = steps * self.step_seconds + -(-steps // eval_every_steps) * self.measure_seconds
-        saves = 1 + training / max(save_every_seconds, 50 * self.save_seconds)  # at most 2 % of the time
-        return training + saves * self.save_seconds + self.other_seconds
 
     @property
     def basis(self) -> str:
@@ -75,16 +69,19 @@ def keep_cost(plan: Plan, stage: StagePlan, cost: Mapping[str, float], *, by: st
     """
     if cost.get("steps", 0) < FEWEST_STEPS:
         return
-    told = ("training_seconds", "measuring_seconds", "saving_seconds")
+    parts = PartSeconds(
+        step=cost["step_seconds"],
+        evaluation=cost["evaluation_seconds"],
+        samples=cost["samples_seconds"],
+        save=cost["save_seconds"],
+        rest=max(0.0, cost["seconds"] - sum(cost.get(name, 0.0) for name in COME_ELSEWHERE)),
+    )
     measured = MeasuredCost(
         at=round(time.time(), 1),
         by=by,
         steps=int(cost["steps"]),
         tokens_per_step=cost["tokens"] / cost["steps"],
-        step_seconds=cost["step_seconds"],
-        measure_seconds=cost["measuring_seconds"] / max(1, cost["measures"]),
-        save_seconds=cost["saving_seconds"] / max(1, cost["saves"]),
-        other_seconds=max(0.0, cost["seconds"] - sum(cost[name] for name in told)),
+        parts=parts,
         peak_bytes=int(cost.get("device_peak_bytes", cost["peak_bytes"])),
     )
     file = _file(plan.home)
@@ -101,8 +98,8 @@ def find_cost(plan: Plan, stage: StagePlan, *, nproc: int = 1) -> MeasuredCost |
     if facts is None:
         return None
     try:
-        return MeasuredCost(**facts)
-    except TypeError:  # written by another version
+        return MeasuredCost(**facts | {"parts": PartSeconds(**facts["parts"])})
+    except (TypeError, KeyError):  # written by another version
         return None
 
 

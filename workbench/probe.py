@@ -48,6 +48,7 @@ def _request(plan: Plan, stage: StagePlan, *, steps: int) -> dict[str, Any]:
         else None,
         "start": None,
         "folder": str(plan.home / "cache"),
+        "compile_times": str(plan.home / "compile_times.json"),
         "steps": steps,
     }
 

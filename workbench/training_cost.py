@@ -18,23 +18,38 @@ from workbench.recipe_model import Model
 from workbench.source_sizes import count_examples
 from workbench.step_memory import FLOAT32, MemoryParts, StepShape, checkpoint_bytes, training_memory
 from workbench.training_step import PROCESS_BYTES, is_averaged, largest_micro_batch, peak_bytes, step_of
+from workbench.training_time import StepsLeft
 
 EXAMPLE_TOKENS = 70
 """Of a conversation, where nothing tells."""
+DOCUMENT_TOKENS = 600
+"""Read of a held-out document, where nothing tells."""
+HELDOUT_EXAMPLES, SAMPLE_TOKENS = 256, 64
+"""Of fine-tuning: conversations measured, and the longest reply of a sample (stages/fine_tuning.py)."""
 MUON_NARROW, MUON_ROUNDS = 512, (3, 5)
 """Rounds of Newton-Schulz for a matrix whose smaller side is at most so long, and for others (train/optimizers.py)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingCost:
-    """One training stage. `step` is the forward pass of a device, `memory` its peak by part without the process."""
+    """One training stage. `step` is the forward pass of a device, `memory` its peak by part without the process.
+
+    left: its steps and what comes between them. evaluation_tokens: read in one evaluation; sample_tokens: of a reply.
+    """
 
     step: StepShape
-    steps: int
+    left: StepsLeft
     tokens: float
     flops: float
     disk_bytes: int
     summary: str
+    evaluation_tokens: int
+    sample_tokens: int
+
+    @property
+    def steps(self) -> int:
+        """Those that are left."""
+        return self.left.last - self.left.done
 
     @property
     def memory(self) -> MemoryParts:
@@ -97,17 +112,37 @@ def training_cost(plan: Plan, stage: StagePlan, shape: ModelConfig, *, nproc: in
         # What a shorter training has done already; where that can be gone on from there is one stretch.
         done = (stage.shorter.step or 0) if stage.shorter is not None else 0
         read = [((each.num_steps - done) * each.batch_tokens, each.context_length) for each in stretches]
+        tokens = sum(tokens for tokens, _ in read)
+        left = StepsLeft(
+            done=done,
+            last=done + sum(each.num_steps - done for each in stretches),
+            full_steps=tokens / table.batch_tokens,
+            eval_every_steps=table.eval_every_steps,
+            sample_every_steps=table.sample_every_steps,
+            save_every_seconds=table.save_every_seconds,
+        )
         return TrainingCost(
             step,
-            sum(each.num_steps - done for each in stretches),
-            sum(tokens for tokens, _ in read),
+            left,
+            tokens,
             sum(tokens * shape.flops_per_token(context_length) for tokens, context_length in read),
             _disk_bytes(table, shape),
             f"{human_count(table.tokens)} tokens",
+            evaluation_tokens=_heldout_tokens(plan, table),
+            sample_tokens=SAMPLE_TOKENS,
         )
     if isinstance(table, Sft | Dpo):
         return _fine_tuning_cost(plan, stage, table, shape, nproc)
     return None
+
+
+def _heldout_tokens(plan: Plan, table: Pretrain) -> int:
+    """Of the documents that are measured: as `pack` found them where it is done, else as long as documents are."""
+    packed = next((summary_of(plan, stage) for stage in plan.stages if stage.name == "pack"), {})
+    tokens, documents = packed.get("heldout_tokens"), packed.get("heldout_documents")
+    if not isinstance(tokens, int) or not isinstance(documents, int):
+        return table.eval_documents * DOCUMENT_TOKENS
+    return round(min(1.0, table.eval_documents / max(1, documents)) * tokens)
 
 
 def layout_of(table: Training, nproc: int) -> Layout:
@@ -129,13 +164,22 @@ def _fine_tuning_cost(
     else:
         tokens = examples * table.epochs * min(table.context_length, EXAMPLE_TOKENS)
         steps = tokens / table.batch_tokens
+    num_steps = max(1, round(steps))
+    left = StepsLeft(
+        last=num_steps,
+        full_steps=num_steps,
+        eval_every_steps=table.eval_every_steps,
+        save_every_seconds=table.save_every_seconds,
+    )
     return TrainingCost(
         step_of(table, shape, layout_of(table, nproc), row=row),
-        max(1, round(steps)),
+        left,
         tokens,
         tokens * shape.flops_per_token(table.context_length),
         _disk_bytes(table, shape),
         f"{about}{human_count(examples)} examples",
+        evaluation_tokens=HELDOUT_EXAMPLES * EXAMPLE_TOKENS,
+        sample_tokens=SAMPLE_TOKENS,
     )
 
 

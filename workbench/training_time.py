@@ -13,10 +13,10 @@ LARGEST_SAVING_SHARE = 0.02
 """Of the time, what saving may take from training; the clock of checkpoints (train/checkpoint.py) keeps it."""
 FORWARD_SHARE = 1 / 3
 """Of the FLOPs of training on a token, those of reading it: the backward pass has two products for each of its."""
-SECONDS_PER_LAYER = 2.5e-4
+SECONDS_PER_LAYER = 8e-4
 """What a layer takes at the least when a reply is written, token by token: starting its kernels (recipes/LOG.md)."""
-WEIGHT_BYTES_PER_SECOND = 1e10
-"""How fast a reply's every token reads all weights, of a large model: about a core's share of the memory."""
+WEIGHT_BYTES_PER_SECOND = {False: 1e10, True: 1e12}
+"""How fast a reply's every token reads all weights of a large model: about a core's share of the memory; on a GPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,6 @@ def seconds_of(parts: PartSeconds, left: StepsLeft) -> float:
     return busy + (by_the_clock + evaluations) * parts.save + parts.rest
 
 
-def sampling_seconds(*, tokens: int, layers: int, weight_bytes: int) -> float:
+def sampling_seconds(*, tokens: int, layers: int, weight_bytes: int, on_gpu: bool) -> float:
     """About what a reply of so many tokens takes, written one after the other: a guess where none was measured."""
-    return tokens * (layers * SECONDS_PER_LAYER + weight_bytes / WEIGHT_BYTES_PER_SECOND)
+    return tokens * (layers * SECONDS_PER_LAYER + weight_bytes / WEIGHT_BYTES_PER_SECOND[on_gpu])

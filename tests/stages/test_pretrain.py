@@ -24,6 +24,7 @@ from workbench.tokenizer import Tokenizer
 from workbench.train import working_model
 from workbench.train.checkpoint_folder import finished_checkpoint, steps_in
 from workbench.train.losses import next_token_loss
+from workbench.training_time import PartSeconds, StepsLeft, seconds_of
 
 pytestmark = pytest.mark.usefixtures("every_step_is_shown")
 
@@ -76,16 +77,28 @@ def test_it_says_what_computes_and_after_twenty_steps_how_long_the_rest_takes(wh
     assert environment["dtype"] == "float32" and environment["threads"] == 1
     assert "float32 on 1 CPU thread, muon" in whole.texts("note")
     (told,) = [event for event in notes if "seconds_left" in event]
-    assert told["seconds_left"] == pytest.approx(told["step_seconds"] * (NUM_STEPS - 20), abs=1e-2)
+    parts = PartSeconds(**told["parts"])
+    assert min(parts.step, parts.evaluation, parts.samples, parts.save) > 0
+    left = StepsLeft(
+        done=20,
+        last=NUM_STEPS,
+        full_steps=4,
+        eval_every_steps=8,
+        sample_every_steps=12,
+        save_every_seconds=10,
+    )
+    assert told["seconds_left"] == pytest.approx(seconds_of(parts, left), abs=1e-2)
 
 
 def test_it_tells_what_it_cost(whole: Worker) -> None:
     cost = whole.cost
     assert cost["steps"] == NUM_STEPS and cost["tokens"] == whole.summary["tokens"]
-    assert cost["measures"] == 3 and cost["saves"] >= 3
+    assert cost["evaluations"] == 3 and cost["samples"] == 2 and cost["saves"] >= 2
     assert cost["step_seconds_min"] <= cost["step_seconds"] <= cost["step_seconds_max"]
-    parts = cost["training_seconds"] + cost["measuring_seconds"] + cost["saving_seconds"]
-    assert 0 < parts < whole.seconds
+    assert cost["save_seconds"] > 0
+    evaluated = 3 * cost["evaluation_seconds"] + 2 * cost["samples_seconds"]
+    assert 0 < evaluated < cost["between_seconds"] + 0.002  # and saved; told in milliseconds
+    assert cost["training_seconds"] + cost["between_seconds"] < whole.seconds
 
 
 def test_what_it_leaves(whole: Worker) -> None:

@@ -11,10 +11,13 @@ import pytest
 from workbench import probe
 from workbench.budget import estimate
 from workbench.errors import BadInput, WorkbenchError
+from workbench.events import EventWriter
 from workbench.plan import Plan, make_plan
 from workbench.recipe_file import load_recipe
+from workbench.runs import Run
+from workbench.stage_run import StageRun
 from workbench.stages.pace import WARM_UP_STEPS
-from workbench.stages.probe import answer
+from workbench.stages.probe import Probe, answer
 
 RECIPE = """name = "x"
 [corpus]
@@ -52,7 +55,8 @@ def test_a_plan_that_has_no_tokens_yet_is_probed_on_made_up_ones(plan: Plan) -> 
     figures = probe.probe_plan(plan, steps=10)
     assert figures["steps"] == 10 + WARM_UP_STEPS
     assert figures["step_seconds_min"] <= figures["step_seconds"] <= figures["step_seconds_max"]
-    assert figures["measures"] == 1 and figures["saves"] >= 1
+    assert figures["evaluations"] == figures["samples"] == 1
+    assert min(figures[f"{part}_seconds"] for part in ("evaluation", "samples", "save")) > 0
     cost = estimate(plan).stages["pretrain"]
     assert "by a probe of 10 steps" in cost.basis
     assert cost.peak_bytes == figures["peak_bytes"]
@@ -60,6 +64,16 @@ def test_a_plan_that_has_no_tokens_yet_is_probed_on_made_up_ones(plan: Plan) -> 
     assert cost.seconds == pytest.approx(steps * figures["step_seconds"], rel=0.5)
     assert not list((plan.home / "cache").glob("workbench-probe-*"))
     assert not (plan.home / "runs").exists()
+
+
+def test_what_compiling_was_measured_to_give_is_kept_for_the_run(plan: Plan, tmp_path: Path) -> None:
+    request = probe._request(plan, plan.stage("pretrain"), steps=1)
+    (tmp_path / "thrown away").mkdir()
+    probing = Probe(tmp_path / "thrown away", steps=1, compile_times=Path(request["compile_times"]))
+    run = Run(plan.home / "runs" / "x")
+    run.path.mkdir(parents=True)
+    running = StageRun(run, stage="pretrain", folder=tmp_path, events=EventWriter(run.events_path))
+    assert probing.compile_times_path == running.compile_times_path
 
 
 @pytest.mark.usefixtures("here")

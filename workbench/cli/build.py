@@ -137,8 +137,9 @@ def plan(
     Its stages, what is there already and why, parameters, FLOPs, memory, disk and time; whether it fits; how often each
     source is read, and what packing wastes and cuts; which share of near duplicates is found at which similarity.
 
-    With --probe a child process takes 20 real steps of pretraining, on the packed tokens where they exist; what it
-    measures is remembered for this shape on this machine. A run does the same by itself, for the plans after it.
+    With --probe a child process takes 20 real steps of pretraining, an evaluation, samples and a checkpoint, on the
+    packed tokens where they exist; what these take is remembered for this shape on this machine, and every part of the
+    time is told from it. A run does the same by itself, for the plans after it.
 
     With --nproc it tells what each of N devices holds, laid out as `run --nproc N` and the keys replicate and
     tensor_parallel have it, and what the first process holds while it saves. There need not be so many here.

@@ -29,10 +29,20 @@ def cost_lines(budget: Budget) -> Iterator[str]:
 
 
 def probe_line(figures: Mapping[str, float]) -> str:
-    """What a probe measured: the median step and its spread, for nobody is alone on a machine."""
+    """What a probe measured: the usual step, its spread, for nobody is alone on a machine, and what comes between."""
     spread = f"{figures['step_seconds_min']:.3g} to {figures['step_seconds_max']:.3g}"
     peak = human_bytes(figures.get("device_peak_bytes", figures["peak_bytes"]))
-    return f"probed: {figures['step_seconds']:.3g} s a step ({spread}), {peak} of memory"
+    between = (
+        f"{name} {figures[key]:.2g} s"
+        for name, key in (
+            ("an evaluation", "evaluation_seconds"),
+            ("samples", "samples_seconds"),
+            ("a checkpoint", "save_seconds"),
+        )
+    )
+    return (
+        f"probed: {figures['step_seconds']:.3g} s a step ({spread}), {', '.join(between)}, {peak} of memory"
+    )
 
 
 def _memory_table(budget: Budget) -> Iterator[str]:

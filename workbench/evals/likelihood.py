@@ -87,6 +87,11 @@ def token_log_likelihoods(
     return np.split(ranks.add_up(np.concatenate(scores)), np.cumsum([len(part) for part in scores])[:-1])
 
 
+def count_inputs(passages: Sequence[Passage], *, context_length: int) -> int:
+    """Tokens that `token_log_likelihoods` has a model read, those of overlaps as often as they are read."""
+    return sum(w.num_inputs for each in passages for w in windows(each, 0, context_length=context_length))
+
+
 def windows(passage: Passage, number: int, *, context_length: int) -> Iterator[Window]:
     """Cut a passage so that every scored token is scored once and has much before it.
 

@@ -38,6 +38,7 @@ from workbench.train.optimizers import Optimizers
 from workbench.train.schedule import make_schedule, steps_without_end
 from workbench.train.steering import steered
 from workbench.train.working_model import WorkingModel
+from workbench.training_time import FORWARD_SHARE, StepsLeft, sampling_seconds
 from workbench.tuning import Tuning, parse_tuning
 
 MicroBatch = TypeVar("MicroBatch")
@@ -95,7 +96,7 @@ class Course:
             tokenizer=tokenizer,
             spare_core=has_spare_core(machine, local_ranks=Seat.here().local_ranks),
         )
-        self._pace = Pace(run, num_steps=num_steps)
+        self._pace = Pace(run, steps_left=self._steps_left)
         self._is_best = False
         self._lay_out()
         self._take_tuned()
@@ -138,6 +139,8 @@ class Course:
         loss_fn: Callable[[Decoder, MicroBatch], LossSum],
         *,
         flops_per_token: float | Callable[[int], float],
+        evaluation_tokens: int = 0,
+        sample_tokens: int = 0,
     ) -> Iterator[StepReport]:
         """Take the steps that are left, and yield a report after each.
 
@@ -145,6 +148,8 @@ class Course:
         training stands is the number of its next batch and nothing else.
         flops_per_token: of the model, forward and backward, to tell how well the machine is used; a function of
         the step where rows grow.
+        evaluation_tokens: read in one `evaluating`; sample_tokens: of the longest reply of one `sampling`. What these
+        take is reckoned with them until there was one.
 
         Raises Stopped once a stop was asked for and everything is saved; NoSpace when the disk refuses;
         TrainingDiverged, naming the batches, when there is no checkpoint to go back to or for the fourth time.
@@ -155,7 +160,33 @@ class Course:
             flops_per_token=flops_per_token,
             peak=matmul_peak(self._machine),
         )
+        config = self.model.config
+        self._pace.evaluation_flops = (
+            FORWARD_SHARE * evaluation_tokens * config.flops_per_token(self._settings.context_length)
+        )
+        self._pace.sampling_seconds = sampling_seconds(
+            tokens=sample_tokens,
+            layers=config.num_hidden_layers,
+            weight_bytes=4 * config.num_parameters,
+            on_gpu=self._machine.device.type == "cuda",
+        )
         self._settle_compiling(batches_from, loss_fn)
+        try:
+            yield from self._steps(batches_from, loss_fn, meter)
+        except BaseException:
+            self._checkpoints.abandon()  # nobody writes for a training that is over
+            raise
+        finally:
+            self._pace.tell_cost(save_seconds=self._save_seconds)
+        meter.warn_of_waiting()
+
+    def _steps(
+        self,
+        batches_from: Callable[[int], Iterable[Sequence[MicroBatch]]],
+        loss_fn: Callable[[Decoder, MicroBatch], LossSum],
+        meter: Meter,
+    ) -> Iterator[StepReport]:
+        """The same, without what comes before the first and after the last."""
         while self.state.step < self.num_steps:
             meter.num_steps = self.num_steps
             first_batch = self.state.batch
@@ -166,21 +197,30 @@ class Course:
                         if self._average is not None:
                             self._average.update(report.step)
                         meter.show(report, self.state)
-                        self._pace.step(report)
-                        with self._pace.measuring(is_due=self.is_due(self._settings.eval_every_steps)):
-                            yield report
-                        if self._save_and_obey():
+                        self._pace.step(report, flops=meter.flops(report))
+                        yield report
+                        steered = self._save_and_obey()
+                        self._pace.say_what_is_left(report.step, save_seconds=self._save_seconds)
+                        if steered:
                             break  # by other rules from here
             except TrainingDiverged as diverged:
                 self._roll_back(diverged, first_batch)
-            except BaseException:
-                self._checkpoints.abandon()  # nobody writes for a training that is over
-                raise
-        meter.warn_of_waiting()
 
     @contextlib.contextmanager
-    def published(self) -> Iterator[Decoder]:
-        """The model with the weights that are published, to be measured: for the block, an average if one is kept."""
+    def evaluating(self) -> Iterator[Decoder]:
+        """The model with the weights that are published, to be measured on the held-out side in the block."""
+        with self._pace.evaluating.running(), self._published() as model:
+            yield model
+
+    @contextlib.contextmanager
+    def sampling(self) -> Iterator[Decoder]:
+        """The same to write replies in the block, for people to look at."""
+        with self._pace.sampling.running(), self._published() as model:
+            yield model
+
+    @contextlib.contextmanager
+    def _published(self) -> Iterator[Decoder]:
+        """For the block, the model with an average as its weights if one is kept."""
         averaged = self._average is not None and self._average.holds(self.state.step)
         with (
             self._average.in_place() if averaged and self._average is not None else contextlib.nullcontext(),
@@ -218,7 +258,6 @@ class Course:
             sweep(self._run.folder)
 
         self._ranks.first_does(tidy)
-        self._pace.tell_cost()
         return {
             "steps": state.step,
             "tokens": state.tokens,
@@ -276,6 +315,8 @@ class Course:
                 say=self._run.note,
             )
             environment["compiled"] = choice.compiled
+            if choice.times is not None and not choice.compiled:  # remembered: nobody tries it again
+                self._run.tell_cost(tried_seconds=choice.times.compiling)
             self._run.note(choice.reason)
         elif environment["compiled"]:
             self._working.compile_layers()
@@ -301,8 +342,9 @@ class Course:
         request, is_due = self._ranks.agree((self._run.request(), self._checkpoints.is_due()))
         must_be_kept = self.state.step in {*self._milestones, self.num_steps}
         if must_be_kept or self._is_best or is_due or request in SAVE_FIRST:
-            with self._pace.saving():
-                self._save(durable=request in SAVE_FIRST or self.state.step == self.num_steps)
+            durable = request in SAVE_FIRST or self.state.step == self.num_steps
+            with contextlib.nullcontext() if durable else self._pace.saving.running():
+                self._save(durable=durable)
         self._is_best = False
         if request == "save":
             self._run.answer("save", f"saved at step {self.state.step:,}, as asked")
@@ -361,6 +403,26 @@ class Course:
 
     def _take_tuned(self) -> None:
         self._checkpoints.every_seconds = self.setting("save_every_seconds")
+
+    @property
+    def _save_seconds(self) -> float:
+        """What one checkpoint takes from training: what that waits for, and what a thread computes in its stead."""
+        each = self._pace.saving
+        if not each.times:
+            return self._checkpoints.last_computed_seconds
+        return (each.seconds + self._checkpoints.computed_seconds) / each.times
+
+    def _steps_left(self, done: int) -> StepsLeft:
+        """What there is to do after so many steps."""
+        settings, last = self._settings, self.num_steps
+        return StepsLeft(
+            done=done,
+            last=last,
+            full_steps=self._full_batches_before(last) - self._full_batches_before(done),
+            eval_every_steps=settings.eval_every_steps,
+            sample_every_steps=self.setting("sample_every_steps") if isinstance(settings, Pretrain) else None,
+            save_every_seconds=self._checkpoints.every_seconds,
+        )
 
     def _save(self, *, durable: bool) -> None:
         """Save the state of now; `durable`: it is on disk on return."""

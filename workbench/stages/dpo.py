@@ -29,6 +29,7 @@ from workbench.recipe import Dpo as Settings
 from workbench.stage_run import StageInputs, StageRun
 from workbench.stages.fine_tuning import (
     HELDOUT_EXAMPLES,
+    SAMPLE_TOKENS,
     announce_sources,
     emit_samples,
     flops_per_learned_token,
@@ -171,18 +172,20 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         flops_per_token=flops_per_learned_token(
             course.model, [side for pair in pairs for side in pair.sides]
         ),
+        evaluation_tokens=sum(batch.rows.inputs_BT.numel() for batch in heldout_batches),
+        sample_tokens=SAMPLE_TOKENS if prompts else 0,
     ):
         if course.is_due(settings.eval_every_steps):
             if heldout_batches:
-                with course.published() as policy:
+                with course.evaluating() as policy:
                     last = measure(policy)
                 course.note_heldout(last.loss)
                 run.emit("metric", step=report.step, **heldout_figures(last))
-            with course.published() as policy:
+            with course.sampling() as policy:
                 emit_samples(run, report.step, policy, start.tokenizer, prompts)
 
     if heldout_batches and last is None:  # the last step was an earlier attempt's
-        with course.published() as policy:
+        with course.evaluating() as policy:
             last = measure(policy)
     machine.ranks.first_does(lambda: forget_reference(run))  # nobody asks again
     return {

@@ -63,14 +63,15 @@ class Meter:
                 f"{percent} of the time went by waiting for data: is the disk slow, or the machine full?"
             )
 
-    def _flops(self, report: StepReport) -> float:
+    def flops(self, report: StepReport) -> float:
+        """The model's own arithmetic in a step."""
         per_token = self._flops_per_token
         return report.tokens * (per_token(report.step - 1) if callable(per_token) else per_token)
 
     def _metrics(self, reports: list[StepReport], state: TrainingState) -> dict[str, Any]:
         seconds = sum(each.seconds for each in reports)
         tokens_per_second = sum(each.tokens for each in reports) / seconds
-        flops_per_second = sum(map(self._flops, reports)) / seconds
+        flops_per_second = sum(map(self.flops, reports)) / seconds
         if self._peak:
             self._peak = max(self._peak, flops_per_second)
         return {

@@ -15,6 +15,8 @@ from workbench.data.loader import Batch, batches, micro_batches
 from workbench.data.pairs import count_pairs
 from workbench.data.shards import TokenShards, lengths_by_source
 from workbench.evals.bits_per_byte import bits_per_byte
+from workbench.evals.likelihood import count_inputs
+from workbench.evals.passages import documents
 from workbench.model.generate import generate_batch
 from workbench.model.initialise import initialise
 from workbench.model.transformer import Decoder
@@ -119,9 +121,15 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         loss_fn=loss_fn,
     )
 
-    for report in course.steps(batches_from, loss_fn, flops_per_token=flops_per_token):
+    for report in course.steps(
+        batches_from,
+        loss_fn,
+        flops_per_token=flops_per_token,
+        evaluation_tokens=count_inputs(documents(tokenizer, heldout), context_length=settings.context_length),
+        sample_tokens=SAMPLE_TOKENS if prompts else 0,
+    ):
         if heldout and course.is_due(settings.eval_every_steps):
-            with course.published() as model:
+            with course.evaluating() as model:
                 measured = bits_per_byte(
                     model,
                     tokenizer,
@@ -135,7 +143,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
             run.emit("metric", step=report.step, **measures)
 
         if prompts and course.is_due(course.setting("sample_every_steps")):
-            with course.published() as model:
+            with course.sampling() as model:
                 texts = continuations(model, tokenizer, prompts)
             for prompt, text in zip(prompts, texts, strict=True):
                 run.emit("sample", step=report.step, prompt=prompt, text=text)

@@ -2,12 +2,15 @@
 
     python -m workbench.stages.probe < REQUEST > FIGURES        both JSON; talk goes to stderr
 
-It is the real stage, on the packed tokens where they exist and else on text drawn from a seed, in a folder that is
-thrown away. Whoever asks (`workbench/probe.py`) loses nothing when the machine kills it for memory.
+It is the real stage with the real settings, stopped after some steps, one evaluation, one round of samples and a
+checkpoint; on the packed tokens where they exist and else on text drawn from a seed, in a folder that is thrown away.
+All that it keeps is what compiling was measured to give. Whoever asks (`workbench/probe.py`) loses nothing when the
+machine kills it for memory.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import string
@@ -19,16 +22,17 @@ from typing import Any
 
 import numpy as np
 
+from workbench.artifacts import describe_files
 from workbench.data.corpus_folder import heldout_writer, train_writer, write_document
 from workbench.data.documents import Document
 from workbench.data.shards import write_shards
-from workbench.errors import WorkbenchError
+from workbench.errors import Stopped, WorkbenchError
 from workbench.events import EventWriter
 from workbench.hardware import forget_peak_memory, peak_memory_bytes
 from workbench.recipe import Pretrain
 from workbench.recipe_model import Model
 from workbench.runs import Run
-from workbench.stage_run import StageInputs, StageRun
+from workbench.stage_run import RunStatus, StageInputs, StageRun
 from workbench.stages import pretrain
 from workbench.stages.pace import WARM_UP_STEPS
 from workbench.tokenizer import train_tokenizer
@@ -38,27 +42,53 @@ DOCUMENT_TOKENS = 400
 """Of text that stands for a corpus that is not there yet."""
 
 
-def probe(settings: Pretrain, inputs: StageInputs, folder: Path, *, steps: int) -> dict[str, float]:
+class Probe(StageRun):
+    """The handle of a stage that is to stop after `steps` steps; what compiling gives stands in `compile_times`."""
+
+    def __init__(self, folder: Path, *, steps: int, compile_times: Path) -> None:
+        run, status = Run(folder / "runs" / "probe"), RunStatus()
+        (run.path / "control").mkdir(parents=True)
+        super().__init__(
+            run,
+            stage="pretrain",
+            folder=folder / "building",
+            events=EventWriter(run.events_path),
+            status=status,
+            stop_signalled=lambda: (status.snapshot().get("progress") or {"done": 0})["done"] >= steps,
+        )
+        self._compile_times = compile_times
+        self.folder.mkdir()
+
+    @property
+    def compile_times_path(self) -> Path:
+        """That of the home that the plan is for."""
+        return self._compile_times
+
+
+def probe(
+    settings: Pretrain, inputs: StageInputs, folder: Path, *, steps: int, compile_times: Path
+) -> dict[str, float]:
     """What so many steps of the stage take, in seconds and bytes, as a training tells its cost."""
-    run = Run(folder / "runs" / "probe")
-    (run.path / "control").mkdir(parents=True)
-    handle = StageRun(run, stage="pretrain", folder=folder / "building", events=EventWriter(run.events_path))
-    handle.folder.mkdir()
+    steps += WARM_UP_STEPS
+    handle = Probe(folder, steps=steps, compile_times=compile_times)
     forget_peak_memory()
     started = time.perf_counter()
-    pretrain.run(shortened(settings, steps), inputs, handle)
+    with contextlib.suppress(Stopped):
+        pretrain.run(at_full_size(settings, steps), inputs, handle)
+    handle.end_background()
+    ended, peak_bytes = time.perf_counter(), peak_memory_bytes()
+    describe_files(handle.folder)  # of one checkpoint; what is published has more
+    publishing = settings.keep_last * (time.perf_counter() - ended)
     return {
         **handle.cost,
-        "peak_bytes": peak_memory_bytes(),
-        "seconds": round(time.perf_counter() - started, 3),
+        "peak_bytes": peak_bytes,
+        "seconds": round(ended - started + publishing, 3),
     }
 
 
-def shortened(settings: Pretrain, steps: int) -> Pretrain:
-    """The same steps, but only the first ones, at full size, and one measurement at their end."""
-    steps += WARM_UP_STEPS
+def at_full_size(settings: Pretrain, steps: int) -> Pretrain:
+    """The same training with all steps as the last ones are, and all that comes between steps after so many."""
     changes = {
-        "tokens": steps * settings.batch_tokens,
         "eval_every_steps": steps,
         "sample_every_steps": steps,
         "batch_ramp": None,
@@ -113,10 +143,15 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
                     model=model,
                     start=Path(request["start"]) if request["start"] else None,
                 )
-            return probe(settings, inputs, folder, steps=request["steps"])
+            compile_times = Path(request["compile_times"])
+            return probe(settings, inputs, folder, steps=request["steps"], compile_times=compile_times)
         except WorkbenchError as error:
             return {"error": error.one_line()}
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(answer(json.load(sys.stdin))) + "\n")
+    loading = time.process_time()  # torch above all: the process of a run loads it in this stage
+    told = answer(json.load(sys.stdin))
+    if "seconds" in told:
+        told["seconds"] += loading
+    sys.stdout.write(json.dumps(told) + "\n")

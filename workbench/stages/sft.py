@@ -25,6 +25,7 @@ from workbench.recipe import Sft as Settings
 from workbench.stage_run import StageInputs, StageRun
 from workbench.stages.fine_tuning import (
     HELDOUT_EXAMPLES,
+    SAMPLE_TOKENS,
     announce_sources,
     emit_samples,
     flops_per_learned_token,
@@ -130,18 +131,20 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         batches_from,
         next_token_loss,
         flops_per_token=flops_per_learned_token(course.model, lessons),
+        evaluation_tokens=sum(batch.inputs_BT.numel() for batch in heldout_batches),
+        sample_tokens=SAMPLE_TOKENS if prompts else 0,
     ):
         if course.is_due(settings.eval_every_steps):
             if heldout_batches:
-                with course.published() as model:
+                with course.evaluating() as model:
                     last_loss = measure(model).loss
                 course.note_heldout(last_loss)
                 run.emit("metric", step=report.step, val_loss=last_loss)
-            with course.published() as model:
+            with course.sampling() as model:
                 emit_samples(run, report.step, model, start.tokenizer, prompts)
 
     if heldout_batches and last_loss is None:  # the last step was an earlier attempt's
-        with course.published() as model:
+        with course.evaluating() as model:
             last_loss = measure(model).loss
     return {
         **course.finish(),

@@ -21,12 +21,13 @@ from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.geometry import Size
 from textual.screen import Screen
+from textual.timer import Timer, TimerCallback
 from textual.types import CSSPathType
 
 from tui import gauges
 from tui.cells import TerminalCells
 from tui.clipboard import copy
-from tui.compat import SafeFilter, leave_on_signals, let_switch, only_changes, use_mouse
+from tui.compat import SafeFilter, leave_on_signals, let_switch, only_changes, surely_rings, use_mouse
 from tui.keys import bind, key_name, meaning
 from tui.messages import ActionFailed
 from tui.palette import KeyCommands, in_order
@@ -111,6 +112,17 @@ class WorkbenchApp(App[None], inherit_bindings=False):
             self._drawn = screen
             self._terminal.forget()
         super()._display(screen, only_changes(renderable, self._terminal))
+
+    def set_timer(
+        self,
+        delay: float,
+        callback: TimerCallback | None = None,
+        *,
+        name: str | None = None,
+        pause: bool = False,
+    ) -> Timer:
+        """Textual's, that rings on a crowded machine too."""
+        return surely_rings(super().set_timer(delay, callback, name=name, pause=pause))
 
     def _handle_exception(self, error: Exception) -> None:
         """Once we leave nothing is an error any more: Textual mounts no widgets then, and screens miss theirs."""

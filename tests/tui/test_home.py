@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from tui.rows import RowReader, RunRow, arranged, next_thing, row_of
 from tui.screens.enlarge import EnlargeScreen
 from tui.screens.home import HomeScreen, age_of, columns_line, row_line
 from tui.screens.run import RunScreen
+from tui.widgets.key_bar import KeyBar
 from workbench.runs import Run, create_run
 
 MakeRun = Any
@@ -135,6 +138,22 @@ async def test_a_state_that_cannot_be_read_is_said_and_left_aside(tmp_path: Path
     app = WorkbenchApp(tmp_path)
     async with running(app) as pilot:
         await until(pilot, lambda: "begin anew" in " ".join(text_of(app).split()))
+
+
+async def test_a_machine_that_stalls_misses_no_new_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A timer of Textual whose moment passes before it looks at the clock never rings, and is waited for for ever."""
+    app = WorkbenchApp(tmp_path)
+    async with running(app, (80, 24)) as pilot:
+        clock = itertools.count(
+            time.monotonic(), 0.02
+        )  # two looks are further apart than the timer's 1/120 s
+        monkeypatch.setattr("textual._time.get_time", lambda: next(clock))
+        await pilot.resize_terminal(140, 40)
+        await until(pilot, lambda: app.screen.query_one(KeyBar).outer_size.width == 140)
+        await pilot.resize_terminal(100, 30)
+        await until(pilot, lambda: app.screen.query_one(KeyBar).outer_size.width == 100)
 
 
 async def test_a_window_too_small_says_so_in_one_line_and_comes_back(

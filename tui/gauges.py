@@ -268,6 +268,7 @@ TOPICS: dict[str, tuple[Explanation, ...]] = {
     "plan": PLANNING,
     "corpus": CORPUS,
     "documents": CORPUS,
+    "clusters": CORPUS,
     "tokens": CUTTING,
     "chat": CHATTING,
     "scores": EVALUATING,

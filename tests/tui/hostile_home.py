@@ -10,6 +10,7 @@ from tests.tui.hostile import HOSTILE
 from tests.tui.small_home import RECIPE
 from workbench.data import corpus_folder
 from workbench.data.documents import Document
+from workbench.data.jsonl_zst import JsonlZstWriter
 from workbench.failure_report import write_failures
 from workbench.plan import Plan, make_plan
 from workbench.recipe_file import load_recipe
@@ -73,6 +74,19 @@ def _write_corpus(folder: Path) -> None:
             reason, copy = wicked(number % 3), wicked(number + 3)
             writer.write(corpus_folder.rejected_record(document, reason, wicked(number), copy_of=copy))
     corpus_folder.heldout_writer(folder).__exit__(None, None, None)
+    with JsonlZstWriter(folder / corpus_folder.CLUSTERS_FILE) as writer:
+        for number in range(ROWS):
+            kept, copy = (
+                {
+                    "id": wicked(number + more),
+                    "source": wicked(number),
+                    "text": f"MARK {wicked(number + more)}",
+                }
+                for more in (0, 1)
+            )
+            writer.write(
+                {"size": 9, "kept": kept, "copies": [copy, wicked(number), {"similarity": wicked(2)}]}
+            )
     amount = {"documents": ROWS, "bytes": 900}
     rejected = {wicked(number): {"documents": 2, "bytes": 20} for number in range(3)}
     source: dict[str, Any] = {

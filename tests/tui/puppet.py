@@ -94,6 +94,7 @@ class Chat:
     async def hears(self, *events: ChatEvent, number: int = 0) -> None:
         """These events reach a conversation now, as one batch."""
         conversation = self.conversation(number)
+        await self.until(lambda: conversation.client is not None)  # a thread starts it
         taken = asyncio.Event()
         conversation.post_message(ChatHeard(events))
         conversation.call_later(taken.set)  # taken in order

@@ -15,6 +15,7 @@ from tests.tui.test_screens import CHILD, HOSTILE, text_of, until
 from tui.app import WorkbenchApp
 from workbench.data import corpus_folder
 from workbench.data.documents import Document
+from workbench.data.jsonl_zst import JsonlZstWriter
 from workbench.failure_report import write_failures
 from workbench.plan import Plan, make_plan
 from workbench.recipe_file import load_recipe
@@ -99,6 +100,16 @@ def corpus(planned: Plan) -> Path:
         "clusters": {"count": 1, "sizes": {"2": 1}},
     }  # fmt: skip
     (folder / "report.json").write_text(json.dumps(report))
+    copy = {
+        "id": "c1",
+        "source": "there",
+        "text": "to be or not too be",
+        "reason": "near_duplicate",
+        "similarity": 0.9,
+    }
+    with JsonlZstWriter(folder / corpus_folder.CLUSTERS_FILE) as writer:
+        kept = {"id": "c0", "source": "here", "text": "to be or not to be"}
+        writer.write({"size": 4, "kept": kept, "copies": [copy, {**kept, "id": "c2", "reason": "duplicate"}]})
     return folder
 
 

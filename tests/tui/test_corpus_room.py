@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.widgets import OptionList
 
 from tests.tui.small_home import fake_texts, shown
 from tests.tui.test_screens import _inert, running, text_of, until
 from tui.app import WorkbenchApp
+from tui.screens.clusters import ClustersScreen, cluster_told
 from tui.screens.corpus import CorpusScreen
 from tui.screens.documents import DocumentsScreen
 from tui.visible import visible
@@ -59,6 +61,39 @@ async def test_documents_are_paged_searched_and_judged(
         )
         await pilot.press("escape", "r")
         await until(pilot, lambda: "from document" in text_of(app) and "not found" not in text_of(app))
+
+
+async def test_clusters_of_copies_are_paged_and_say_what_differs(
+    planned: Plan, corpus: Path, tmp_path: Path
+) -> None:
+    async with running(WorkbenchApp(tmp_path), (120, 30)) as pilot:
+        app = await shown(pilot, CorpusScreen(tmp_path, planned.name), "clusters of copies")
+        rows = app.screen.query_one(OptionList)
+        rows.highlighted = next(
+            place
+            for place in range(rows.option_count)
+            if "copies" in str(rows.get_option_at_index(place).prompt)
+        )
+        await until(pilot, lambda: "1 of 2" in text_of(app) and "90% the same" in text_of(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ClustersScreen) and "the 1 largest" in text_of(app))
+        await until(pilot, lambda: "left out  c2  here, the same text" in text_of(app))
+        assert "kept  c0  here" in text_of(app) and "left out  c1  there, 90% the same" in text_of(app)
+        assert "and 1 more" in text_of(app)
+        assert "inspect small-1a2b3c/corpus --clusters" in app.screen.command()
+        (corpus / "clusters.jsonl.zst").write_bytes(b"\x28\xb5\x2f\xfdnonsense")
+        await shown(pilot, ClustersScreen(tmp_path, planned.name, corpus), "is damaged")
+        (corpus / "clusters.jsonl.zst").unlink()
+        await shown(pilot, ClustersScreen(tmp_path, planned.name, corpus), "none is kept to be shown")
+
+
+def test_what_a_copy_says_otherwise_is_marked() -> None:
+    text = "to be, or not to be"
+    told = cluster_told({"size": 2, "kept": {"text": text}, "copies": [{"text": "to be, or not too be!"}]})
+    assert [told.plain[span.start : span.end] for span in told.spans if "underline" in str(span.style)] == [
+        "too",
+        "!",
+    ]
 
 
 async def test_a_damaged_corpus_says_so_and_what_to_do(planned: Plan, corpus: Path, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from tui.app import WorkbenchApp
 from tui.keys import meaning
 from tui.screens import doctor
 from tui.screens.chat import ChatScreen
+from tui.screens.clusters import ClustersScreen
 from tui.screens.compare import CompareScreen
 from tui.screens.corpus import CorpusScreen
 from tui.screens.doctor import DoctorScreen
@@ -258,6 +259,7 @@ async def test_on_a_finished_run(tmp_path: Path, calm: list[object]) -> None:
             "log": lambda: LogScreen(home, curves),
             "corpus": lambda: CorpusScreen(home, name),
             "documents": lambda: DocumentsScreen(home, name, corpus, seed=1),
+            "clusters": lambda: ClustersScreen(home, name, corpus),
             "scores": lambda: ScoresScreen(home, name),
             "failures": lambda: FailuresScreen(home, name, card, wicked(0)),
             "compare": lambda: CompareScreen(home, [curves, name]),

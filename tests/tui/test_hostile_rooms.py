@@ -16,12 +16,13 @@ from tests.tui.hostile_home import ROWS, corpus_of, hostile_run, scorecard_of, w
 from tests.tui.test_hostile import HARM, misdeeds
 from tui.commands import shown_command
 from tui.recipe_check import check
-from tui.screens import corpus, doctor, scores, tokens
+from tui.screens import clusters, corpus, doctor, scores, tokens
 from tui.widgets import recipe_keys
 from workbench.corpus_report import read_corpus_report
 from workbench.doctor import Finding
 from workbench.recipe_draft import keys_of_recipes
 from workbench.scorecard_report import read_scorecard
+from workbench.stored_documents import read_clusters
 
 
 @pytest.fixture
@@ -45,6 +46,11 @@ def test_a_corpus_is_cleaned_where_it_is_told(home: Path) -> None:
         "step", "reason", "part", "copies", "items", "source", "figure",
     }  # fmt: skip
     assert harmful(corpus.told_of(report, key, width=80) for key in [*keys, None]) == []
+    found = read_clusters(report.folder, ROWS)
+    assert (
+        harmful(told for each in found for told in (clusters.cluster_line(each), clusters.cluster_told(each)))
+        == []
+    )
 
 
 def test_a_scorecard_is_cleaned_where_it_is_told(home: Path) -> None:

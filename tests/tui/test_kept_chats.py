@@ -307,11 +307,11 @@ async def test_a_model_that_is_put_beside_starts_from_the_conversation_that_is_t
         await chat.pilot.press("enter")
         await chat.shows("it has heard what was said to quickstart")
         await chat.hears(READY, number=1)
-        assert chat.clients[1].sent == [
+        wanted = [
             {"type": "set", "key": "temperature", "value": 0.3},
             {"type": "load", "messages": TALK},
         ]
-        assert "said by quickstart" in chat.text
+        await chat.until(lambda: chat.clients[1].sent == wanted and "said by quickstart" in chat.text)
 
 
 def test_a_talk_is_taken_up_without_notes_and_with_every_turn_at_its_end() -> None:

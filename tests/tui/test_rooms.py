@@ -14,6 +14,7 @@ from tests.tui.test_screens import CHILD, _inert, running, say, text_of, until
 from tui.app import WorkbenchApp
 from tui.screens import doctor
 from tui.screens.chat import ChatScreen
+from tui.screens.clusters import ClustersScreen
 from tui.screens.corpus import CorpusScreen
 from tui.screens.doctor import DoctorScreen
 from tui.screens.documents import DocumentsScreen
@@ -144,6 +145,7 @@ async def test_rooms_fit_any_terminal(
         for screen in (
             CorpusScreen(tmp_path, planned.name),
             DocumentsScreen(tmp_path, planned.name, corpus),
+            ClustersScreen(tmp_path, planned.name, corpus),
             ScoresScreen(tmp_path, planned.name),
             TokensScreen(tmp_path, planned.name),
             RecipeScreen(tmp_path, tmp_path / "small.toml"),

@@ -56,6 +56,12 @@ def test_every_screen_on_which_something_is_typed_is_here() -> None:
     assert types == set(ROOMS)
 
 
+def works(app: WorkbenchApp, key: str) -> bool:
+    """Whether the key does something now; one that filters needs something to filter."""
+    active = app.screen.active_bindings.get(key)
+    return active is not None and active.enabled
+
+
 @pytest.mark.parametrize("kind", ROOMS, ids=lambda kind: kind.__name__)
 async def test_the_last_line_tells_keys_that_are_no_letters(
     kind: type[Screen[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -67,7 +73,7 @@ async def test_the_last_line_tells_keys_that_are_no_letters(
     async with running(app, (120, 24)) as pilot:
         await app.push_screen(make(home, name))
         if opens:
-            await until(pilot, lambda: opens in app.screen.active_bindings or opens == "tab")
+            await until(pilot, lambda: opens == "tab" or works(app, opens))
             await pilot.press(opens)
         await until(pilot, lambda: isinstance(app.focused, Input | TextArea))
         told = {key_name(key): key for key in app.screen.active_bindings}

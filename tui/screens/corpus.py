@@ -19,6 +19,7 @@ from textual.worker import get_current_worker
 
 from tui import commands, words
 from tui.keys import bind
+from tui.screens.clusters import ClustersScreen, cluster_told
 from tui.screens.documents import DocumentsScreen
 from tui.visible import visible
 from tui.widgets.bars import bar, histogram_lines, short, spread
@@ -35,7 +36,7 @@ from workbench.stored_documents import Part, Place, Stored, StoredDocuments, rea
 
 SAMPLES = 8
 SAMPLE_CHARACTERS = 400
-CLUSTERS = 20
+CLUSTERS = 4
 READING = "reading the report of the corpus…"
 
 
@@ -180,6 +181,8 @@ class CorpusScreen(Screen[None]):
                 self._to_documents("rejected", reason)
             case ("part", "heldout"):
                 self._to_documents("heldout")
+            case ("copies", _):
+                self._to_clusters()
             case _:
                 self._to_documents("train")
 
@@ -195,6 +198,10 @@ class CorpusScreen(Screen[None]):
         if self._report is not None:
             screen = partial(DocumentsScreen, self._home, self._run_name, self._report.folder)
             self.app.push_screen(screen(part=part, reason=reason))
+
+    def _to_clusters(self) -> None:
+        if self._report is not None:
+            self.app.push_screen(ClustersScreen(self._home, self._run_name, self._report.folder))
 
 
 def rows_of(report: CorpusReport, *, room: int) -> Iterator[Row]:
@@ -352,25 +359,9 @@ def _copies(report: CorpusReport) -> Content:
         f"{count:,} of {size}{'+' * (int(size) > 8)}" for size, count in report.cluster_sizes.items()
     )
     lines = [_head("clusters of copies", f"{report.clusters:,}"), Content.styled(f"by size: {sizes}", "$dim")]
+    lines += [Content.styled("enter pages through the largest and marks what differs", "$dim")]
     for cluster in read_clusters(report.folder, CLUSTERS):
-        kept = cluster.get("kept") or {}
-        lines += [
-            Content(""),
-            Content.assemble(
-                (f"{cluster.get('size', 0):,} documents", "bold"),
-                (", kept is ", "$dim"),
-                (one_line(str(kept.get("id", "")), 60), "$primary"),
-            ),
-            visible(str(kept.get("text", ""))[:SAMPLE_CHARACTERS], ends=False),
-        ]
-        for copy in list(cluster.get("copies") or ())[:4]:
-            similar = copy.get("similarity")
-            said = f", {similar:.0%} the same" if isinstance(similar, float) else ""
-            lines.append(
-                Content.assemble(
-                    ("  copy ", "$dim"), one_line(str(copy.get("id", "")), 60), (said, "$warning")
-                )
-            )
+        lines += [Content(""), cluster_told(cluster)]
     return Content("\n").join(lines)
 
 

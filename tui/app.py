@@ -40,7 +40,9 @@ from workbench.safe_text import one_line
 if TYPE_CHECKING:
     from tui.talks import Talks
 
-ACTS = frozenset({"ask", "pause", "go_on", "stop", "resume", "steer", "tune", "decay", "branch", "start"})
+ACTS = frozenset(
+    {"ask", "pause", "go_on", "stop", "resume", "steer", "tune", "decay", "branch", "start", "write"}
+)
 """Actions that change something outside of this window: dim when it was opened to look only."""
 LOOKS_ONLY = "this window only looks (--read-only)"
 
@@ -76,7 +78,7 @@ class WorkbenchApp(App[None], inherit_bindings=False):
         self._home = home
         self._run_name = run_name
         self.read_only = read_only
-        self.state = State(None if read_only else home / FILE_NAME)
+        self.state = State(home / FILE_NAME, writes=not read_only)
         self._safe_filter = SafeFilter()
         self._terminal = TerminalCells()
         self._drawn: Screen[Any] | None = None

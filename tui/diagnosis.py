@@ -64,10 +64,8 @@ def _of_run(seen: RunSeen) -> Iterator[Finding]:
 
 def _broken(curves: StageCurves) -> Iterator[Finding]:
     for name in ("loss", "grad_norm"):
-        if (step := curves.training.broken.get(name)) is not None:
-            yield Finding(
-                "error", f"{name} was not a number at step {step:,}: those steps were not learned from"
-            )
+        if (steps := curves.training.broken.get(name)) is not None:
+            yield Finding("error", f"{name} was not a number {steps}: nothing was learned there")
 
 
 def _spikes(curves: StageCurves) -> Iterator[Finding]:

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from tui.chart.series import FAN, Level, Series
-from tui.chart.track import Mark, StageCurves, Track
+from tui.chart.track import Broken, Mark, StageCurves, Track
 from workbench.errors import WorkbenchError
 from workbench.event_columns import checksum_before
 from workbench.files import write_atomic
 from workbench.runs import Run
 
-VERSION = 3
+VERSION = 4
 _MOST_HEADER = 1 << 26
 
 
@@ -115,7 +115,7 @@ def _read_track(track: Track, told: Mapping[str, Any], file: Any) -> None:
     track.steps, track.tokens, track.seconds = (
         _column(column.typecode, told["rows"], file) for column in (track.steps, track.tokens, track.seconds)
     )
-    track.broken = dict(told["broken"])
+    track.broken = {name: Broken(*steps) for name, steps in told["broken"].items()}
     for name, rows in told["metrics"].items():
         series = track.metrics[name] = Series()
         series.raw = _column("f", rows, file)

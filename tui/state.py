@@ -27,9 +27,9 @@ ValueT = TypeVar("ValueT", str, int, float, bool)
 class State:
     """Remembered values by name. `problem` says in a line why what was remembered could not be used."""
 
-    def __init__(self, path: Path | None) -> None:
-        """path: where it is kept; None keeps it for this time only."""
-        self._path = path
+    def __init__(self, path: Path | None, *, writes: bool = True) -> None:
+        """path: where it is kept; None keeps it for this time only. writes: whether what is put is kept there."""
+        self._path = path if writes else None
         self.problem = ""
         self._values: dict[str, Value] = {}
         if path is not None:

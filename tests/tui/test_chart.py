@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from array import array
 from itertools import pairwise
 
@@ -24,7 +25,7 @@ from tui.chart.scale import (
     trimmed_range,
 )
 from tui.chart.series import Part, Series
-from tui.chart.track import StageCurves, Track
+from tui.chart.track import Broken, StageCurves, Track
 from tui.gauges import TRAINING
 
 values = st.floats(-1e6, 1e6, allow_nan=False, width=32)
@@ -93,7 +94,7 @@ def test_a_metric_that_comes_late_has_no_values_before() -> None:
 def test_not_a_number_is_remembered_and_hostile_names_are_not_metrics() -> None:
     track = Track()
     track.add(7, 0, 0, {"loss": math.nan, "[/b]\x1b": 1.0})
-    assert track.broken == {"loss": 7} and list(track.metrics) == ["loss"]
+    assert track.broken == {"loss": Broken(7, 7, 1)} and list(track.metrics) == ["loss"]
 
 
 def test_every_axis_has_its_x_and_none_that_is_not_known() -> None:
@@ -267,6 +268,25 @@ def test_not_a_number_is_shown_where_it_happened_and_leaves_the_axis_alone() -> 
     assert labels[0] == labels[1]
 
 
+@pytest.mark.parametrize("smoothing", [0, 2])
+def test_no_line_is_drawn_through_what_was_no_number(smoothing: int) -> None:
+    losses = [2.0] * 400
+    losses[120:280] = [math.nan] * 160
+    shown = drawn(curves_of(losses), View(smoothing=smoothing, charset=ASCII), width=60)
+    assert "not a number at 160 steps, 121 to 280" in shown
+    line = next(row for row in shown.splitlines() if "*" in row).partition("|")[2]
+    assert re.fullmatch(r"\*{16,18} {20,22}\*{16,18} *", line), line
+
+
+def test_a_metric_that_is_told_now_and_then_is_joined() -> None:
+    curves = StageCurves()
+    for step in range(1, 401):
+        values = {"loss": 2.0} | ({"rare": 3.0} if step % 40 == 0 else {})
+        curves.training.add(step, step * 10.0, step * 0.1, values)
+    rows = picture("x", [Line(curves, "rare")], View(charset=ASCII), width=60, height=10, held=Held())
+    assert len({at for text, _ in rows[1:] for at, cell in enumerate(text) if cell == "*"}) > 40
+
+
 def test_a_curve_of_nothing_but_nan_is_no_crash() -> None:
     assert "loss" in drawn(curves_of([math.nan] * 50))
 
@@ -401,7 +421,11 @@ def test_rows_that_come_at_once_are_rows_that_come_one_by_one() -> None:
     assert not at_once.takes([999], [999.0], [250.0]) and not at_once.takes(
         [1001, 1000], [1.0, 2.0], [0.0, 0.0]
     )
-    assert at_once.broken == one_by_one.broken == {"loss": 999} and set(at_once.metrics) == {"loss"}
+    assert (
+        at_once.broken == one_by_one.broken
+        and list(at_once.broken) == ["loss"]
+        and set(at_once.metrics) == {"loss"}
+    )
     for got, wanted in zip(at_once.metrics["loss"].levels, one_by_one.metrics["loss"].levels, strict=True):
         assert (got.low, got.high, got.mean) == (wanted.low, wanted.high, wanted.mean)
     assert at_once.steps == one_by_one.steps and at_once.seconds == one_by_one.seconds

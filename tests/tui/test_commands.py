@@ -20,7 +20,7 @@ from workbench.cli import app
 
 WITHOUT = {"HelpScreen", "PickScreen", "EnlargeScreen"}
 """Screens that are about the app itself."""
-NOT_STEERING = {"ask": "save", "go_on": "resume", "steer": None, "start": "run"}
+NOT_STEERING = {"ask": "save", "go_on": "resume", "steer": None, "start": "run", "write": "new"}
 """What acts and is no line of the list of actions: the command it has, None for the list itself."""
 
 

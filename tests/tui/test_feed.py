@@ -212,7 +212,7 @@ def test_not_a_number_reaches_the_curve_as_a_gap(make_run: MakeRun) -> None:
     run: Run = make_run(steps=4)
     with run.events_path.open("a") as file:
         file.write('{"kind": "metric", "stage": "pretrain", "step": 5, "loss": "nan"}\n')
-    assert RunFeed(run).look().curves["pretrain"].training.broken["loss"] == 5
+    assert RunFeed(run).look().curves["pretrain"].training.broken["loss"] == (5, 5, 1)
 
 
 def test_rows_of_a_home(make_run: MakeRun, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from tui.palette import commands_of
 from tui.room_gauges import CORPUS, CUTTING, MACHINE
 from tui.screens.help import HelpScreen
 from tui.screens.home import HomeScreen
+from tui.screens.recipe import RecipeScreen
 from tui.screens.run import RunScreen
 from tui.screens.start import StartScreen
 from workbench.eval_terms import BASELINES, METRICS, TASKS
@@ -222,6 +223,20 @@ async def test_the_palette_finds_what_can_be_done_here(make_run: MakeRun, tmp_pa
         await until(pilot, lambda: app.theme == "workbench-light-colorblind")
     again = WorkbenchApp(tmp_path)
     assert again.theme == app.theme
+
+
+async def test_a_window_that_only_looks_writes_no_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = WorkbenchApp(tmp_path / "home", read_only=True)
+    async with running(app) as pilot:
+        await app.push_screen(RecipeScreen(tmp_path / "home", "quickstart"))
+        await until(pilot, lambda: "W" in {key.shown for key in app.active_keys() if key.why_not})
+        await pilot.press("W")
+        await until(pilot, lambda: "only looks (--read-only)" in text_of(app))
+        await pilot.press("enter", "x", "enter")
+    assert [path.name for path in tmp_path.rglob("*.toml")] == []
 
 
 async def test_read_only_steers_and_starts_nothing_and_says_so(make_run: MakeRun, tmp_path: Path) -> None:

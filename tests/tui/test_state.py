@@ -25,6 +25,16 @@ def test_what_was_put_is_there_the_next_time(tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
+def test_a_window_that_only_looks_remembers_what_it_wore_and_keeps_nothing(tmp_path: Path) -> None:
+    path = tmp_path / ".screen.json"
+    State(path).put("theme", "light")
+    before = path.read_bytes()
+    looks = State(path, writes=False)
+    assert looks.get("theme", "") == "light"
+    looks.put("theme", "dark")
+    assert looks.get("theme", "") == "dark" and path.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     "found",
     ["", "{", "[]", '{"version": 2, "values": {}}', '{"version": 1, "values": 3}', "\xff", "[" * 100_000],

@@ -107,6 +107,8 @@ class _Drawn:
     parts: list[Part | None]
     averages: list[float | None]
     points: list[tuple[float, float]] = field(default_factory=list)
+    gaps: Sequence[int] = ()
+    """Dots whose rows are all no numbers: the line is not drawn through them."""
 
 
 def picture(
@@ -180,6 +182,13 @@ def _on_dots(line: Line, view: View, window: Window, held: Held) -> _Drawn:
         )
         held.parts[series] = view.axis, rows.bounds, parts
     drawn = _Drawn(line, parts, smoothed(parts, 0.0 if line.is_planned else SMOOTHINGS[view.smoothing]))
+    if parts and (steps := curves.training.broken.get(line.metric)) is not None:
+        first, last = (window.dot(curves.x_of(step, view.axis)) for step in (steps.first, steps.last))
+        drawn.gaps = [
+            dot
+            for dot in range(max(first, 0), min(last + 1, len(parts)))
+            if parts[dot] is None and rows.bounds[dot] < rows.bounds[dot + 1]
+        ]
     column, factor = curves.column(curves.measured, view.axis)
     held_out = curves.measured.metrics.get(line.measured)
     if held_out is not None:
@@ -238,7 +247,7 @@ def _paint(canvas: Canvas, one: _Drawn, window: Window, place: Callable[[float],
         last_dot = canvas.dots_wide - 1
         places = {min(max(window.dot(x), 0), last_dot): place(value) for x, value in one.points}
     inside = {dot: min(max(y, 0.0), 1.0) for dot, y in places.items() if -0.02 <= y <= 1.02}
-    for stretch in _stretches(inside, list(places)):
+    for stretch in _stretches(inside, sorted([*places, *one.gaps])):
         canvas.line(stretch, style)
     wide = canvas.charset.wide
     _paint_clipped(canvas, one, places, place, style)
@@ -275,7 +284,7 @@ def _paint_clipped(
 
 
 def _stretches(inside: dict[int, float], dots: Sequence[int]) -> list[dict[int, float]]:
-    """The line in pieces: it is not drawn through where it leaves the picture."""
+    """The line in pieces: it is not drawn through where it leaves the picture, nor where it was no number."""
     pieces: list[dict[int, float]] = [{}]
     for dot in dots:
         if dot in inside:
@@ -288,10 +297,14 @@ def _stretches(inside: dict[int, float], dots: Sequence[int]) -> list[dict[int, 
 def _paint_broken(canvas: Canvas, line: Line, window: Window, view: View) -> None:
     for name in (line.metric, line.measured):
         for track in (line.curves.training, line.curves.measured):
-            step = track.broken.get(name)
-            if step is not None and (line.measured == name) == (track is line.curves.measured):
-                x = window.dot(line.curves.x_of(step, view.axis)) // view.charset.wide
-                x = min(x, canvas.width - 1)
+            steps = track.broken.get(name)
+            if steps is None or (line.measured == name) != (track is line.curves.measured):
+                continue
+            for step in {steps.first, steps.last}:
+                dot = window.dot(line.curves.x_of(step, view.axis))
+                if not 0 <= dot <= window.dots:
+                    continue
+                x = min(dot // view.charset.wide, canvas.width - 1)
                 for y in range(canvas.height):
                     canvas.put_if_empty(x, y, "│", "e")
                 canvas.put(x, canvas.height - 1, "✗", "e")
@@ -314,7 +327,7 @@ def _title(title: str, drawn: Sequence[_Drawn], view: View, focused: bool, width
             (one.line.measured, one.line.curves.measured),
         ):
             if name in track.broken:
-                parts.append((f"  ✗ not a number at step {track.broken[name]:,}", "e"))
+                parts.append((f"  ✗ not a number {track.broken[name]}", "e"))
     if view.cursor is not None and drawn:
         parts.append((f"  at {x_label(view.cursor, view.axis)}", "c"))
     if focused:

@@ -12,6 +12,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tui.chart.series import NAN, Series
 
@@ -29,6 +30,19 @@ class Mark:
     kind: str
 
 
+class Broken(NamedTuple):
+    """The steps at which a metric was not a number."""
+
+    first: int
+    last: int
+    times: int
+
+    def __str__(self) -> str:
+        if self.times == 1:
+            return f"at step {self.last:,}"
+        return f"at {self.times:,} steps, {self.first:,} to {self.last:,}"
+
+
 class Track:
     """A table that grows by rows: the four ways to measure x, and a Series for each metric."""
 
@@ -37,8 +51,8 @@ class Track:
         self.tokens: array[float] = array("d")
         self.seconds: array[float] = array("f")
         self.metrics: dict[str, Series] = {}
-        self.broken: dict[str, int] = {}
-        """The last step at which a metric was not a number, by name."""
+        self.broken: dict[str, Broken] = {}
+        """By the names of the metrics that were once not a number."""
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -58,7 +72,7 @@ class Track:
                 series.pad_to(row)
             series.append(value)
             if not -3e38 < value < 3e38:
-                self.broken[name] = step
+                self._break(name, [step])
         # x never goes back, whatever a run says.
         self.tokens.append(max(tokens, self.tokens[-1]) if row else tokens)
         self.seconds.append(max(seconds, self.seconds[-1]) if row else seconds)
@@ -82,8 +96,8 @@ class Track:
                 continue
             series.pad_to(rows)
             if not series.extend(values):
-                broken = (step for step, value in zip(steps, values, strict=True) if not -3e38 < value < 3e38)
-                self.broken[name] = max(broken, default=self.broken.get(name, 0))
+                broken = [step for step, value in zip(steps, values, strict=True) if not -3e38 < value < 3e38]
+                self._break(name, broken)
         self.tokens.extend(array("d", tokens))
         self.seconds.extend(array("f", seconds))
         self.steps.extend(array("i", steps))  # last: whoever reads goes by their number
@@ -102,6 +116,14 @@ class Track:
         if series is None and _NAME.fullmatch(name) and len(self.metrics) < MOST_METRICS:
             series = self.metrics[name] = Series()
         return series
+
+    def _break(self, name: str, steps: Sequence[int]) -> None:
+        """Remember these steps, some of which may have been taken before."""
+        if not steps:
+            return
+        before = self.broken.get(name, Broken(steps[0], steps[0], 0))
+        first, last = min(before.first, steps[0]), max(before.last, steps[-1])
+        self.broken[name] = Broken(first, last, before.times + len(steps))
 
     def _cut(self, step: int) -> None:
         rows = bisect_left(self.steps, step)

@@ -47,6 +47,17 @@ def test_the_rejected_come_with_reason_and_figure(folder: Path) -> None:
     assert StoredDocuments(folder, "rejected", reason="x").page(Place(), 10) == []
 
 
+@pytest.mark.parametrize("source", ["there", 'a "b"', "Ä\\x\x1b\x7f\u2028", "text\n"])
+def test_documents_of_one_source(tmp_path: Path, source: str) -> None:
+    with corpus_folder.train_writer(tmp_path) as writer:
+        for number in range(6):
+            told = f'"source":"{source}" is no source'
+            whose = source if number % 3 == 0 else "here"
+            corpus_folder.write_document(writer, Document(f"d{number}", told, whose, heldout=False))
+    found = StoredDocuments(tmp_path, "train", source=source).page(Place(), 9)
+    assert [(each.id, each.source) for each in found] == [("d0", source), ("d3", source)]
+
+
 def test_find_gives_places_and_takes_no_notice_of_case(folder: Path) -> None:
     documents = StoredDocuments(folder, "train")
     hits = [place for place in documents.find("TEXT 7", Place()) if place is not None]

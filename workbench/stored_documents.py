@@ -55,10 +55,11 @@ class Stored:
 class StoredDocuments:
     """One part of a corpus folder, read in pages. Not for two threads at once."""
 
-    def __init__(self, folder: Path, part: Part, *, reason: str = "") -> None:
-        """`reason`: of the rejected, only those left out for it."""
+    def __init__(self, folder: Path, part: Part, *, reason: str = "", source: str = "") -> None:
+        """reason: of the rejected, only those left out for it. source: only those from there."""
         self.files = sorted(folder.glob(FILES[part]))
-        self._needle = f'"reason":{json.dumps(reason)}'.encode() if reason else b""
+        wanted = {"reason": reason, "source": source}
+        self._needles = [needle(name, value) for name, value in wanted.items() if value]
         self._next = Place()
         self._cursor: Iterator[tuple[Place, bytes]] | None = None
 
@@ -68,7 +69,7 @@ class StoredDocuments:
             self._cursor = self._lines(start)
         documents: list[Stored] = []
         for place, line in self._cursor:
-            if self._needle in line:
+            if self._wants(line):
                 documents.append(_stored(place, line, self.files[place.file]))
                 self._next = Place(place.file, place.line + 1)
                 if len(documents) == count:
@@ -81,12 +82,15 @@ class StoredDocuments:
 
         Yields None now and then, so that whoever waits can give up.
         """
-        needle = json.dumps(text, ensure_ascii=False)[1:-1].encode(errors="replace").lower()
+        sought = json.dumps(text, ensure_ascii=False)[1:-1].encode(errors="replace").lower()
         for number, (place, line) in enumerate(self._lines(start)):
-            if self._needle in line and needle in line.lower():
+            if self._wants(line) and sought in line.lower():
                 yield place
             elif number % _LINES_A_LOOK == 0:
                 yield None
+
+    def _wants(self, line: bytes) -> bool:
+        return all(needle in line for needle in self._needles)
 
     def at(self, share: float) -> Place:
         """A document about `share` (0 to 1) of the way through all bytes. Reads one file up to there."""
@@ -128,6 +132,11 @@ class StoredDocuments:
                     line, held = line + 1, []
                 if rest:
                     held.append(rest)
+
+
+def needle(name: str, value: str) -> bytes:
+    """What stands in the line of a record whose `name` is `value`, and in no text: there quotes are escaped."""
+    return f'"{name}":{json.dumps(value, ensure_ascii=False)}'.encode(errors="replace")
 
 
 def read_clusters(folder: Path, most: int) -> list[dict[str, Any]]:

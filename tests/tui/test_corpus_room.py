@@ -63,6 +63,24 @@ async def test_documents_are_paged_searched_and_judged(
         await until(pilot, lambda: "from document" in text_of(app) and "not found" not in text_of(app))
 
 
+async def test_the_documents_of_a_source_are_those_of_it_alone(
+    planned: Plan, corpus: Path, tmp_path: Path
+) -> None:
+    async with running(WorkbenchApp(tmp_path), (120, 30)) as pilot:
+        app = await shown(pilot, CorpusScreen(tmp_path, planned.name), "here")
+        rows = app.screen.query_one(OptionList)
+        lines = [str(rows.get_option_at_index(place).prompt) for place in range(rows.option_count)]
+        rows.highlighted = next(place for place, line in enumerate(lines) if line.startswith("here "))
+        await until(pilot, lambda: "60 kept" in text_of(app))
+        await pilot.press("d")
+        await until(pilot, lambda: "training from here" in text_of(app) and "from document 1" in text_of(app))
+        await pilot.press("full_stop")
+        await until(pilot, lambda: "from document 41" in text_of(app))
+        assert app.screen.command().endswith("""grep -F '"source":"here"' | less""")
+        none = DocumentsScreen(tmp_path, planned.name, corpus, source="elsewhere")
+        await shown(pilot, none, "no documents here")
+
+
 async def test_clusters_of_copies_are_paged_and_say_what_differs(
     planned: Plan, corpus: Path, tmp_path: Path
 ) -> None:
@@ -82,7 +100,8 @@ async def test_clusters_of_copies_are_paged_and_say_what_differs(
         assert "and 1 more" in text_of(app)
         assert "inspect small-1a2b3c/corpus --clusters" in app.screen.command()
         (corpus / "clusters.jsonl.zst").write_bytes(b"\x28\xb5\x2f\xfdnonsense")
-        await shown(pilot, ClustersScreen(tmp_path, planned.name, corpus), "is damaged")
+        await app.push_screen(ClustersScreen(tmp_path, planned.name, corpus))
+        await until(pilot, lambda: "is damaged; delete the artifact" in " ".join(text_of(app).split()))
         (corpus / "clusters.jsonl.zst").unlink()
         await shown(pilot, ClustersScreen(tmp_path, planned.name, corpus), "none is kept to be shown")
 

@@ -181,6 +181,8 @@ class CorpusScreen(Screen[None]):
                 self._to_documents("rejected", reason)
             case ("part", "heldout"):
                 self._to_documents("heldout")
+            case ("source", str(source)):
+                self._to_documents("train", source=source)
             case ("copies", _):
                 self._to_clusters()
             case _:
@@ -194,10 +196,10 @@ class CorpusScreen(Screen[None]):
         """Without a report there are no documents to page through."""
         return None if action == "documents" and self._report is None else True
 
-    def _to_documents(self, part: Part, reason: str = "") -> None:
+    def _to_documents(self, part: Part, reason: str = "", source: str = "") -> None:
         if self._report is not None:
             screen = partial(DocumentsScreen, self._home, self._run_name, self._report.folder)
-            self.app.push_screen(screen(part=part, reason=reason))
+            self.app.push_screen(screen(part=part, reason=reason, source=source))
 
     def _to_clusters(self) -> None:
         if self._report is not None:

@@ -6,9 +6,10 @@ given up. Why a document was kept is measured by a child process (workbench.text
 
 from __future__ import annotations
 
+import contextlib
 import random
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -33,7 +34,7 @@ from tui.widgets.typing_line import TypingLine
 from workbench.corpus_report import decided, limit_of
 from workbench.errors import WorkbenchError, in_one_line
 from workbench.safe_text import one_line
-from workbench.stored_documents import Part, Place, Stored, StoredDocuments
+from workbench.stored_documents import Part, Place, Stored, StoredDocuments, needle
 from workbench.text_client import LONGEST_TEXT, TextClient
 
 PAGE = 40
@@ -92,11 +93,15 @@ class DocumentsScreen(Screen[None]):
         *,
         part: Part = "train",
         reason: str = "",
+        source: str = "",
         seed: int | None = None,
     ) -> None:
-        """seed: of the random looks."""
+        """source: only documents from there. seed: of the random looks."""
         super().__init__()
         self._home, self._run_name, self._folder, self._part, self._reason = home, run, folder, part, reason
+        self._source = source
+        self._readers: list[StoredDocuments] = []
+        """Those that no thread has: one that read the page before goes on from there."""
         self._documents: list[Stored] = []
         self._starts: list[Place] = []
         self._wanted = ""
@@ -131,19 +136,27 @@ class DocumentsScreen(Screen[None]):
                 self._home, "inspect", reference, "--reason", self._reason, "--samples", "40"
             )
         file = sorted(self._folder.glob("train-*" if self._part == "train" else "heldout*"))[:1]
-        return f"zstdcat {shlex.join(map(str, file))} | less" if file else "workbench runs"
+        only = f" | grep -F {shlex.quote(needle('source', self._source).decode())}" if self._source else ""
+        return f"zstdcat {shlex.join(map(str, file))}{only} | less" if file else "workbench runs"
 
     @work(thread=True, exclusive=True, group="page", exit_on_error=False)
     def _page(self, start: Place) -> None:
         try:
             self._limit = limit_of(self._folder, self._reason) if self._reason else None
-            self.post_message(PageRead(start, self._stored().page(start, PAGE)))
+            with self._reader() as documents:
+                self.post_message(PageRead(start, documents.page(start, PAGE)))
         except (WorkbenchError, OSError) as error:
             self.post_message(NotFoundAgain(in_one_line(error)))
 
-    def _stored(self) -> StoredDocuments:
-        """A reader of its own for each thread: a search that was given up may still be ending."""
-        return StoredDocuments(self._folder, self._part, reason=self._reason)
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[StoredDocuments]:
+        """One that no other thread has: a search that was given up may still be ending."""
+        try:
+            reader = self._readers.pop()
+        except IndexError:
+            reader = StoredDocuments(self._folder, self._part, reason=self._reason, source=self._source)
+        yield reader
+        self._readers.append(reader)  # not where it failed
 
     @on(PageRead)
     def _take(self, message: PageRead) -> None:
@@ -180,6 +193,7 @@ class DocumentsScreen(Screen[None]):
 
     def _title(self) -> None:
         what = PARTS[self._part] + (f": {self._reason.replace('_', ' ')}" if self._reason else "")
+        what += f" from {self._source}" if self._source else ""
         first = self._documents[0].place if self._documents else Place()
         where = f"file {first.file + 1}, from document {first.line + 1:,}"
         wanted = (f"  “{one_line(self._wanted, 40)}”", "$primary") if self._wanted else ""
@@ -260,9 +274,9 @@ class DocumentsScreen(Screen[None]):
     @work(thread=True, exclusive=True, group="page", exit_on_error=False)
     def _jump(self, share: float) -> None:
         try:
-            documents = self._stored()
-            place = documents.at(share)
-            self.post_message(PageRead(place, documents.page(place, PAGE)))
+            with self._reader() as documents:
+                place = documents.at(share)
+                self.post_message(PageRead(place, documents.page(place, PAGE)))
         except (WorkbenchError, OSError) as error:
             self.post_message(NotFoundAgain(in_one_line(error)))
 
@@ -290,13 +304,13 @@ class DocumentsScreen(Screen[None]):
         worker = get_current_worker()
         self.app.call_from_thread(self._say, "looking… (esc gives up)")
         try:
-            documents = self._stored()
-            for place in documents.find(wanted, start):
-                if worker.is_cancelled:
-                    return
-                if place is not None:
-                    self.post_message(PageRead(place, documents.page(place, PAGE)))
-                    return
+            with self._reader() as documents:
+                for place in documents.find(wanted, start):
+                    if worker.is_cancelled:
+                        return
+                    if place is not None:
+                        self.post_message(PageRead(place, documents.page(place, PAGE)))
+                        return
             self.post_message(NotFoundAgain("not found from here on"))
         except (WorkbenchError, OSError) as error:
             self.post_message(NotFoundAgain(in_one_line(error)))

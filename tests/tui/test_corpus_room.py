@@ -100,8 +100,7 @@ async def test_clusters_of_copies_are_paged_and_say_what_differs(
         assert "and 1 more" in text_of(app)
         assert "inspect small-1a2b3c/corpus --clusters" in app.screen.command()
         (corpus / "clusters.jsonl.zst").write_bytes(b"\x28\xb5\x2f\xfdnonsense")
-        await app.push_screen(ClustersScreen(tmp_path, planned.name, corpus))
-        await until(pilot, lambda: "is damaged; delete the artifact" in " ".join(text_of(app).split()))
+        await shown(pilot, ClustersScreen(tmp_path, planned.name, corpus), "is damaged; delete the artifact")
         (corpus / "clusters.jsonl.zst").unlink()
         await shown(pilot, ClustersScreen(tmp_path, planned.name, corpus), "none is kept to be shown")
 

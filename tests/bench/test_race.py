@@ -13,11 +13,12 @@ import pytest
 import torch
 
 from tests.bench.conftest import VOCAB, race_job
+from workbench.bench import race
 from workbench.bench.jobs import run_job
 from workbench.bench.ours import Ours
 from workbench.bench.process import measure_apart
-from workbench.bench.race import compare, seconds_to_reach
-from workbench.bench.race_tokens import prepare_tokens
+from workbench.bench.race import compare, race_wins, seconds_to_reach
+from workbench.bench.race_tokens import RaceTokens, prepare_tokens, standard_library
 from workbench.bench.settings import OurSettings, parse_settings
 from workbench.bench.windows import HeldOut
 from workbench.bench.workload import Workload
@@ -49,6 +50,42 @@ def test_ratios_are_ours_over_theirs() -> None:
         0.7,
     )
     assert found.reached_at == 20 and found.time_ratio == pytest.approx(1 / 3)
+
+
+def test_each_win_gives_what_its_row_is_ahead_of_the_row_before(
+    workload: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def turn(job: Any, **_: Any) -> dict[str, Any]:
+        asked.append(job)
+        return {"bits_per_byte": 3.0 - len(asked) / 2}
+
+    monkeypatch.setattr(race, "measure_apart", turn)
+    plain, half, whole = (parse_settings([f"batch_tokens={count}"]) for count in (64, 32, 16))
+    rows = race_wins(
+        [("plain", plain), ("+ one", half), ("+ two", whole)],
+        {"name": "workbench", "bits_per_byte": 2.25},
+        RaceTokens(tmp_path, tmp_path, {}),
+        workload,
+        seconds=5,
+        every=1,
+        say=lambda _: None,
+    )
+    assert [(row["name"], row["bits_per_byte"], row["gives"]) for row in rows] == [
+        ("plain", 2.5, None),
+        ("+ one", 2.0, 0.5),
+        ("+ two", 2.25, -0.25),  # has raced already
+    ]
+    assert [job["settings"] for job in asked] == [plain.to_json(), half.to_json()]
+    assert {job["seconds"] for job in asked} == {5}
+
+
+def test_the_text_that_is_everywhere_is_pythons_own_library() -> None:
+    files = [Path(name) for name in standard_library()]
+    names = {file.name for file in files}
+    assert {"argparse.py", "random.py"} <= names and len(files) > 200
+    assert not any({"site-packages", "test", "tests"} & set(file.parts) for file in files)
 
 
 def test_a_model_that_knows_nothing_needs_all_bits_of_every_byte(token_folder: Path) -> None:

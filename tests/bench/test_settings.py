@@ -27,6 +27,7 @@ def test_a_setting_goes_where_its_name_belongs() -> None:
         ("feed_forward=relu", "give one of: swiglu, gelu, relu2"),
         ("qk_norm=1", "give one of: bool"),
         ("hidden_size=64", "not KEY=VALUE of a key that can be set"),
+        ("initializer=bigrams", "add --set tie_word_embeddings=false"),
     ],
 )
 def test_what_cannot_be_set_is_said_in_one_line(assignment: str, said: str) -> None:

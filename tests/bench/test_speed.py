@@ -10,9 +10,10 @@ from workbench.bench import clocks, jobs, process, speed
 from workbench.bench.clocks import Stopwatch
 from workbench.bench.jobs import run_job
 from workbench.bench.parts import PARTS
-from workbench.bench.scaling import scaled
-from workbench.bench.settings import OurSettings
+from workbench.bench.scaling import measure_scaling, scaled
+from workbench.bench.settings import OurSettings, parse_settings
 from workbench.bench.workload import Workload
+from workbench.data.shards import TokenShards
 from workbench.errors import BadInput
 from workbench.model import attention, norms
 
@@ -65,6 +66,14 @@ def test_every_rung_of_ours_can_be_measured(
         assert row["mfu"] == pytest.approx(row["tokens_per_second"] * row["flops_per_token"] / row["limit"])
 
 
+def test_rungs_are_those_of_the_batch_that_is_trained(workload: Workload) -> None:
+    """Of two rows no eight micro-batches can be made, whatever the workload says."""
+    names = {job["name"] for job in speed.our_jobs(workload, parse_settings(["batch_tokens=32"]))}
+    assert "+ in two micro-batches" in names and "+ in eight micro-batches" not in names
+    eight = speed.our_jobs(workload, parse_settings(["batch_tokens=128"]))
+    assert "+ in eight micro-batches" in {job["name"] for job in eight}
+
+
 def test_the_parts_are_the_whole_step(workload: Workload, tmp_path: Path) -> None:
     tokens = speed.synthetic_tokens(tmp_path, workload)
     job = {"kind": "speed", "parts": True, "system": "ours", "settings": OurSettings().to_json()}
@@ -95,6 +104,34 @@ def test_scaling_varies_width_and_tokens(workload: Workload) -> None:
         "64 tokens": (64, 64),
         "128 tokens": (64, 128),
     }
+
+
+def test_scaling_measures_every_size_in_every_round_and_the_usual_one_once(
+    workload: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def turn(job: Any, **_: Any) -> dict[str, Any]:
+        size = Workload.from_json(job["workload"])
+        assert TokenShards.open(Path(job["tokens"])).num_tokens == 8 * size.batch_tokens
+        assert job["settings"]["course"]["batch_tokens"] == 0, "or every row would have the same"
+        asked.append((size.hidden_size, size.batch_tokens))
+        per_second = 100.0 if size.hidden_size == 64 else 20.0
+        figures = dict.fromkeys(("step_seconds", "limit", "mfu", "peak_mb", "parameters"), 1)
+        return {"tokens_per_second": per_second, "flops_per_token": size.hidden_size**2, **figures}
+
+    monkeypatch.setattr(speed, "measure_apart", turn)
+    settings = parse_settings(["batch_tokens=32"])
+    rows = measure_scaling(workload, settings, steps=1, rounds=2, say=lambda _: None)
+    sizes = [(64, 64), (128, 64), (64, 32), (64, 128)]
+    assert sorted(asked[:4]) == sorted(asked[4:]) == sorted(sizes)
+    assert [(row["name"], row["tokens"], row["relative_cost"]) for row in rows] == [
+        ("width 64", 64, 1.0),
+        ("width 128", 64, pytest.approx(5 / 4)),  # a fifth of the speed for four times the FLOPs
+        ("32 tokens", 32, 1.0),
+        ("64 tokens", 64, 1.0),
+        ("128 tokens", 128, 1.0),
+    ]
 
 
 def test_shapes_that_cannot_be_are_refused() -> None:

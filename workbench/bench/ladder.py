@@ -63,7 +63,7 @@ def ladder(workload: Workload) -> list[Step]:
     add("+ fused AdamW", optimizer="adamw")
     if workload.dtype == "bfloat16":
         add("+ bfloat16 copies of weights", weights="bfloat16")
-    if workload.compiled and _can_compile(workload.device):
+    if workload.compiled and can_compile(workload.device):
         add("+ compiled layers", compiled=True)
     add(MUON, optimizer="muon")
     for count, name in ((2, "two"), (8, "eight")):  # for less memory
@@ -75,7 +75,8 @@ def ladder(workload: Workload) -> list[Step]:
     return steps
 
 
-def _can_compile(device: torch.device) -> bool:
+def can_compile(device: torch.device) -> bool:
+    """Whether torch finds here what it compiles with."""
     try:
         require_compiler(device)
     except BadInput:

@@ -33,32 +33,83 @@ def race(
 
     every: seconds between points of a curve; measuring is not on the clock.
     """
-    common = {
-        "kind": "race",
-        "tokens": str(tokens.train),
-        "heldout": str(tokens.heldout),
-        "every": every,
-        "workload": workload.to_json(),
-    }
     rows: list[Row] = []
 
     def run(name: str, system: Mapping[str, Any], seconds: float, python: str | None = None) -> None:
-        def tell(point: Mapping[str, Any]) -> None:
-            say(
-                f"{name}: {point['seconds']:.0f} s, {point['tokens']:,} tokens, {point['bits_per_byte']:.3f} bits/byte"
-            )
-
-        job = {**common, **system, "name": name, "seconds": seconds}
-        measured = measure_apart(job, tell=tell, **({} if python is None else {"python": python}))
-        rows.append({"name": name, "budget_seconds": seconds, **measured})
+        rows.append(
+            _turn(name, system, tokens, workload, seconds=seconds, every=every, say=say, python=python)
+        )
 
     for peer in peers:
         place = None if peer.place is None else str(peer.place)
         run(peer.name, {"system": peer.name, "place": place}, seconds, peer.python)
     for budget in dict.fromkeys((seconds, *our_seconds)):
         name = "workbench" if budget == seconds else f"workbench {budget:g} s"
-        run(name, {"system": "ours", "settings": settings.to_json()}, budget)
+        run(name, _ours(settings), budget)
     return rows
+
+
+def race_wins(
+    rungs: Sequence[tuple[str, OurSettings]],
+    whole: Row,
+    tokens: RaceTokens,
+    workload: Workload,
+    *,
+    seconds: float,
+    every: float,
+    say: Callable[[str], None],
+) -> list[Row]:
+    """What each win gave: a row a rung, trained for `seconds`; `whole` is the row of the last, which has raced.
+
+    `gives` is by how many bits per byte a row is ahead of the one before it, None for the first.
+    """
+    *partial, (last, _) = rungs
+    rows = [
+        _turn(name, _ours(settings), tokens, workload, seconds=seconds, every=every, say=say)
+        for name, settings in partial
+    ]
+    rows.append({**whole, "name": last})
+    before: list[Row | None] = [None, *rows]
+    return [
+        {**row, "gives": None if earlier is None else earlier["bits_per_byte"] - row["bits_per_byte"]}
+        for earlier, row in zip(before, rows, strict=False)
+    ]
+
+
+def _ours(settings: OurSettings) -> Row:
+    return {"system": "ours", "settings": settings.to_json()}
+
+
+def _turn(
+    name: str,
+    system: Mapping[str, Any],
+    tokens: RaceTokens,
+    workload: Workload,
+    *,
+    seconds: float,
+    every: float,
+    say: Callable[[str], None],
+    python: str | None = None,
+) -> Row:
+    """One system's turn, in a process of its own."""
+
+    def tell(point: Mapping[str, Any]) -> None:
+        say(
+            f"{name}: {point['seconds']:.0f} s, {point['tokens']:,} tokens, {point['bits_per_byte']:.3f} bits/byte"
+        )
+
+    job = {
+        "kind": "race",
+        "tokens": str(tokens.train),
+        "heldout": str(tokens.heldout),
+        "every": every,
+        "workload": workload.to_json(),
+        **system,
+        "name": name,
+        "seconds": seconds,
+    }
+    measured = measure_apart(job, tell=tell, **({} if python is None else {"python": python}))
+    return {"name": name, "budget_seconds": seconds, **measured}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

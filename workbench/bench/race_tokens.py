@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import sysconfig
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,25 @@ def prepare_tokens(
     }
     write_atomic(index, json.dumps(facts, indent=2) + "\n")
     return dataclasses.replace(made, facts=facts)
+
+
+def standard_library() -> list[str]:
+    """The source files of this Python's standard library, without its tests: text that is there wherever we are.
+
+    Raises BadInput where Python came without them.
+    """
+    folder = Path(sysconfig.get_path("stdlib"))
+    left_out = {"site-packages", "dist-packages", "test", "tests", "idle_test"}
+    found = [
+        str(file)
+        for file in sorted(folder.rglob("*.py"))
+        if not left_out.intersection(file.relative_to(folder).parts) and file.stat().st_size
+    ]
+    if not found:
+        raise BadInput(
+            "this Python came without the source of its library", fix="name text files with --data"
+        )
+    return found
 
 
 def _without_a_network(tokenizer: Tokenizer, texts: Sequence[str], train: TokenShards) -> dict[str, float]:

@@ -9,10 +9,9 @@ import dataclasses
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from workbench.bench.settings import OurSettings
-from workbench.bench.speed import Row, at_harmless_rates, measure_speed, synthetic_tokens
+from workbench.bench.speed import Job, Row, at_harmless_rates, measure_speed, synthetic_tokens
 from workbench.bench.workload import HEAD_WIDTH, Workload
 
 
@@ -30,25 +29,39 @@ def scaled(workload: Workload) -> dict[str, Workload]:
 def measure_scaling(
     workload: Workload, settings: OurSettings, *, steps: int, rounds: int, say: Callable[[str], None]
 ) -> list[Row]:
-    """Rows of step time against parameters and tokens.
+    """Rows of step time against parameters and tokens, all of them in every round.
 
-    `relative_cost` is time per FLOP, 1 for the smallest of its kind.
+    `relative_cost` is time per FLOP, 1 for the smallest of its kind. Of `settings` the batch is left out.
     """
-    rows: list[Row] = []
-    smallest: dict[str, Any] = {}
-    for name, changed in scaled(workload).items():
-        job = {
-            "name": name,
-            "after": None,
-            "system": "ours",
-            "settings": at_harmless_rates(settings).to_json(),
-            "dtype": changed.dtype,
+    course = dataclasses.replace(settings.course, batch_tokens=0)
+    asked = at_harmless_rates(dataclasses.replace(settings, course=course)).to_json()
+    sizes = scaled(workload)
+    names = {each: name for name, each in reversed(sizes.items())}  # what two names mean is measured once
+    with tempfile.TemporaryDirectory() as scratch:
+        jobs: list[Job] = []
+        for number, (changed, name) in enumerate(names.items()):
+            tokens = Path(scratch) / str(number)
+            tokens.mkdir()
+            jobs.append(
+                {
+                    "name": name,
+                    "after": None,
+                    "system": "ours",
+                    "settings": asked,
+                    "dtype": changed.dtype,
+                    "workload": changed.to_json(),
+                    "tokens": str(synthetic_tokens(tokens, changed)),
+                }
+            )
+        measured = {
+            row["name"]: row
+            for row in measure_speed(jobs, workload, Path(scratch), steps=steps, rounds=rounds, say=say)
         }
-        with tempfile.TemporaryDirectory() as folder:
-            tokens = synthetic_tokens(Path(folder), changed)
-            [row] = measure_speed([job], changed, tokens, steps=steps, rounds=rounds, say=say)
-        kind = name.split()[-1] if name.endswith("tokens") else "width"
+    rows: list[Row] = []
+    smallest: dict[str, float] = {}
+    for name, changed in sizes.items():
+        row = measured[names[changed]]
         per_flop = 1 / (row["tokens_per_second"] * row["flops_per_token"])
-        smallest.setdefault(kind, per_flop)
-        rows.append(row | {"tokens": changed.batch_tokens, "relative_cost": per_flop / smallest[kind]})
+        least = smallest.setdefault("tokens" if name.endswith("tokens") else "width", per_flop)
+        rows.append(row | {"name": name, "tokens": changed.batch_tokens, "relative_cost": per_flop / least})
     return rows

@@ -1,7 +1,7 @@
 """How our side trains in a measurement: peak rates, schedule, batch, and any field of the model, changed by name.
 
-The rates are those found best in short races at the default shape (recipes/LOG.md). `--set KEY=VALUE` changes one, so
-that tuning is in the open.
+The rates are those found best in short races of the plain model at the default shape (recipes/LOG.md). `--set
+KEY=VALUE` changes one, so that tuning is in the open; presets.py has names for what goes together.
 """
 
 from __future__ import annotations
@@ -77,7 +77,10 @@ class OurSettings:
 
 
 def parse_settings(assignments: Sequence[str]) -> OurSettings:
-    """Our settings with `KEY=VALUE` changed. Raises BadInput naming the one that is not a key or not a value."""
+    """Our settings with `KEY=VALUE` changed, a later one over an earlier.
+
+    Raises BadInput naming the one that is not a key or not a value, or what contradicts another.
+    """
     tables: dict[str, dict[str, Any]] = {"model": {}, "optimizer": {}, "course": {}}
     kinds: dict[str, type[Any]] = {"model": ModelConfig, "optimizer": OptimizerSettings, "course": Course}
     fields = {
@@ -94,6 +97,11 @@ def parse_settings(assignments: Sequence[str]) -> OurSettings:
             raise BadInput(f"--set {assignment} is not KEY=VALUE of a key that can be set", fix=hint)
         table, wanted = fields[key]
         tables[table][key] = _value(assignment, text, wanted)
+    if tables["course"].get("initializer") == "bigrams" and tables["model"].get("tie_word_embeddings", True):
+        raise BadInput(
+            "first weights from bigrams need a head of its own",
+            fix="add --set tie_word_embeddings=false, or --set initializer=zero-residual",
+        )
     return OurSettings(
         model=tables["model"], optimizer=tables["optimizer"], course=Course(**tables["course"])
     )

@@ -29,7 +29,10 @@ HARMLESS_RATES = {"learning_rate": 1e-3, "matrix_learning_rate": 1e-3}
 
 
 def our_jobs(workload: Workload, settings: OurSettings) -> list[Job]:
-    """A job for every rung of the ladder."""
+    """A job for every rung of the ladder, of steps as long as `settings` say."""
+    steps_of = dataclasses.replace(
+        workload, batch_tokens=settings.course.batch_tokens or workload.batch_tokens
+    )
     return [
         {
             "name": step.name,
@@ -39,7 +42,7 @@ def our_jobs(workload: Workload, settings: OurSettings) -> list[Job]:
             "rung": {name: getattr(step.rung, name) for name in step.rung.__slots__},
             "dtype": step.rung.dtype or workload.dtype,
         }
-        for step in ladder(workload)
+        for step in ladder(steps_of)
     ]
 
 
@@ -72,15 +75,18 @@ def measure_speed(
     rounds: int,
     say: Callable[[str], None],
 ) -> list[Row]:
-    """One row a job: medians over `rounds`, and the spread of its tokens a second."""
+    """One row a job: medians over `rounds`, and the spread of its tokens a second.
+
+    A job may bring a workload and tokens of its own.
+    """
     turns: dict[str, list[Row]] = {job["name"]: [] for job in jobs}
     for number in range(1, rounds + 1):
         for job in jobs:
             asked = {
-                **job,
-                "kind": "speed",
                 "workload": workload.to_json(),
                 "tokens": str(tokens),
+                **job,
+                "kind": "speed",
                 "steps": steps,
             }
             turn = measure_apart(asked, **({"python": job["python"]} if "python" in job else {}))

@@ -69,10 +69,27 @@ def train(
     data: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="FILE", help="Text to race on, side by side: bits per byte over time; repeatable."
+            metavar="FILE",
+            help="Text to race on, side by side: bits per byte over time; repeatable "
+            "[default, with --seconds: the source of Python's library].",
         ),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=1, help="Of a race, for every system, on the clock.")] = 180,
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=1, help="Race, every system for so long on the clock [default, with --data: 180]"),
+    ] = None,
+    preset: Annotated[
+        Literal["race", "plain"] | None,
+        typer.Option(
+            "--settings",
+            help="Ours: race is what goes furthest in minutes on much text, plain has none of its wins "
+            "[default: race in a race, else plain]",
+        ),
+    ] = None,
+    wins: Annotated[
+        bool,
+        typer.Option("--wins", help="Race ours also without its wins, then with one more each time."),
+    ] = False,
     our_seconds: Annotated[
         list[float] | None, typer.Option(min=1, help="Race ours also for so long; repeatable.")
     ] = None,
@@ -95,25 +112,33 @@ def train(
     """Measure a training step: tokens/s, MFU, memory, its parts, what each win gave; or race peers.
 
     The limit is a large matrix product on the same clock in the same run; every row is a process of its own.
-    With --data every system trains on the same tokens for the same seconds.
+    With --seconds or --data every system trains on the same tokens for the same seconds, and ours with --settings race:
+    an untied head, a table for bigrams, first weights fitted to them, half the tokens a step, compiled layers. They are
+    for text that is read once at most; --settings plain leaves them out, --wins tells what each gave.
 
     Example: workbench bench train --threads 1 --clock cpu --peer nanogpt:~/nanoGPT
-    Example: workbench bench train --peer nanochat:~/nanochat --data books.jsonl --seconds 180
+    Example: workbench bench train --peer nanochat:~/nanochat --seconds 360 --data books.jsonl
     """
     from workbench.bench.peers import parse_peer
-    from workbench.bench.settings import parse_settings
+    from workbench.bench.presets import settings_of
     from workbench.bench.workload import Workload
     from workbench.train.device import prepare_machine
 
     peers = [parse_peer(text) for text in peer or ()]
-    settings = parse_settings([f"optimizer={optimizer}", *(change or ())])
+    racing = bool(data or our_seconds or wins or tokens) or seconds is not None
+    if scaling and racing:
+        raise BadInput("--scaling is no part of a race", fix="leave out --seconds and --data, or --scaling")
+    if wins and preset == "plain":
+        raise BadInput("--wins are those of --settings race", fix="leave out one of the two")
+    preset = preset or ("race" if racing else "plain")
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(threads)
     machine = prepare_machine(dtype)
     if clock == "cpu" and machine.device.type != "cpu":
         raise BadInput("--clock cpu says nothing about a GPU", fix="leave it out")
+    fields: dict[str, int] = {}
     if size is not None:
-        layers, width, settings = _of_size(size, settings)
+        layers, width, fields = _of_size(size)
     workload = Workload(
         num_hidden_layers=layers,
         hidden_size=width,
@@ -125,17 +150,24 @@ def train(
         clock=clock,
         compiled=compiled,
     )
+    changes = [
+        *(f"{key}={value}" for key, value in fields.items()),
+        f"optimizer={optimizer}",
+        *(change or ()),
+    ]
+    settings = settings_of(preset, workload, changes)
     workload.model_config(**settings.model)  # what cannot be is said now
     facts: dict[str, Any] = {"workload": workload.to_json(), "device": machine.device.type}
     with tempfile.TemporaryDirectory(prefix="workbench-bench-") as scratch:
-        if data:
+        if racing:
             facts |= _race(
                 data,
                 tokens or Path(scratch),
                 workload,
                 settings,
+                changes=changes if wins else None,
                 peers=peers,
-                seconds=seconds,
+                seconds=180 if seconds is None else seconds,
                 our_seconds=our_seconds or (),
                 every=every,
             )
@@ -148,7 +180,7 @@ def train(
     if json:
         print_json(facts)
         return
-    (print_race if data else print_speed)(facts)
+    (print_race if racing else print_speed)(facts)
     if "scaling" in facts:
         print_scaling(facts["scaling"])
 
@@ -219,9 +251,8 @@ def tui(
     print_tui(facts)
 
 
-def _of_size(size: str, settings: OurSettings) -> tuple[int, int, OurSettings]:
-    import dataclasses
-
+def _of_size(size: str) -> tuple[int, int, dict[str, int]]:
+    """Layers, width, and what else of the model a named size says."""
     from workbench.model_config import SIZES
 
     if size not in SIZES:
@@ -231,7 +262,7 @@ def _of_size(size: str, settings: OurSettings) -> tuple[int, int, OurSettings]:
     heads = fields["num_attention_heads"]
     fields.setdefault("num_key_value_heads", heads)
     fields.setdefault("head_dim", width // heads)
-    return layers, width, dataclasses.replace(settings, model={**fields, **settings.model})
+    return layers, width, fields
 
 
 def _speed(
@@ -252,33 +283,49 @@ def _speed(
 
 
 def _race(
-    data: list[str],
+    data: list[str] | None,
     folder: Path,
     workload: Workload,
     settings: OurSettings,
     *,
+    changes: list[str] | None,
     peers: Any,
     seconds: float,
     our_seconds: Any,
     every: float,
 ) -> dict[str, Any]:
+    """The facts of a race. changes: on top of every win, where those are raced too."""
     import dataclasses
 
-    from workbench.bench.race import compare, race
-    from workbench.bench.race_tokens import prepare_tokens
+    from workbench.bench.presets import rungs
+    from workbench.bench.race import compare, race, race_wins
+    from workbench.bench.race_tokens import prepare_tokens, standard_library
 
+    if not data:
+        say("text: the source of Python's library; name your own with --data")
+    climbed = [] if changes is None else rungs(workload, changes)
     tokens = prepare_tokens(
-        data, folder, vocab_size=workload.vocab_size, context_length=workload.context_length, say=say
+        data or standard_library(),
+        folder,
+        vocab_size=workload.vocab_size,
+        context_length=workload.context_length,
+        say=say,
     )
     rows = race(
         peers, tokens, workload, settings, seconds=seconds, our_seconds=our_seconds, every=every, say=say
     )
     others, ours = rows[: len(peers)], rows[len(peers) :]
+    ladder = (
+        race_wins(climbed, ours[0], tokens, workload, seconds=seconds, every=every, say=say)
+        if climbed
+        else []
+    )
     headline = ("tokens_per_second", "mfu", "peak_mb", "limit", "bits_per_byte")
     return {
         **{name: ours[0][name] for name in headline},
         "text": tokens.facts,
         "settings": settings.to_json(),
         "rows": rows,
+        "wins": ladder,
         "comparisons": [dataclasses.asdict(compare(mine, other)) for other in others for mine in ours],
     }

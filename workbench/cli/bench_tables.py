@@ -35,7 +35,7 @@ def _speed_cells(row: Row) -> tuple[str, ...]:
 def print_scaling(rows: Sequence[Row]) -> None:
     """Step time against size."""
     result("")
-    header = ("size", "parameters", "tokens a step", "step s", "tokens/s", "time per FLOP")
+    header = ("size", "parameters", "tokens a step", "step s", "tokens/s", "MFU", "time per FLOP")
     cells = [
         (
             row["name"],
@@ -43,11 +43,12 @@ def print_scaling(rows: Sequence[Row]) -> None:
             f"{row['tokens']:,}",
             f"{row['step_seconds']:.3f}",
             f"{row['tokens_per_second']:,.0f}",
+            f"{row['mfu']:.2f}",
             f"×{row['relative_cost']:.2f}",
         )
         for row in rows
     ]
-    print_table(header, cells, right=(1, 2, 3, 4, 5))
+    print_table(header, cells, right=range(1, 7))
 
 
 def print_corpus(rows: Sequence[Row]) -> None:
@@ -92,8 +93,37 @@ def print_race(facts: dict[str, Any]) -> None:
     print_table(header, cells, right=tuple(range(1, 9)))
     beside = ", ".join(f"{name} {figure:.3f}" for name, figure in facts["text"]["baselines"].items())
     result(f"\nWithout a network, on the same held-out documents read whole: {beside} bits/byte.")
+    ours = [row["tokens"] for row in facts["rows"] if row["name"].startswith("workbench")]
+    read = max(ours) / facts["text"]["train_tokens"]
+    if read > 1 and facts["settings"]["course"]["initializer"] == "bigrams":
+        result(
+            f"Ours read the text {read:.1f} times: --settings race is for text that is read once at most; "
+            "give more --data, or --settings plain."
+        )
+    if facts["wins"]:
+        _print_wins(facts["wins"])
     for each in facts["comparisons"]:
         result(f"{each['ours']} beside {each['peer']}: {_compared(each)}.")
+
+
+def _print_wins(rows: Sequence[Row]) -> None:
+    """What each win of ours gave, after the same seconds."""
+    result("")
+    header = ("ours", "bits/byte", "gives", "tokens", "tokens/s", "parameters", "peak MB")
+    cells = [
+        (
+            row["name"],
+            f"{row['bits_per_byte']:.3f}",
+            "" if row["gives"] is None else f"{row['gives']:+.3f}",
+            f"{row['tokens']:,}",
+            f"{row['tokens_per_second']:,.0f}",
+            f"{row['parameters']:,}",
+            f"{row['peak_mb']:,.0f}",
+        )
+        for row in rows
+    ]
+    print_table(header, cells, right=range(1, 7))
+    result("")
 
 
 def _compared(each: dict[str, Any]) -> str:

@@ -332,7 +332,8 @@ async def test_starting_shows_the_plan_first(tmp_path: Path, monkeypatch: pytest
         options.highlighted = options.option_count - 2
         await until(pilot, lambda: "○ corpus" in text_of(app))
         options.highlighted = options.option_count - 1
-        await until(pilot, lambda: "did you mean sources?" in " ".join(text_of(app).split()))
+        problems = app.screen.query_one("#problems", Static)
+        await until(pilot, lambda: "did you mean sources?" in str(problems.content))
         await pilot.press("G", "enter")
         assert launched == [] and app.screen.query_one("#start", Button).disabled
         options.highlighted = options.option_count - 2

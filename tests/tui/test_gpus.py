@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.tui.test_screens import running, text_of, until
+from tui.app import WorkbenchApp
 from tui.diagnosis import diagnose
 from tui.feed import RunFeed
 from tui.gpus import gpus_of
@@ -52,6 +56,32 @@ def test_several_are_told_as_one_and_the_one_in_trouble_is_heard() -> None:
     assert [finding.text for finding in diagnose(run, None)] == [
         "the GPU's clock is held down at 91 °C: too hot"
     ]
+
+
+@pytest.mark.parametrize(
+    "judged",
+    [{}, {"reward": 0.4}, {"rewards/margins": 0.2, "rewards/accuracies": 0.6}],
+    ids=["", "ppo", "dpo"],
+)
+def test_it_has_a_place_among_the_five_figures_of_a_narrow_terminal_and_mfu_is_the_next(judged: Any) -> None:
+    run = seen(GPU)
+    figures = {"loss": 2.0, "mfu": 0.41, "val_bpb": 1.1, "tokens_per_second": 9e5, "grad_norm": 0.3, **judged}
+    for gpus in (run.gpus, None):
+        shown = RunSeen("run", Path("run"), state="running", gpus=gpus, figures={"pretrain": figures})
+        names = [tile.name for tile in tiles_of(shown, StageSeen("pretrain", "running"))]
+        assert len(names) == len(set(names)) and names.count("MFU") == 1
+        assert (names[4:6] == ["GPU", "MFU"]) is (gpus is not None)
+        assert {"step", "loss", "left"} <= set(names[:4])
+
+
+@pytest.mark.parametrize("size", [(80, 24), (100, 30)])
+async def test_the_screen_shows_it_however_small(make_run: MakeRun, tmp_path: Path, size: Any) -> None:
+    run: Run = make_run(state="running", now=time.time())
+    (run.path / "status.json").write_text(json.dumps({**run.status(), "gpus": [GPU]}))
+    with lock_file(run.lock_path) or pytest.fail("the lock was not free"):
+        app = WorkbenchApp(tmp_path, run.name)
+        async with running(app, size) as pilot:
+            await until(pilot, lambda: "98% 61 °C" in text_of(app))
 
 
 @pytest.mark.parametrize(

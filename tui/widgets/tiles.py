@@ -34,6 +34,8 @@ SUMMED_UP = {
     "bytes": "bytes",
 }
 """What a finished stage that drew no curve is summed up by, the first two of these, and how it is called."""
+GPU_PLACE = 4
+"""Where a GPU stands among the figures of a training: 80 columns show five tiles, and it is the last of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,12 @@ def tiles_of(seen: RunSeen, stage: StageSeen | None) -> list[Tile]:
     if stage is None:
         return []
     figures = seen.figures.get(stage.name, {})
-    return list(_training(seen, stage, figures) if "loss" in figures else _counting(stage))
+    if "loss" not in figures:
+        return list(_counting(stage))
+    told = list(_training(seen, stage, figures))
+    if seen.gpus is not None:
+        told[GPU_PLACE:GPU_PLACE] = [_gpu(seen.gpus), *_mfu(figures)]
+    return told
 
 
 def _training(seen: RunSeen, stage: StageSeen, figures: Mapping[str, Any]) -> Iterator[Tile]:
@@ -112,8 +119,9 @@ def _training(seen: RunSeen, stage: StageSeen, figures: Mapping[str, Any]) -> It
         yield Tile("reward", _short(figures["reward"]))
     if "rewards/margins" in figures:
         yield Tile("reward margin", _figure(figures["rewards/margins"]))
-        yield Tile("accuracy", _share(figures.get("rewards/accuracies")))
     yield _time(stage)
+    if "rewards/margins" in figures:
+        yield Tile("accuracy", _share(figures.get("rewards/accuracies")))
     yield Tile("speed", words.rate(figures.get("tokens_per_second")))
     if "val_bpb" in figures:
         yield Tile("bits/byte", _figure(figures["val_bpb"]))
@@ -130,23 +138,31 @@ def _training(seen: RunSeen, stage: StageSeen, figures: Mapping[str, Any]) -> It
         yield Tile("gradient norm", _short(figures["grad_norm"]))
     if "learning_rate" in figures:
         yield Tile("learning rate", _short(figures["learning_rate"]))
-    if "mfu" in figures:
-        yield Tile("MFU", _share(figures["mfu"]))
+    if seen.gpus is None:
+        yield from _mfu(figures)
     if "data_wait_share" in figures:
         yield Tile("data wait", _share(figures["data_wait_share"]))
     if seen.is_live and seen.resident_bytes:
         yield Tile("memory", human_bytes(seen.resident_bytes))
     if seen.gpus is not None:
-        yield from _gpu(seen.gpus)
+        yield from _gpu_further(seen.gpus)
     for name in ("rewards/chosen", "rewards/rejected", "kl", "entropy"):
         if name in figures:
             yield Tile(TITLES.get(name, name).removeprefix("reward of "), _short(figures[name]))
 
 
-def _gpu(gpus: GpusSeen) -> Iterator[Tile]:
+def _mfu(figures: Mapping[str, Any]) -> Iterator[Tile]:
+    if "mfu" in figures:
+        yield Tile("MFU", _share(figures["mfu"]))
+
+
+def _gpu(gpus: GpusSeen) -> Tile:
     heat = f"{gpus.celsius:.0f} °C" if gpus.celsius is not None else ""
     name = "GPU" if gpus.count == 1 else f"{gpus.count} GPUs"
-    yield Tile(name, "–" if gpus.busy is None else f"{gpus.busy:.0%}", heat)
+    return Tile(name, "–" if gpus.busy is None else f"{gpus.busy:.0%}", heat)
+
+
+def _gpu_further(gpus: GpusSeen) -> Iterator[Tile]:
     if gpus.memory_bytes is not None:
         of = f"of {human_bytes(gpus.memory_total_bytes)}" if gpus.memory_total_bytes else ""
         yield Tile("GPU memory", human_bytes(gpus.memory_bytes), of)

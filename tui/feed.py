@@ -63,7 +63,7 @@ class RunFeed:
             stages=tuple(stage.in_run(state) for stage in fold.stages.values()),
             figures={name: dict(metrics.figures) for name, metrics in fold.metrics.items()},
             curves={name: metrics.curves for name, metrics in fold.metrics.items()},
-            samples={name: tuple(samples) for name, samples in fold.samples.items()},
+            samples={name: samples.by_prompt() for name, samples in fold.samples.items()},
             notes=tuple(fold.notes),
             answers=dict(fold.answers),
             checkpoint_at=fold.checkpoint_at,

@@ -16,13 +16,13 @@ from tui.chart.track import StageCurves
 from tui.metric_rows import alike, number
 from tui.pace import Pace
 from tui.run_seen import Answer, Note, Sample, StageSeen
+from tui.samples import Samples
 from tui.stage_metrics import StageMetrics
 from workbench.event_columns import Piece, Rows
 from workbench.events import Event
 from workbench.safe_text import one_line
 
 NOTES_KEPT = 200
-SAMPLES_KEPT = 200
 _PLAIN = ("stage", "seconds", "told_at", "ended_at", "checkpoint_at", "checkpoint_step", "events")
 
 
@@ -36,7 +36,7 @@ class Fold:
         self.stages = {name: StageSeen(name) for name in stages}
         self.metrics: dict[str, StageMetrics] = {}
         self.paces: dict[str, Pace] = {}
-        self.samples: dict[str, list[Sample]] = {}
+        self.samples: dict[str, Samples] = {}
         self.spent: dict[str, float] = {}
         """Seconds of each stage that ended, by all workers."""
         self.made: set[str] = set()
@@ -66,7 +66,10 @@ class Fold:
         return {
             "stages": [asdict(stage) for stage in self.stages.values()],
             "figures": {name: metrics.figures for name, metrics in self.metrics.items()},
-            "samples": {name: [asdict(one) for one in samples] for name, samples in self.samples.items()},
+            "samples": {
+                name: [[asdict(one) for one in each] for each in samples.by_prompt()]
+                for name, samples in self.samples.items()
+            },
             "started": self._started,
             "spent": self.spent,
             "made": sorted(self.made),
@@ -80,7 +83,10 @@ class Fold:
         """Be as the fold was that told these facts and had these curves."""
         self.stages |= {each["name"]: StageSeen(**each) for each in facts["stages"]}
         self.metrics = {name: StageMetrics(one, facts["figures"].get(name)) for name, one in curves.items()}
-        self.samples = {name: [Sample(**one) for one in each] for name, each in facts["samples"].items()}
+        self.samples = {
+            name: Samples([Sample(**one) for one in each] for each in samples)
+            for name, samples in facts["samples"].items()
+        }
         self._started, self.spent, self.made = facts["started"], facts["spent"], set(facts["made"])
         self.paces = {name: Pace(gaps) for name, gaps in facts["gaps"].items()}
         self.notes.extend(Note(**note) for note in facts["notes"])
@@ -157,9 +163,7 @@ class Fold:
             case "stage_finished", StageSeen():
                 self._take_finished(stage, event, at)
             case "sample", StageSeen():
-                samples = self.samples.setdefault(name, [])
-                samples.append(_sample(event))
-                del samples[:-SAMPLES_KEPT]
+                self.samples.setdefault(name, Samples()).take(event)
             case "checkpoint", _:
                 step = event.get("step")
                 self.checkpoint_at, self.checkpoint_step = at, step if isinstance(step, int) else None
@@ -241,12 +245,3 @@ def stage_of(event: Mapping[str, Any]) -> str:
 @functools.lru_cache(maxsize=64)  # the same few names a million times
 def _short(name: str) -> str:
     return one_line(name, 20)
-
-
-def _sample(event: Event) -> Sample:
-    step = event.get("step")
-    return Sample(
-        step=step if isinstance(step, int) else None,
-        prompt=one_line(str(event.get("prompt") or ""), 400),
-        text=one_line(str(event.get("text") or ""), 1000),
-    )

@@ -53,6 +53,8 @@ KEYS = {
                    actions=("sample", "match", "turn")),
     "later": Key("full_stop", ".", "later", "The one after: match, sample, document",
                  actions=("sample", "match", "turn")),
+    "prompt": Key("semicolon", ";", "prompt", "The samples of the next prompt",
+                  "Then earlier and later go through those of that prompt, from the first to the newest."),
     "interrupt": Key("ctrl+c", "ctrl+c", "interrupt", "Say how to quit; a slip of the hand ends nothing",
                      actions=("help_quit",)),
     "repaint": Key("ctrl+l", "ctrl+l", "repaint", "Draw everything again",

@@ -54,16 +54,17 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What the model wrote at some step."""
+    """What the model wrote at some step; `number`: so many it had written after this prompt before."""
 
     step: int | None
     prompt: str
     text: str
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class RunSeen:
-    """A run as it is now. `figures` holds the newest of each stage by name, `samples` all of them, oldest first.
+    """A run as it is now. `figures` holds the newest of each stage by name, `samples` those of each of its prompts.
 
     `curves` go on growing in the feed's thread; whoever draws them reads what is there. `version` changes whenever
     an event was read. `answers` are the worker's, by the id of the request.
@@ -77,7 +78,7 @@ class RunSeen:
     stage: str = ""
     figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     curves: Mapping[str, StageCurves] = field(default_factory=dict)
-    samples: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
+    samples: Mapping[str, tuple[tuple[Sample, ...], ...]] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     answers: Mapping[str, Answer] = field(default_factory=dict)
     checkpoint_at: float | None = None

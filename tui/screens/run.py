@@ -74,6 +74,7 @@ class RunScreen(Screen[None]):
         bind("stage_after", "stage(1)", show=False),
         bind("earlier", "sample(-1)", show=False, tooltip="An earlier sample"),
         bind("later", "sample(1)", show=False, tooltip="A later sample"),
+        bind("prompt", show=False),
         bind("freeze", show=False),
         bind("log", show=False),
         *room_bindings("recipe", "doctor", show=False),
@@ -233,8 +234,12 @@ class RunScreen(Screen[None]):
         self._show()
 
     def action_sample(self, direction: int) -> None:
-        """An earlier or later sample."""
+        """An earlier or later sample of the same prompt."""
         self.query_one(Story).turn(direction)
+
+    def action_prompt(self) -> None:
+        """The samples of the next prompt."""
+        self.query_one(Story).turn_prompt()
 
     def action_freeze(self) -> None:
         """Stand still, or go on."""
@@ -355,6 +360,8 @@ class RunScreen(Screen[None]):
             return seen is not None and seen.is_live and not (action == "pause" and self._is_paused)
         if action == "ask" or action in ("tune", "decay"):
             return seen is not None and seen.is_live and seen.stage in steering.TRAINING
+        if action == "prompt":
+            return seen is not None and len(seen.samples.get(self._chosen or seen.stage, ())) > 1
         if action == "branch":
             return seen is not None and "pretrain" in seen.curves
         if action == "resume":

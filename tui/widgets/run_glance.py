@@ -70,7 +70,7 @@ class RunGlance(Vertical):
             chart.show(plots[0].title, plots[0].lines, View(charset=charset_of_terminal()))
         self._shown = version
         story.show(
-            seen.samples.get(stage, ())[-1:],
+            [each[-1:] for each in seen.samples.get(stage, ())[-1:]],
             diagnose(seen, curves)[:1],
             seen.notes[-2:],
             now=now,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from textual.app import ComposeResult
@@ -44,9 +45,10 @@ class Story(Vertical):
 
     def __init__(self) -> None:
         super().__init__(id="story")
-        self._samples: Sequence[Sample] = ()
+        self._samples: Sequence[Sequence[Sample]] = ()
         self._ended: Content | None = None
-        self._back = 0  # so many samples before the newest
+        self._prompt: str | None = None  # None: the newest of all
+        self._number: int | None = None  # None: the newest of the prompt
 
     def compose(self) -> ComposeResult:
         """Two places, empty."""
@@ -55,7 +57,7 @@ class Story(Vertical):
 
     def show(
         self,
-        samples: Sequence[Sample],
+        samples: Sequence[Sequence[Sample]],
         findings: Sequence[Finding],
         notes: Sequence[Note],
         *,
@@ -64,12 +66,13 @@ class Story(Vertical):
     ) -> None:
         """Show the newest. Both keep their height: a picture that is laid out again is sent again, all of it.
 
+        samples: those of each prompt, oldest first.
         ended: why a run broke off and what to do, whole, where the sample would be.
         """
         roomy = self.screen.size.height >= ROOMY
         self.set_class(roomy, "-roomy")
-        if len(samples) < len(self._samples):  # of another stage
-            self._back = 0
+        if not any(each[0].prompt == self._prompt for each in samples):  # of another stage
+            self._prompt = self._number = None
         self._samples, self._ended = samples, ended
         self.set_class(ended is not None, "-ended")
         self._show_sample()
@@ -89,13 +92,34 @@ class Story(Vertical):
         if self._ended is not None:
             written.put(self._ended, layout=True)
         elif self._samples:
-            index = max(len(self._samples) - 1 - self._back, 0)
-            written.put(_sample(self._samples[index], index + 1, len(self._samples)))
+            prompt, index = self._place()
+            written.put(_sample(self._samples, prompt, index))
+
+    def _place(self) -> tuple[int, int]:
+        """Which of the prompts, and which of its samples: where one is there no more, the one before it."""
+        prompts = [each[0].prompt for each in self._samples]
+        prompt = len(prompts) - 1 if self._prompt is None else prompts.index(self._prompt)
+        samples = self._samples[prompt]
+        if self._number is None:
+            return prompt, len(samples) - 1
+        return prompt, max(bisect_right(samples, self._number, key=lambda sample: sample.number) - 1, 0)
 
     def turn(self, direction: int) -> None:
-        """An earlier or a later sample; the newest is followed."""
-        self._back = min(max(self._back - direction, 0), max(len(self._samples) - 1, 0))
-        self._show_sample()
+        """An earlier or a later sample of the same prompt; the newest is followed."""
+        if self._samples:
+            prompt, index = self._place()
+            samples = self._samples[prompt]
+            index = min(max(index + direction, 0), len(samples) - 1)
+            self._prompt = samples[index].prompt
+            self._number = None if index == len(samples) - 1 else samples[index].number
+            self._show_sample()
+
+    def turn_prompt(self) -> None:
+        """The next prompt, its sample of the same time."""
+        if self._samples:
+            prompt, _ = self._place()
+            self._prompt = self._samples[(prompt + 1) % len(self._samples)][0].prompt
+            self._show_sample()
 
 
 def why_it_ended(state: str, notes: Sequence[Note]) -> Content | None:
@@ -106,10 +130,13 @@ def why_it_ended(state: str, notes: Sequence[Note]) -> Content | None:
     return Content.assemble(("✗ failed  ", "$error bold"), error) if state == "failed" and error else None
 
 
-def _sample(sample: Sample, number: int, count: int) -> Content:
+def _sample(samples: Sequence[Sequence[Sample]], place: int, index: int) -> Content:
+    sample = samples[place][index]
+    among = [f"{index + 1}/{len(samples[place])}"] if len(samples[place]) > 1 else []
+    among += [f"prompt {place + 1}/{len(samples)}"] if len(samples) > 1 else []
     at = f" @{sample.step:,}" if sample.step is not None else ""
     prompt = (f"{sample.prompt} ", "$dim") if sample.prompt else ""
-    of = (f"‹{number}/{count}›  ", "$dim") if count > 1 else ""
+    of = (f"‹{', '.join(among)}›  ", "$dim") if among else ""
     return Content.assemble((f"sample{at}  ", "$primary"), of, prompt, sample.text)
 
 

@@ -82,7 +82,7 @@ def test_each_win_gives_what_its_row_is_ahead_of_the_row_before(
 
 
 def test_the_text_that_is_everywhere_is_pythons_own_library() -> None:
-    files = [Path(name) for name in standard_library()]
+    files = standard_library()
     names = {file.name for file in files}
     assert {"argparse.py", "random.py"} <= names and len(files) > 200
     assert not any({"site-packages", "test", "tests"} & set(file.parts) for file in files)

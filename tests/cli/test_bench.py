@@ -105,7 +105,6 @@ def race_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     texts = [" ".join(str(number * word % 1009) for word in range(40)) for number in range(1, 400)]
     text = tmp_path / "texts.jsonl"
     text.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    monkeypatch.setattr(race_tokens, "standard_library", lambda: [str(text)])
     return ["bench", "train", *TINY, "--data", str(text), "--peer", f"nanogpt:{tmp_path}"]
 
 
@@ -144,8 +143,14 @@ def test_text_that_ran_out_is_told(race_on: list[str], capsys: pytest.CaptureFix
 
 
 def test_seconds_alone_race_on_the_text_that_is_everywhere(
-    race_on: list[str], capsys: pytest.CaptureFixture[str]
+    race_on: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    folder = tmp_path / "library"
+    folder.mkdir()
+    for number in range(1, 200):
+        words = " ".join(str(number * word % 1009) for word in range(80))
+        (folder / f"module_{number}.py").write_text(f'"""{words}"""\n')
+    monkeypatch.setattr(race_tokens, "standard_library", lambda: sorted(folder.iterdir()))
     at = race_on.index("--data")
     assert run([*race_on[:at], *race_on[at + 2 :], "--seconds", "7", "--json"]) == 0
     captured = capsys.readouterr()

@@ -47,6 +47,8 @@ def prepare_tokens(
 ) -> RaceTokens:
     """Tokens of `files` in `folder`, or those that lie there already from the same files and vocabulary.
 
+    files: none is the standard library's source.
+
     Raises BadInput when a file is missing or is no text, or when there is too little to hold windows out of.
     """
     made = RaceTokens(folder / "train", folder / "heldout", {})
@@ -87,7 +89,7 @@ def prepare_tokens(
     return dataclasses.replace(made, facts=facts)
 
 
-def standard_library() -> list[str]:
+def standard_library() -> list[Path]:
     """The source files of this Python's standard library, without its tests: text that is there wherever we are.
 
     Raises BadInput where Python came without them.
@@ -95,7 +97,7 @@ def standard_library() -> list[str]:
     folder = Path(sysconfig.get_path("stdlib"))
     left_out = {"site-packages", "dist-packages", "test", "tests", "idle_test"}
     found = [
-        str(file)
+        file
         for file in sorted(folder.rglob("*.py"))
         if not left_out.intersection(file.relative_to(folder).parts) and file.stat().st_size
     ]
@@ -113,12 +115,19 @@ def _without_a_network(tokenizer: Tokenizer, texts: Sequence[str], train: TokenS
     return {"gzip": gzip_bits_per_byte(texts), "kneser-ney-5": kneser_ney.bits_per_byte}
 
 
+def _texts(files: Sequence[str]) -> Iterator[str]:
+    """The documents of all files; of the standard library, which recipes do not read, a file each."""
+    if not files:
+        yield from (file.read_text(encoding="utf-8", errors="replace") for file in standard_library())
+        return
+    for record in read_documents(files, base=Path.cwd()):
+        if not isinstance(record, BadRecord):
+            yield record.text
+
+
 def _pieces(files: Sequence[str]) -> Iterator[str]:
     """The documents of all files, long ones cut at a line end."""
-    for record in read_documents(files, base=Path.cwd()):
-        if isinstance(record, BadRecord):
-            continue
-        text = record.text
+    for text in _texts(files):
         while len(text) > PIECE_BYTES:
             cut = text.rfind("\n", PIECE_BYTES // 2, PIECE_BYTES) + 1 or PIECE_BYTES
             yield text[:cut]
@@ -129,7 +138,7 @@ def _pieces(files: Sequence[str]) -> Iterator[str]:
 
 def _identity(files: Sequence[str], vocab_size: int) -> str:
     digest = hashlib.sha256(f"{vocab_size}".encode())
-    for name in files:
+    for name in files or standard_library():
         path = Path(name)
         found = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
         for each in found:

@@ -299,13 +299,13 @@ def _race(
 
     from workbench.bench.presets import rungs
     from workbench.bench.race import compare, race, race_wins
-    from workbench.bench.race_tokens import prepare_tokens, standard_library
+    from workbench.bench.race_tokens import prepare_tokens
 
     if not data:
         say("text: the source of Python's library; name your own with --data")
     climbed = [] if changes is None else rungs(workload, changes)
     tokens = prepare_tokens(
-        data or standard_library(),
+        data or (),
         folder,
         vocab_size=workload.vocab_size,
         context_length=workload.context_length,

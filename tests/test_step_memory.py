@@ -197,3 +197,32 @@ def test_layers_come_together_whole_whatever_number_of_devices() -> None:
     assert gathered_bytes(narrow) < gathered_bytes(step)
     # autocast's copies of all matrices live until the backward pass; narrow weights come together anew
     assert narrow_copies_bytes(step) > 0 == narrow_copies_bytes(narrow)
+
+
+def test_what_needs_no_mask_has_none_in_memory() -> None:
+    """A GPU that attends by segments keeps as much a token for long rows as for short ones, and works in more."""
+    short = StepShape(
+        config=shape(),
+        rows=4,
+        context_length=64,
+        dtype="bfloat16",
+        device="cuda",
+        masked=True,
+        by_segments=True,
+    )
+    long = dataclasses.replace(short, context_length=4096)
+    assert activation_bytes_per_token(long) == activation_bytes_per_token(short)
+    unmasked = dataclasses.replace(long, masked=False)
+    assert training_memory(long).activations == training_memory(unmasked).activations
+    assert training_memory(long).work > training_memory(unmasked).work
+    for otherwise in (
+        {"by_segments": False},
+        {"dtype": "float32"},
+        {"config": shape(head_dim=12)},
+        {"config": shape(attn_logit_softcapping=30.0)},
+    ):
+        changed = dataclasses.replace(long, **otherwise)  # type: ignore[arg-type]
+        layers, element = 3, 4 if changed.dtype == "float32" else 2
+        without = dataclasses.replace(changed, masked=False)
+        mask = activation_bytes_per_token(changed) - activation_bytes_per_token(without)
+        assert mask == layers * 4096 * element

@@ -176,6 +176,11 @@ class ModelConfig:
         return self.known_as or self.without_multipliers().known_as
 
     @property
+    def fits_flash_attention(self) -> bool:
+        """Whether FlashAttention computes these heads: of a width it multiplies, and scores that nothing bends."""
+        return self.attn_logit_softcapping is None and self.head_dim % 8 == 0 and self.head_dim <= 256
+
+    @property
     def width_multiplier(self) -> float:
         """How many times wider than the model that its rates were tuned on; 1 without muP."""
         return self.hidden_size / self.mup_base_width if self.mup_base_width else 1.0

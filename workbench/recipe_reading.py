@@ -53,8 +53,9 @@ class Reading(Table):
     """Tokens per training row."""
     isolate_documents: Flag = True
     """Rows are packed from several documents: let a token attend to its own only, as it will be read later.
-    Without it the documents before are noise to ignore. On a GPU the mask costs FlashAttention its speed; there,
-    and for documents longer than a row, consider false."""
+    Without it the documents before are noise to ignore. On a GPU FlashAttention is told where documents begin (in
+    bfloat16, with torch 2.13, without a soft cap); elsewhere a mask keeps them apart, whose memory grows by
+    context_length numbers a token and layer. For documents longer than a row consider false."""
     packing: Literal["stream", "best-fit"] = "stream"
     """How documents share rows. `stream` lays them end to end and cuts a row every context_length tokens: nothing is
     wasted, most documents are cut. `best-fit` lays them whole into the row with the least room left for it and cuts

@@ -35,6 +35,8 @@ LOGITS_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 25}
 ALLOCATOR_SLACK = {"cpu, scores written": 1.5, "cpu": 1.25, "cuda": 1.05}
 STATE_BYTES = {"adamw": 8.0, "adamw8bit": 2.0 + 8 / 256, "adafactor": 0.0}
 """An optimizer's memory per parameter. Adafactor keeps a row and a column a matrix, which is next to nothing."""
+SEGMENTS_TORCH = (2, 13)
+"""The torch from which on a GPU attends inside documents without a mask (`model/segments.py`)."""
 LAYERS_IN_FLIGHT = 2
 """The one whose turn it is and the next, which comes together meanwhile."""
 MATRICES_TOGETHER_BYTES = 1 << 28
@@ -46,7 +48,8 @@ class StepShape:
     """What a training step looks like, as far as memory depends on it.
 
     rows x context_length tokens pass through the model at once, `micro_batches` times a step.
-    masked: attention stays inside documents, by a mask. narrow_weights: a bfloat16 copy of the model computes.
+    masked: attention stays inside documents. by_segments: a GPU's torch needs no mask for that, see `writes_mask`.
+    narrow_weights: a bfloat16 copy of the model computes.
     checkpointed: of a layer only its input is kept, and the rest computed again. averaged: an average of the weights
     is kept beside them. all_logits: those of a forward pass exist at once. layout: of the devices that share it; rows
     are those of one device.
@@ -60,6 +63,7 @@ class StepShape:
     dtype: Literal["bfloat16", "float32"] = "float32"
     device: Literal["cpu", "cuda"] = "cpu"
     masked: bool = False
+    by_segments: bool = False
     narrow_weights: bool = False
     checkpointed: bool = False
     averaged: bool = False
@@ -70,6 +74,12 @@ class StepShape:
     def tokens(self) -> int:
         """Positions in a forward pass."""
         return self.rows * self.context_length
+
+    @property
+    def writes_mask(self) -> bool:
+        """Whether documents are kept apart by a mask of every pair of a row's positions (`model/segments.py`)."""
+        kernel = self.by_segments and self.device == "cuda" and self.dtype == "bfloat16"
+        return self.masked and not (kernel and self.config.fits_flash_attention)
 
     @property
     def writes_scores(self) -> bool:
@@ -220,7 +230,7 @@ def _attention_bytes(step: StepShape) -> int:
     if step.writes_scores:  # q, k and v of every head, the scores, what o_proj reads
         return element * (4 * queries + round(heads * step.scores_per_token))
     # The kernel's: q, k, v, its result, the logarithm of every softmax's sum, and the mask as numbers.
-    mask = step.context_length if step.masked else 0
+    mask = step.context_length if step.writes_mask else 0
     # Queries that a CPU normed and turned lie head by head, and so does the result: o_proj reads a copy of it.
     copied = queries if step.device == "cpu" and config.qk_norm and config.positions == "rotary" else 0
     return element * (2 * queries + 2 * keys + mask + copied) + FLOAT32 * heads
@@ -266,10 +276,23 @@ def _backward_work(step: StepShape) -> int:
     if step.all_logits:  # as they are, in float32, as logarithms of probabilities, and the gradients of these
         logits = step.tokens * config.vocab_size * (3 * FLOAT32 + 2 * element)
     scores = round(config.num_attention_heads // slices * step.scores_per_token) if step.writes_scores else 0
-    mask = step.context_length * (1 + element) if step.masked else 0
+    mask = step.context_length * (1 + element) if step.writes_mask else 0
     inner = config.intermediate_size // slices
-    layer = 2 * FLOAT32 * config.hidden_size + element * max(3 * inner, 2 * scores) + mask
+    in_flight = max(element * max(3 * inner, 2 * scores), _segments_work(step))
+    layer = 2 * FLOAT32 * config.hidden_size + in_flight + mask
     return head + logits + step.tokens * layer
+
+
+def _segments_work(step: StepShape) -> int:
+    """What the kernel that needs no mask computes a token's gradients with.
+
+    It adds up those of the queries in float32, with room for 128 more tokens a document: as much again where documents
+    have 128 on average. Those of keys and values come for every query head, and are added up by key/value head then.
+    """
+    if not step.masked or step.writes_mask:
+        return 0
+    queries, keys = (width // step.layout.tensor for width in _head_widths(step.config))
+    return 2 * FLOAT32 * queries + ELEMENT_BYTES[step.dtype] * (4 * queries + 2 * keys)
 
 
 def _update_work(config: ModelConfig, optimizer: str, layout: Layout) -> int:

@@ -5,6 +5,7 @@ Shared by the plan, which foretells the cut, and the stage, which makes it. Know
 
 from __future__ import annotations
 
+import importlib.metadata
 from typing import Literal
 
 from workbench.accelerators import accelerators
@@ -12,7 +13,7 @@ from workbench.hardware import available_bytes, has_fast_bfloat16, has_gpu
 from workbench.layout import ONE_DEVICE, Layout
 from workbench.model_config import ModelConfig
 from workbench.recipe import Dpo, Pretrain, Sft, Training
-from workbench.step_memory import StepShape, training_memory
+from workbench.step_memory import SEGMENTS_TORCH, StepShape, training_memory
 
 PROCESS_BYTES = 360_000_000
 """Interpreter, torch, and the code that torch makes for every shape of product, before any tensor of ours."""
@@ -61,12 +62,22 @@ def step_of(
         dtype=dtype_of(table.dtype),
         device="cuda" if has_gpu() else "cpu",
         masked=isinstance(table, Sft) or (isinstance(table, Pretrain) and table.isolate_documents),
+        by_segments=_attends_by_segments(),
         narrow_weights=table.weights_dtype == "bfloat16",
         checkpointed=table.activation_checkpointing == "layer",
         averaged=is_averaged(table),
         all_logits=isinstance(table, Dpo),
         layout=layout,
     )
+
+
+def _attends_by_segments() -> bool:
+    """Whether the installed torch attends inside documents without a mask on a GPU."""
+    try:
+        major, minor = importlib.metadata.version("torch").split(".")[:2]
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return (int(major), int(minor)) >= SEGMENTS_TORCH
 
 
 def whole_batch_tokens(table: Pretrain | Sft | Dpo, row: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from workbench import doctor, hardware
-from workbench.bench.worth import peaks, worths
+from workbench.bench.worth import flash_attention, peaks, worths
 from workbench.doctor import examine
 from workbench.train.device import prepare_machine
 
@@ -56,6 +57,22 @@ def test_what_is_measured_is_a_speed() -> None:
     if machine.device.type == "cpu":
         assert "need a GPU" in float8.why_not and "TF32 products" not in measured
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_flash_attention_is_in_use_for_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's word that it was built with it says nothing about float32, older GPUs, or rows of several documents."""
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: True)
+    narrow = dataclasses.replace(
+        prepare_machine("float32"), device=torch.device("cuda"), dtype=torch.bfloat16
+    )
+    for version, in_use in (("2.13.0", [True, True]), ("2.11.0", [True, False])):
+        monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion(version))
+        uses = list(flash_attention(narrow))
+        assert [use.active for use in uses] == in_use == [not use.why_not for use in uses]
+    wide = dataclasses.replace(narrow, dtype=torch.float32)
+    assert not any(use.active for use in flash_attention(wide))
 
 
 def test_problems_are_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

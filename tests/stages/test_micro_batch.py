@@ -123,6 +123,16 @@ def test_of_several_devices_each_takes_its_share_of_a_cut() -> None:
     assert cuts(Dpo(batch_pairs=4), lay_out(2), 100) == [400, 200]
 
 
+@pytest.mark.parametrize(("version", "known"), [("2.13.0+cu130", True), ("3.0.1", True), ("2.12.1", False)])
+def test_the_installed_torch_decides_whether_documents_need_a_mask(
+    version: str, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda package: version)
+    monkeypatch.setattr("workbench.training_step.has_gpu", lambda: True)
+    step = step_of(SETTINGS.model_copy(update={"micro_batch_tokens": 256}), CONFIG)
+    assert step.masked and step.writes_mask is not known
+
+
 def test_running_out_of_memory_halves_and_leaves_no_trace(tmp_path: Path) -> None:
     tried, listener = [], Listener(tmp_path)
 

@@ -40,6 +40,11 @@ def attend_all_by_torch(
     return attend_by_torch(q_BTHE, seen, multiplier=multiplier)
 
 
+def never_by_segments(*_: object) -> bool:
+    """Documents kept apart by a mask wherever attention is."""
+    return False
+
+
 def never_pieced(*_: Tensor) -> bool:
     """Norms and rotations as torch's single operations, each a pass over memory, wherever they are."""
     return False

@@ -22,7 +22,7 @@ from workbench.data.loader import Batch, batches, micro_batches
 from workbench.data.pairs import count_pairs
 from workbench.data.prefetch import prefetched
 from workbench.data.shards import TokenShards
-from workbench.model import attention, norms
+from workbench.model import attention, memory, norms
 from workbench.model.initialise import initialise
 from workbench.model.transformer import Decoder
 from workbench.train.bigram_start import fit_bigrams
@@ -86,6 +86,7 @@ class Ours:
         if rung.attention != "ours":
             plain = rung.attention == "written out"
             attention.attend = naive.attend_written_out if plain else naive.attend_all_by_torch
+            vars(memory)["takes_segments"] = naive.never_by_segments
         weights = rung.weights or settings.course.weights_dtype
         self._working = WorkingModel(self._model, weights_dtype=getattr(torch, weights))
         if settings.course.compiled if rung.compiled is None else rung.compiled:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from workbench.bench.clocks import now, product_rate
 from workbench.errors import BadInput
 from workbench.model.attention import attend_written_out
+from workbench.model.segments import why_no_flash_attention, why_no_segments
 from workbench.train.device import Machine
 from workbench.train.float8 import require_float8
 from workbench.train.losses import summed_cross_entropy
@@ -26,6 +27,7 @@ WIDTH, VOCABULARY, TOKENS = 256, 4096, 1024
 PARAMETERS = (2 << 20, 16)
 """Numbers in each of so many parameters that AdamW moves."""
 COPIED_BYTES = 128 << 20
+SEGMENTS = "FlashAttention inside documents and windows (heads a multiple of 8 wide, no soft cap)"
 FEWEST_ROUNDS = 8
 """So many turns, however long they take: on a busy machine a single one is anything."""
 
@@ -80,9 +82,7 @@ def worths(machine: Machine, *, seconds: float | None) -> Iterator[Worth]:
             measured(*_attentions(machine)),
         )
     else:
-        yield Worth(
-            "FlashAttention", torch.backends.cuda.is_flash_attention_available(), "plain attention", None
-        )
+        yield from flash_attention(machine)
     yield Worth("loss in chunks of logits", True, "all logits at once", measured(*_losses(machine)))
     yield Worth("AdamW in one pass", True, "one operation after the other", measured(*_adamws(machine)))
     if not on_cpu:
@@ -90,6 +90,14 @@ def worths(machine: Machine, *, seconds: float | None) -> Iterator[Worth]:
         asked = 'the recipe has to ask: float32_matmul_precision = "high"' if exact else ""
         yield Worth("TF32 products", not exact, "full float32", None, asked)
     yield Worth("float8 products", machine.float8, "bfloat16", None, _why_no_float8(machine))
+
+
+def flash_attention(machine: Machine) -> Iterator[Worth]:
+    """Where a GPU's attention is FlashAttention: for rows read as one text, and for those of several documents."""
+    for_rows = why_no_flash_attention(machine.device, machine.dtype)
+    yield Worth("FlashAttention over whole rows", not for_rows, "plain attention", None, for_rows)
+    by_segments = why_no_segments(machine.device, machine.dtype)
+    yield Worth(SEGMENTS, not by_segments, "a mask over every pair of positions", None, by_segments)
 
 
 def _why_no_float8(machine: Machine) -> str:

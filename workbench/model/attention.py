@@ -16,6 +16,7 @@ from workbench.model.memory import Memory, Seen
 from workbench.model.norms import RMSNorm
 from workbench.model.operations import may_be_pieced, turned_rms_norm
 from workbench.model.rotation import Rotation
+from workbench.model.segments import attend_in_segments
 from workbench.model_config import VALUE_GATE_INPUTS, ModelConfig
 
 
@@ -88,6 +89,8 @@ def attend(q_BTHE: Tensor, seen: Seen, *, multiplier: float, softcap: float | No
     pick one key and stop learning (Vaswani et al. 2017).
     softcap: bends the products; no fused kernel of torch does that, so the scores are then written out.
     """
+    if seen.segments is not None:
+        return attend_in_segments(q_BTHE, seen.k_BSGE, seen.v_BSGE, seen.segments, multiplier=multiplier)
     q_BHTE, k_BGSE, v_BGSE = (x.transpose(1, 2) for x in (q_BTHE, seen.k_BSGE, seen.v_BSGE))
     from_empty = seen.mask_B1TS is None or q_BHTE.shape[2] == k_BGSE.shape[2]
     short = from_empty and q_BHTE.is_cpu and q_BHTE.dtype == torch.bfloat16 and q_BHTE.shape[2] <= 1024
@@ -100,7 +103,7 @@ def attend(q_BTHE: Tensor, seen: Seen, *, multiplier: float, softcap: float | No
 
 
 def attend_by_torch(q_BTHE: Tensor, seen: Seen, *, multiplier: float) -> Tensor:
-    """The same by torch's own kernel (FlashAttention on a GPU), which knows no soft cap."""
+    """The same by torch's own kernel, which knows no soft cap; FlashAttention on a GPU where there is no mask."""
     q_BHTE, k_BGSE, v_BGSE = (x.transpose(1, 2) for x in (q_BTHE, seen.k_BSGE, seen.v_BSGE))
     y_BHTE = F.scaled_dot_product_attention(
         q_BHTE,

@@ -1,4 +1,4 @@
-"""What a position may look at: the new keys and values, those of a cache, and a mask over both.
+"""What a position may look at: the new keys and values, those of a cache, and a mask over both, or segments.
 
 Shapes: B rows, T new positions, S positions seen, D width, H query heads, G key/value heads, E width of one head.
 L layers. Knows no weights and computes no attention.
@@ -13,29 +13,36 @@ import torch
 from torch import Tensor
 
 from workbench.model.bigrams import NO_TOKEN
+from workbench.model.segments import Segments, segments_of, takes_segments
 from workbench.model_config import ModelConfig
 
 
 class Seen(NamedTuple):
-    """What the new positions may look at: keys, values, and a mask; no mask means causal, from position 0."""
+    """What the new positions may look at: keys, values, and a mask or segments; without either all up to themselves."""
 
     k_BSGE: Tensor
     v_BSGE: Tensor
     mask_B1TS: Tensor | None = None
+    segments: Segments | None = None
 
 
 class Memory(NamedTuple):
-    """What a layer remembers besides the new positions: nothing (with or without a mask), or its cached past."""
+    """What a layer remembers besides the new positions: nothing, or its cached past.
 
-    mask_B1TT: Tensor | None = None
+    sight: what new positions may see of each other where there is no cache, as `visible` gives it.
+    """
+
+    sight: Tensor | Segments | None = None
     cache: KVCache | None = None
     layer: int = 0
 
     def with_new(self, k_BTGE: Tensor, v_BTGE: Tensor) -> Seen:
         """All there is to look at once the new keys and values are in."""
-        if self.cache is None:
-            return Seen(k_BTGE, v_BTGE, self.mask_B1TT)
-        return self.cache.write(self.layer, k_BTGE, v_BTGE)
+        if self.cache is not None:
+            return self.cache.write(self.layer, k_BTGE, v_BTGE)
+        if isinstance(self.sight, Segments):
+            return Seen(k_BTGE, v_BTGE, segments=self.sight)
+        return Seen(k_BTGE, v_BTGE, self.sight)
 
 
 class KVCache:
@@ -175,17 +182,22 @@ class Stored(NamedTuple):
     slots: Tensor
 
 
-def visible(ids_BT: Tensor, documents_BT: Tensor | None, window: int | None) -> Tensor | None:
-    """mask_B1TT: whether position t may look at position s; None when it may at every earlier one and itself.
+def visible(x_BTD: Tensor, documents_BT: Tensor | None, config: ModelConfig) -> Tensor | Segments | None:
+    """What position t may look at in x_BTD, which the layers read; None when it may at every earlier one and itself.
 
-    Only those of its own document, if documents_BT tells them apart, and only the last `window`, itself included
-    (Beltagy et al. 2020): what lies further back reaches it through the layers, one window each.
+    Only those of its own document, if documents_BT tells them apart, and only the last `sliding_window`, itself
+    included (Beltagy et al. 2020): what lies further back reaches it through the layers, one window each. As segments
+    where attention takes them, else as mask_B1TT: whether t may look at position s.
     """
-    T = ids_BT.shape[1]
-    if documents_BT is None and (window is None or window >= T):
+    T, window = x_BTD.shape[1], config.sliding_window
+    if window is not None and window >= T:
+        window = None
+    if documents_BT is None and window is None:
         return None
-    mask_TT = torch.ones(T, T, dtype=torch.bool, device=ids_BT.device).tril()
-    if window is not None and window < T:
+    if takes_segments(x_BTD, config):
+        return segments_of(x_BTD, documents_BT, window)
+    mask_TT = torch.ones(T, T, dtype=torch.bool, device=x_BTD.device).tril()
+    if window is not None:
         mask_TT = mask_TT.triu(1 - window)
     if documents_BT is None:
         return mask_TT[None, None]

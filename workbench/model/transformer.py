@@ -14,8 +14,8 @@ Shapes are part of the names:
     B rows    T new positions    S positions seen (cached and new)    D width of the residual stream
     H query heads    G key/value heads    E width of one head    F width of the feed-forward    V vocabulary
 
-The parts have rooms of their own: attention.py, memory.py (the KV cache and masks), rotation.py (RoPE), norms.py,
-bigrams.py.
+The parts have rooms of their own: attention.py, memory.py (the KV cache and masks), segments.py (documents without a
+mask), rotation.py (RoPE), norms.py, bigrams.py.
 Knows nothing of tokenizers, losses, sampling or files.
 """
 
@@ -89,11 +89,11 @@ class Decoder(nn.Module):
         """
         T = ids_BT.shape[1]
         positions_BT = torch.arange(T, device=ids_BT.device)[None] if cache is None else cache.grow(T)
-        mask_B1TT = None if cache is not None else visible(ids_BT, documents_BT, self.config.sliding_window)
         x_BTD = self.embedded(ids_BT, positions_BT, cache=cache, documents_BT=documents_BT)
+        sight = None if cache is not None else visible(x_BTD, documents_BT, self.config)
         rotation = Rotation.at(positions_BT, self.config) if self.embed_positions is None else None
         for index, layer in enumerate(self.layers):
-            memory = Memory(mask_B1TT) if cache is None else Memory(cache=cache, layer=index)
+            memory = Memory(sight) if cache is None else Memory(cache=cache, layer=index)
             x_BTD = layer(x_BTD, rotation, memory, self.values_of(ids_BT, index))
         # The logits are divided here already, where a position has D numbers and not V.
         return times(1 / self.config.logits_scaling, self.norm(x_BTD))

@@ -7,13 +7,14 @@ A feed lives in one thread at a time and hands out frozen records; it touches no
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from tui import feed_cache
 from tui.fold import Fold
 from tui.gpus import gpus_of
 from tui.metric_rows import number
 from tui.planned import flops_per_token, planned_stages, predicted
-from tui.run_seen import RunSeen
+from tui.run_seen import RunSeen, StageSeen
 from tui.time_left import run_left, usual_silence
 from workbench.files import free_bytes
 from workbench.history import HistoryReader
@@ -60,7 +61,7 @@ class RunFeed:
             path=self.run.path,
             state=state,
             stage=fold.stage or one_line(str(status.get("stage") or ""), 20),
-            stages=tuple(stage.in_run(state) for stage in fold.stages.values()),
+            stages=tuple(self._with_plan(stage).in_run(state) for stage in fold.stages.values()),
             figures={name: dict(metrics.figures) for name, metrics in fold.metrics.items()},
             curves={name: metrics.curves for name, metrics in fold.metrics.items()},
             samples={name: samples.by_prompt() for name, samples in fold.samples.items()},
@@ -97,6 +98,9 @@ class RunFeed:
             self._kept_at = self._reader.offset
             curves = {name: metrics.curves for name, metrics in self._fold.metrics.items()}
             feed_cache.keep(self.run, self._kept_at, self._fold.facts(), curves)
+
+    def _with_plan(self, stage: StageSeen) -> StageSeen:
+        return replace(stage, planned_seconds=self._planned_seconds.get(stage.name))
 
     def _left(self) -> tuple[float, float] | None:
         fold = self._fold

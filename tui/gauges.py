@@ -99,7 +99,7 @@ TRAINING = (
     Explanation(
         "left",
         "The time until this stage ends, if it goes on at the speed of the last steps. The first line tells it of "
-        "the whole run, with later stages as planned; ± grows with how far the plan was off.",
+        "the whole run, with later stages as planned (~ beside those); ± grows with how far the plan was off.",
     ),
     Explanation(
         "GPU",

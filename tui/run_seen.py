@@ -25,6 +25,8 @@ class StageSeen:
     seconds_left: float | None = None
     left_within: float | None = None
     """Plus and minus so many seconds."""
+    planned_seconds: float | None = None
+    """What the plan foresaw; None where it foresaw nothing, as of a stage that was made before."""
     summary: Mapping[str, Any] = field(default_factory=dict)
 
     def in_run(self, run_state: str) -> StageSeen:

@@ -114,13 +114,21 @@ def about(seconds: float, within: float) -> str:
 
 
 def give_or_take(seconds: float | None) -> str:
-    """How unsure a duration is, "±20m": in one unit, for more digits would claim to know; empty below a second."""
-    if seconds is None or seconds < 1:
-        return ""
+    """How unsure a duration is, "±20m"; empty below a second."""
+    return f"±{_in_one_unit(seconds)}" if seconds is not None and seconds >= 1 else ""
+
+
+def as_planned(seconds: float | None) -> str:
+    """How long something was planned to take, "~20m"; empty below a second."""
+    return f"~{_in_one_unit(seconds)}" if seconds is not None and seconds >= 1 else ""
+
+
+def _in_one_unit(seconds: float) -> str:
+    """More digits would claim to know."""
     for unit, size, most in (("s", 1, 90), ("m", 60, 90 * 60), ("h", 3600, 36 * 3600)):
         if seconds < most:
-            return f"±{seconds / size:.0f}{unit}"
-    return f"±{seconds / 86400:.0f}d"
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds / 86400:.0f}d"
 
 
 def age(seconds: float | None) -> str:

@@ -76,6 +76,19 @@ async def test_a_narrow_line_keeps_how_old_it_is(
             assert tuple(word for word in ("left", "saved", "heard") if word in line) == said
 
 
+@pytest.mark.parametrize(
+    ("width", "said"), [(120, "○ sft ~4m ─ ○ dpo ─ ○ eval ~30s"), (80, "○ sft ─ ○ dpo ─ ○ eval")]
+)
+async def test_stages_that_wait_stand_with_what_was_planned_where_there_is_room(
+    make_run: MakeRun, tmp_path: Path, width: int, said: str
+) -> None:
+    run: Run = make_run()
+    run.replace_plan(run.plan() | {"predicted": {"sft": {"seconds": 240.0}, "eval": {"seconds": 30}}})
+    app = WorkbenchApp(tmp_path, run.name)
+    async with running(app, (width, 24)) as pilot:
+        await until(pilot, lambda: said in text_of(app))
+
+
 async def test_the_screen_turns_amber_as_time_goes_by(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

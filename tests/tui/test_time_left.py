@@ -81,4 +81,6 @@ def test_a_feed_tells_the_time_left_of_the_run_while_it_runs(make_run: MakeRun) 
         assert seen.left is not None and seen.left[0] == pytest.approx(600 * 0.25 + 100, rel=0.02)
         assert seen.left[1] == pytest.approx(30, abs=3)
         assert seen.usual_silence == pytest.approx(1.0)
+        planned = {stage.name: stage.planned_seconds for stage in seen.stages if stage.planned_seconds}
+        assert planned == {"sft": 100.0}
     assert RunFeed(run).look().left is None, "a run that crashed takes no more time"

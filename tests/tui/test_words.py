@@ -27,17 +27,24 @@ def test_a_state_has_one_mark_in_the_app_and_in_the_shell() -> None:
 
 def test_a_rail_gives_up_figures_before_names() -> None:
     stages = [StageSeen("corpus", "finished"), StageSeen("pretrain", "running", done=38, total=100)]
+    stages += [
+        StageSeen("sft", planned_seconds=62.0),
+        StageSeen("eval", planned_seconds=0.4),
+        StageSeen("export"),
+    ]
     lines: list[Content] = [
+        rail(stages, planned=True),
         rail(stages),
         rail(stages, figures=False),
         short_rail(stages),
         short_rail(stages, figures=False),
     ]
     assert [line.plain for line in lines] == [
-        "✓ corpus ─ ● pretrain 38 %",
-        "✓ corpus ─ ● pretrain",
-        "✓ ● pretrain 38 %",
-        "✓ ● pretrain",
+        "✓ corpus ─ ● pretrain 38 % ─ ○ sft ~62s ─ ○ eval ─ ○ export",
+        "✓ corpus ─ ● pretrain 38 % ─ ○ sft ─ ○ eval ─ ○ export",
+        "✓ corpus ─ ● pretrain ─ ○ sft ─ ○ eval ─ ○ export",
+        "✓ ● pretrain 38 % ○○○",
+        "✓ ● pretrain ○○○",
     ]
 
 
@@ -67,7 +74,7 @@ def test_a_board_tells_what_each_stage_made_is_at_or_is_for() -> None:
             StageSeen("tokenizer", "reused", summary={"vocab_size": 512, "bytes_per_token": "[b]x"}),
             StageSeen("pretrain", "failed"),
             StageSeen("eval", "running", done=1, total=4, unit="tasks"),
-            StageSeen("export"),
+            StageSeen("export", planned_seconds=400.0),
         ),
     )
     lines = stage_board(seen, "eval", width=80, height=20).plain.splitlines()
@@ -77,7 +84,7 @@ def test_a_board_tells_what_each_stage_made_is_at_or_is_for() -> None:
         "✓ tokenizer            reused  512 entries",
         "✗ pretrain             failed",
         "● eval                 ━━━━╌╌╌╌╌╌╌╌╌╌╌╌   25 %  1 of 4 tasks",
-        "○ export               is packed for other programs",
+        "○ export          ~7m  is packed for other programs",
     ]
     low = stage_board(seen, "eval", width=40, height=6).plain.splitlines()
     assert len(low) == 5 and all(len(line) <= 40 for line in low)  # where it is low, the stages alone
@@ -142,6 +149,7 @@ def test_a_name_keeps_the_end_that_tells_it_from_others() -> None:
 def test_how_unsure_a_time_is_takes_one_unit() -> None:
     said = {0.4: "", 25.0: "±25s", 1225.0: "±20m", 5 * 3600.0: "±5h", 3 * 86400.0: "±3d"}
     assert {seconds: words.give_or_take(seconds) for seconds in said} == said
-    assert words.give_or_take(None) == ""
+    assert words.give_or_take(None) == words.as_planned(None) == words.as_planned(0.4) == ""
+    assert [words.as_planned(seconds) for seconds in (20.0, 1225.0, 5 * 3600.0)] == ["~20s", "~20m", "~5h"]
     assert words.about(9660.0, 360.0) == "~2h 41m ±6m"
     assert words.about(20.0, 0.0) == "~20s"

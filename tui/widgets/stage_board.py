@@ -76,7 +76,9 @@ def _further(seen: RunSeen) -> Content:
 def _line(stage: StageSeen, *, chosen: bool, width: int) -> Content:
     sign = words.stage_sign(stage.state)
     waits, works = stage.state == "waiting", stage.state in ("running", "paused")
-    took = words.span(stage.seconds) if stage.seconds is not None else ""
+    took = words.as_planned(stage.planned_seconds) if waits else ""
+    if stage.seconds is not None:
+        took = words.span(stage.seconds)
     style = "bold" if works or chosen else "$dim" if waits else ""
     if waits:
         told = Content.styled(words.STAGE_TASKS.get(stage.name, ""), "$dim")

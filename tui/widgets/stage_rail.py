@@ -1,4 +1,4 @@
-"""The stages of a run in one line: `✓ corpus ─ ✓ tokenizer ─ ● pretrain 38 % ─ ○ sft`."""
+"""The stages of a run in one line: `✓ corpus ─ ✓ tokenizer ─ ● pretrain 38 % ─ ○ sft ~4m`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GLYPHS = frozenset(sign.glyph for sign in words.STAGE_SIGNS.values())
 
 
 class StageRail(StillText):
-    """What is done, what is running, what waits: as much as fits, first the marks, then names, then figures.
+    """What is done, what is running, what waits: as much as fits, first the marks, then names, figures, planned times.
 
     A stage chosen by hand is underlined.
     """
@@ -33,6 +33,7 @@ class StageRail(StillText):
         """Show `stages`; `shown` is the one chosen by hand, if any."""
         self._stages, self._shown = stages, shown
         lines = (
+            rail(stages, shown=shown, planned=True),
             rail(stages, shown=shown),
             rail(stages, shown=shown, figures=False),
             short_rail(stages, shown=shown),
@@ -45,10 +46,12 @@ class StageRail(StillText):
         self.show(self._stages, shown=self._shown)
 
 
-def rail(stages: Sequence[StageSeen], *, shown: str = "", figures: bool = True) -> Content:
-    """Every stage by name."""
+def rail(
+    stages: Sequence[StageSeen], *, shown: str = "", figures: bool = True, planned: bool = False
+) -> Content:
+    """Every stage by name; `planned`: with what the plan foresaw for those that wait."""
     return Content.styled(" ─ ", "$faint").join(
-        _named(stage, shown=shown, figures=figures) for stage in stages
+        _named(stage, shown=shown, figures=figures, planned=planned) for stage in stages
     )
 
 
@@ -68,7 +71,7 @@ def short_rail(stages: Sequence[StageSeen], *, shown: str = "", figures: bool = 
     return Content.assemble(*parts)
 
 
-def _named(stage: StageSeen, *, shown: str, figures: bool) -> Content:
+def _named(stage: StageSeen, *, shown: str, figures: bool, planned: bool = False) -> Content:
     sign = words.stage_sign(stage.state)
     bold = " bold" if stage.state == "running" else ""
     name_color = "$dim" if stage.state in ("waiting", "reused") else "$foreground"
@@ -78,6 +81,8 @@ def _named(stage: StageSeen, *, shown: str, figures: bool) -> Content:
         said = f" {sign.word}"
     elif figures and stage.state == "running" and (share := words.share(stage.done, stage.total)):
         said = f" {share}"
+    elif planned and stage.state == "waiting" and (seconds := words.as_planned(stage.planned_seconds)):
+        said = f" {seconds}"
     return Content.assemble(
         (f"{sign.glyph} ", sign.color + bold),
         (stage.name, name_color + bold + underline),

@@ -17,7 +17,6 @@ from workbench.train.device import (
     has_spare_core,
     is_fast_at_bfloat16,
     keep_freed_memory,
-    matmul_peak,
     prepare_machine,
 )
 from workbench.train.float8 import require_float8
@@ -111,13 +110,6 @@ def test_environments_differ_by_name_and_value() -> None:
     assert compare(old, old) == []
     assert compare(old, new) == ["micro_batch_tokens 64 -> 32"]
     assert compare({}, {"threads": 2}) == ["threads unknown -> 2"]
-
-
-def test_the_peak_is_a_speed_and_leaves_the_random_numbers_alone() -> None:
-    before = torch.get_rng_state()
-    peak = matmul_peak(prepare_machine("float32"), seconds=0.0, size=128)
-    assert peak is not None and 0 < peak < 1e15
-    assert torch.equal(before, torch.get_rng_state())
 
 
 def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ shared, and with one thread, it is what the work would take on an otherwise idle
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Iterator
 from typing import Literal
@@ -15,11 +14,9 @@ from typing import Literal
 import torch
 
 from workbench.hardware import peak_memory_bytes
+from workbench.train import matmul_rate
 
 Clock = Literal["wall", "cpu"]
-
-# One product of this size is long beside the clock's own cost, and large enough to fill the machine.
-_PRODUCT_SIZE = {"cpu": 1024, "cuda": 8192}
 
 
 def now(clock: Clock, device: torch.device) -> float:
@@ -65,18 +62,6 @@ def product_rate(clock: Clock, device: torch.device, dtype: torch.dtype, *, seco
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
-        return _product_rate(clock, device, dtype, seconds=seconds)
+        return matmul_rate.product_rate(device, dtype, seconds=seconds, now=lambda: now(clock, device))
     finally:
         torch.set_float32_matmul_precision(precision)
-
-
-def _product_rate(clock: Clock, device: torch.device, dtype: torch.dtype, *, seconds: float) -> float:
-    size = _PRODUCT_SIZE.get(device.type, 1024)
-    own = torch.Generator(device).manual_seed(0)  # the global one belongs to the training
-    a, b = torch.randn(2, size, size, device=device, generator=own).to(dtype)
-    torch.mm(a, b)  # the first makes the kernel
-    best, until = math.inf, now(clock, device) + seconds
-    while (began := now(clock, device)) < until:
-        torch.mm(a, b)
-        best = min(best, now(clock, device) - began)
-    return 2 * size**3 / best

@@ -30,10 +30,11 @@ from workbench.train.averaging import WeightAverage
 from workbench.train.checkpoint import TrainingState
 from workbench.train.checkpoint_folder import steps_in, write_summary
 from workbench.train.compile_choice import CompileMemory, choose_compiling
-from workbench.train.device import Machine, has_spare_core, matmul_peak
+from workbench.train.device import Machine, has_spare_core
 from workbench.train.loop import StepReport, accumulate_gradient, train
 from workbench.train.losses import LossSum
 from workbench.train.milestones import milestone_steps
+from workbench.train.matmul_rate import matmul_peak
 from workbench.train.optimizers import Optimizers
 from workbench.train.schedule import make_schedule, steps_without_end
 from workbench.train.steering import steered
@@ -162,6 +163,7 @@ class Course:
         )
         config = self.model.config
         self._pace.evaluation_flops = (
+        self._pace.begin()
             FORWARD_SHARE * evaluation_tokens * config.flops_per_token(self._settings.context_length)
         )
         self._pace.sampling_seconds = sampling_seconds(

@@ -64,6 +64,9 @@ class Pace:
         self._flops = 0.0
         self.evaluating, self.sampling, self.saving = Timer(), Timer(), Timer()
         self.evaluation_flops = self.sampling_seconds = 0.0
+
+    def begin(self) -> None:
+        """Count the device's peak of memory from here: what was measured or tried before is no part of the steps."""
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
 

@@ -1,4 +1,4 @@
-"""The machine training runs on: which device, which arithmetic, how many threads, how fast it could be.
+"""The machine training runs on: which device, which arithmetic, how many threads.
 
 `environment` is what the last bits of a result depend on besides the recipe. Two equal ones resume bit for
 bit; `compare` says what differs. Knows no model and no files of ours.
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
-import math
 import os
-import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -202,23 +200,3 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         for field in sorted(old.keys() | new.keys())
         if old.get(field) != new.get(field)
     ]
-
-
-def matmul_peak(machine: Machine, *, seconds: float = 0.2, size: int = 1024) -> float | None:
-    """FLOP/s of one large matrix product in `machine.dtype`, the best of as many as fit in `seconds`, one at least.
-
-    It is what 100 % utilisation means on this machine, of all ranks together. None when it cannot be measured.
-    """
-    try:
-        own = torch.Generator(machine.device).manual_seed(0)  # the global one belongs to the training
-        a, b = torch.randn(2, size, size, device=machine.device, generator=own).to(machine.dtype)
-    except RuntimeError:
-        return None
-    best, deadline = math.inf, time.perf_counter() + seconds
-    while best == math.inf or time.perf_counter() < deadline:  # one at least, however busy the machine
-        started = time.perf_counter()
-        torch.mm(a, b)
-        if machine.device.type == "cuda":
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - started)
-    return machine.ranks.count * 2 * size**3 / best

@@ -10,7 +10,7 @@ import pytest
 
 from workbench import source_identity
 from workbench.accelerators import Accelerator
-from workbench.budget import estimate, require_fit
+from workbench.budget import CPU_FLOPS, GPU_FLOPS, estimate, require_fit
 from workbench.errors import BadInput
 from workbench.plan import Plan, difference, make_plan
 from workbench.recipe_file import load_recipe
@@ -277,6 +277,79 @@ def test_a_machine_too_small_for_all_processes_is_refused(
     (problem,) = estimate(plan, nproc=8).problems
     found = re.search(r"of this machine's memory in all.*--nproc (\d+) fits", problem)
     assert found and estimate(plan, nproc=int(found[1])).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "bfloat16"),
+        ({"pretrain__dtype": "float32"}, "float32"),
+        ({"pretrain__dtype": "float8"}, "bfloat16"),  # a run refuses it
+        ({"pretrain__dtype": "float32", "pretrain__float32_matmul_precision": "high"}, "float32"),
+    ],
+)
+def test_a_cpu_is_told_in_the_arithmetic_that_is_asked_for(
+    planned: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], words: str
+) -> None:
+    for place in ("budget", "training_step"):
+        monkeypatch.setattr(f"workbench.{place}.has_fast_bfloat16", lambda: True)
+        monkeypatch.setattr(f"workbench.{place}.has_gpu", lambda: False)
+    monkeypatch.setattr("workbench.budget.usable_cores", lambda: 2)
+    budget = estimate(planned(**changes))
+    assert budget.device == f"2 CPU cores in {words}"
+    speed = budget.stages["pretrain"].tokens_per_second or 0.0
+    plain = estimate(planned()).stages["pretrain"].tokens_per_second or 0.0
+    assert speed == pytest.approx(plain * CPU_FLOPS[words] / CPU_FLOPS["bfloat16"], rel=1e-3)
+
+
+def test_a_cpu_without_instructions_for_bfloat16_is_slower_at_it(
+    planned: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("budget", "training_step"):
+        monkeypatch.setattr(f"workbench.{place}.has_fast_bfloat16", lambda: False)
+    seconds = {}
+    for flags in ({"avx2", "avx512f"}, {"avx2"}):
+        monkeypatch.setattr("workbench.budget.cpu_flags", lambda flags=flags: flags)
+        own, asked = estimate(planned()), estimate(planned(pretrain__dtype="bfloat16"))
+        assert "in float32" in own.device and "in bfloat16" in asked.device
+        assert asked.stages["pretrain"].seconds > own.stages["pretrain"].seconds
+        seconds[len(flags)] = asked.stages["pretrain"].seconds
+    assert seconds[1] > 3 * seconds[2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "bfloat16"),
+        ({"pretrain__dtype": "float8"}, "float8"),
+        ({"pretrain__dtype": "float32"}, "float32"),
+        ({"pretrain__dtype": "float32", "pretrain__float32_matmul_precision": "high"}, "TF32"),
+        ({"pretrain__dtype": "float32", "pretrain__float32_matmul_precision": "medium"}, "TF32"),
+        ({"pretrain__float32_matmul_precision": "high"}, "bfloat16"),  # its products are none of float32
+    ],
+)
+def test_a_gpu_is_told_in_the_arithmetic_that_is_asked_for(
+    planned: Callable[..., Plan], gpus_of_40_gb: None, changes: dict[str, str], words: str
+) -> None:
+    budget = estimate(planned(**changes))
+    assert budget.device == f"the GPU (A100) in {words}"
+    assert estimate(planned(**changes), nproc=2).device == f"2 GPUs (A100) in {words}"
+    speed = budget.stages["pretrain"].tokens_per_second or 0.0
+    plain = estimate(planned()).stages["pretrain"].tokens_per_second or 0.0
+    assert speed == pytest.approx(plain * GPU_FLOPS[words] / GPU_FLOPS["bfloat16"], rel=1e-3)
+
+
+def test_trainings_in_different_arithmetic_are_both_told(
+    write_recipe: Write, tmp_path: Path, home: Path, gpus_of_40_gb: None
+) -> None:
+    (tmp_path / "chats.jsonl").write_text((json.dumps(EXAMPLE) + "\n") * 20)
+    text = (
+        RECIPE.replace('sources = ["text.txt"]', "") + '[sft]\nsources = ["chats.jsonl"]\ndtype = "float32"\n'
+    )
+    assert (
+        estimate(make_plan(load_recipe(write_recipe(text)))).device
+        == "the GPU (A100) in bfloat16 and float32"
+    )
 
 
 def test_a_gpu_of_unknown_memory_refuses_nothing(

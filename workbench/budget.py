@@ -16,24 +16,32 @@ from typing import Any
 from workbench.accelerators import accelerators, power
 from workbench.errors import BadInput
 from workbench.files import free_bytes, human_bytes, human_count
-from workbench.hardware import has_fast_bfloat16, has_gpu, memory_bytes, usable_cores
+from workbench.hardware import cpu_flags, has_fast_bfloat16, has_gpu, memory_bytes, usable_cores
 from workbench.layout import local_processes
 from workbench.measured_cost import MeasuredCost, find_cost
 from workbench.model_config import ModelConfig
 from workbench.plan import Plan, StagePlan
-from workbench.recipe import Pretrain, Tokenizer
+from workbench.recipe import Pretrain, Tokenizer, Training
 from workbench.recipe_corpus import Corpus
 from workbench.recipe_file import LoadedRecipe
 from workbench.source_sizes import GZIP_RATIO, text_bytes
 from workbench.step_memory import MemoryParts, checkpoint_bytes
 from workbench.training_cost import TrainingCost, fitting_advice, model_shape, training_cost
-from workbench.training_step import PROCESS_BYTES
+from workbench.training_step import PROCESS_BYTES, Arithmetic, arithmetic_of
 from workbench.training_time import FORWARD_SHARE, PartSeconds, sampling_seconds, seconds_of
 
-# Training FLOPs a second that the model reaches, per core or per device (recipes/LOG.md, 2026-11-20).
-CPU_BF16_FLOPS = 1.5e11
-CPU_FP32_FLOPS = 0.6e11
-GPU_FLOPS = 2.0e14
+# Training FLOPs a second that the model reaches, per core (recipes/LOG.md, 2026-11-20).
+CPU_FLOPS: dict[Arithmetic, float] = {"bfloat16": 1.5e11, "float32": 0.6e11}
+EMULATED_BFLOAT16 = {True: 0.45, False: 0.08}
+"""Of float32's speed, where a CPU has no instructions for bfloat16: with AVX-512, and without (LOG.md, 2026-11-21)."""
+# Per device: not measured. The speeds of Hopper's data sheet beside that of bfloat16; float8 as torchao tells of whole
+# trainings of 8B parameters, whose attention and norms it leaves alone.
+GPU_FLOPS: dict[Arithmetic, float] = {
+    "bfloat16": 2.0e14,
+    "float8": 1.25 * 2.0e14,
+    "TF32": 2.0e14 / 2,
+    "float32": 2.0e14 * 67 / 989,
+}
 # Text that the corpus, tokenizer and pack stages get through in a second, together.
 TEXT_BYTES_PER_SECOND = 1.0e6
 # Checkpoints that are copied, looked through and digested on a core that trains; that are copied from a GPU.
@@ -167,7 +175,7 @@ def estimate(plan: Plan, *, nproc: int = 1) -> Budget:
         exported_as=(shape.exported_as or "") if shape else "",
         own_parts=shape.own_parts if shape else (),
         tokens=pretrain.tokens if isinstance(pretrain, Pretrain) else 0,
-        device=_device_in_words(nproc),
+        device=_device_in_words(plan, nproc),
         memory_bytes=training_memory_bytes(),
         nproc=nproc,
         free_bytes=free_bytes(plan.home),
@@ -318,7 +326,7 @@ def _cost(plan: Plan, stage: StagePlan, shape: ModelConfig | None, nproc: int) -
     limit = getattr(table, "limit", None) or 1000
     flops = limit * 6 * 60 * shape.flops_per_token(128)
     return StageBudget(
-        flops / _flops_per_second() + 2,
+        flops / _flops_per_second(_of_an_evaluation()) + 2,
         flops,
         PROCESS_BYTES + 4 * shape.num_parameters + 256_000_000,
         1_000_000,
@@ -328,7 +336,9 @@ def _cost(plan: Plan, stage: StagePlan, shape: ModelConfig | None, nproc: int) -
 
 def _training_budget(cost: TrainingCost) -> StageBudget:
     layout = cost.step.layout
-    flops_per_second = _flops_per_second() * (layout.ranks if has_gpu() else 1)  # a CPU is shared
+    flops_per_second = _flops_per_second(cost.arithmetic) * (
+        layout.ranks if has_gpu() else 1
+    )  # a CPU is shared
     training, config = cost.all_flops / flops_per_second, cost.step.config
     forward = FORWARD_SHARE * config.flops_per_token(cost.step.context_length)
     parts = PartSeconds(
@@ -376,19 +386,27 @@ def _as_measured(budget: StageBudget, measured: MeasuredCost, cost: TrainingCost
     )
 
 
-def _device_in_words(nproc: int) -> str:
-    """What this machine trains on."""
+def _device_in_words(plan: Plan, nproc: int) -> str:
+    """What this machine trains on, and in which arithmetic; that of every training, where they differ."""
+    tables = [table for stage in plan.stages if isinstance(table := stage.table(), Training)]
+    arithmetic = " and ".join(dict.fromkeys(map(arithmetic_of, tables))) or arithmetic_of()
     if has_gpu():
         name = accelerators()[0].name
-        return f"the GPU ({name})" if nproc == 1 else f"{nproc} GPUs ({name})"
+        return f"the GPU ({name}) in {arithmetic}" if nproc == 1 else f"{nproc} GPUs ({name}) in {arithmetic}"
     cores = usable_cores()
     shared = f", shared by {nproc} processes" if nproc > 1 else ""
-    dtype = "bfloat16" if has_fast_bfloat16() else "float32"
-    return f"{cores} CPU core{'s' if cores > 1 else ''} in {dtype}{shared}"
+    return f"{cores} CPU core{'s' if cores > 1 else ''} in {arithmetic}{shared}"
 
 
-def _flops_per_second() -> float:
+def _of_an_evaluation() -> Arithmetic:
+    """What models are measured in (evals/subject.py): as they train on a CPU, in float32 on a GPU."""
+    return "float32" if has_gpu() else arithmetic_of()
+
+
+def _flops_per_second(arithmetic: Arithmetic) -> float:
     """What to expect of a machine of this kind."""
     if has_gpu():
-        return GPU_FLOPS
-    return usable_cores() * (CPU_BF16_FLOPS if has_fast_bfloat16() else CPU_FP32_FLOPS)
+        return GPU_FLOPS[arithmetic]
+    if arithmetic == "bfloat16" and not has_fast_bfloat16():
+        return usable_cores() * EMULATED_BFLOAT16["avx512f" in cpu_flags()] * CPU_FLOPS["float32"]
+    return usable_cores() * CPU_FLOPS[arithmetic]

@@ -17,7 +17,15 @@ from workbench.recipe import Dpo, Pretrain, Sft, Tokenizer, Training
 from workbench.recipe_model import Model
 from workbench.source_sizes import count_examples
 from workbench.step_memory import FLOAT32, MemoryParts, StepShape, checkpoint_bytes, training_memory
-from workbench.training_step import PROCESS_BYTES, is_averaged, largest_micro_batch, peak_bytes, step_of
+from workbench.training_step import (
+    PROCESS_BYTES,
+    Arithmetic,
+    arithmetic_of,
+    is_averaged,
+    largest_micro_batch,
+    peak_bytes,
+    step_of,
+)
 from workbench.training_time import StepsLeft
 
 EXAMPLE_TOKENS = 70
@@ -38,6 +46,7 @@ class TrainingCost:
     """
 
     step: StepShape
+    arithmetic: Arithmetic
     left: StepsLeft
     tokens: float
     flops: float
@@ -123,6 +132,7 @@ def training_cost(plan: Plan, stage: StagePlan, shape: ModelConfig, *, nproc: in
         )
         return TrainingCost(
             step,
+            arithmetic_of(table),
             left,
             tokens,
             sum(tokens * shape.flops_per_token(context_length) for tokens, context_length in read),
@@ -173,6 +183,7 @@ def _fine_tuning_cost(
     )
     return TrainingCost(
         step_of(table, shape, layout_of(table, nproc), row=row),
+        arithmetic_of(table),
         left,
         tokens,
         tokens * shape.flops_per_token(table.context_length),

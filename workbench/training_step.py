@@ -15,6 +15,8 @@ from workbench.model_config import ModelConfig
 from workbench.recipe import Dpo, Pretrain, Sft, Training
 from workbench.step_memory import SEGMENTS_TORCH, StepShape, training_memory
 
+Arithmetic = Literal["float8", "bfloat16", "TF32", "float32"]
+"""What the products of a training are computed in, by the name that people know."""
 PROCESS_BYTES = 360_000_000
 """Interpreter, torch, and the code that torch makes for every shape of product, before any tensor of ours."""
 SHARING_BYTES = 90_000_000
@@ -155,3 +157,19 @@ def dtype_of(asked: Literal["auto", "bfloat16", "float32", "float8"]) -> Literal
     if asked != "auto":
         return "float32" if asked == "float32" else "bfloat16"
     return "bfloat16" if has_gpu() or has_fast_bfloat16() else "float32"
+
+
+def arithmetic_of(table: Training | None = None) -> Arithmetic:
+    """What the products of `table`, or of a table that says nothing, are computed in on this machine.
+
+    Where a GPU may round inside of float32 products torch takes TF32, for `medium` as for `high`. A CPU has none of
+    TF32 and float8: what it does with either is not told apart from float32 and bfloat16.
+    """
+    asked = "auto" if table is None else table.dtype
+    dtype = dtype_of(asked)
+    if table is None or not has_gpu():
+        return dtype
+    if asked == "float8":
+        return "float8"
+    may_round = dtype == "float32" and table.float32_matmul_precision != "highest"
+    return "TF32" if may_round else dtype

@@ -13,6 +13,7 @@ from workbench.accelerators import Accelerator
 from workbench.budget import CPU_FLOPS, GPU_FLOPS, estimate, require_fit
 from workbench.errors import BadInput
 from workbench.plan import Plan, difference, make_plan
+from workbench.recipe_fields import identifying_values
 from workbench.recipe_file import load_recipe
 from workbench.source_check import check_sources
 from workbench.source_sizes import examples_in
@@ -142,6 +143,22 @@ def test_plans_that_are_none(facts: dict[str, object], home: Path) -> None:
 def test_differences_are_named(planned: Callable[..., Plan]) -> None:
     assert difference(planned(), planned()) == []
     assert difference(planned(), planned(pretrain__seed=1)) == ["pretrain.seed: 0 -> 1"]
+
+
+def test_a_key_that_was_added_later_renames_nothing_at_its_default(
+    planned: Callable[..., Plan], home: Path
+) -> None:
+    now, asked = planned(), planned(pretrain__deterministic=True)
+    assert "deterministic" not in identifying_values(now.stage("pretrain").table())
+    assert planned(pretrain__deterministic=False).name == now.name
+    assert changed(now, asked) == {"pretrain", "eval"} and asked.name != now.name
+    facts = now.to_dict()
+    for stage in facts["stages"]:  # as a Workbench wrote it that did not know the key
+        stage["settings"].pop("deterministic", None)
+    before = Plan.from_dict(facts, home=home, recipe_text=now.recipe_text)
+    assert before.stage("pretrain").table() == now.stage("pretrain").table()
+    assert difference(before, now) == []
+    assert difference(before, asked) == ["pretrain.deterministic: false -> true"]
 
 
 def test_reuse_says_why(planned: Callable[..., Plan]) -> None:

@@ -60,6 +60,25 @@ def test_a_run_walks_its_plan(plan: Plan, stages: dict[str, Stage]) -> None:
     assert not run.is_alive()
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_cublas_is_told_of_one_order_of_adding_before_the_first_stage_if_any_asks_for_it(
+    tmp_path: Path, home: Path, stages: dict[str, Stage], monkeypatch: pytest.MonkeyPatch, asked: bool
+) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "gone again after this test")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    leave, told = stages["corpus"], []
+
+    def look(settings: Any, inputs: StageInputs, run: StageRun) -> dict[str, Any]:
+        told.append(os.environ.get("CUBLAS_WORKSPACE_CONFIG"))
+        return leave(settings, inputs, run)
+
+    stages |= {"corpus": look, "pack": leave, "pretrain": leave}
+    (tmp_path / "text.txt").write_text("text")
+    (tmp_path / "x.toml").write_text(RECIPE + '[pack]\n[model]\nsize = "1m"\n[pretrain]\ntokens = "1M"\n')
+    worker.work(make_plan(load_recipe(tmp_path / "x.toml", {"pretrain.deterministic": asked})))
+    assert told == [":4096:8" if asked else None]
+
+
 def test_a_finished_stage_is_reused_by_another_run(
     plan: Plan, stages: dict[str, Stage], tmp_path: Path
 ) -> None:

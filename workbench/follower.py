@@ -24,6 +24,7 @@ from workbench.other_ranks import LAST_WORDS
 from workbench.plan import Plan, StagePlan
 from workbench.runs import Run
 from workbench.stage_run import StageInputs, StageRun
+from workbench.training_step import prepare_cublas
 
 
 class SilentRun(StageRun):
@@ -56,6 +57,7 @@ def follow() -> None:
     while (order := parallel.hear_first(nothing_to_say)) is not None:
         run_folder, stage_name = order
         plan = frozen_plan(Run(Path(run_folder)))
+        prepare_cublas(stage.table() for stage in plan.stages)
         _do_stage(plan, plan.stage(stage_name))
         gc.collect()  # the model of a stage is not to stand beside that of the next
     parallel.leave()

@@ -16,7 +16,7 @@ from workbench.artifacts import ArtifactName, Store, fingerprint_of, read_manife
 from workbench.errors import BadInput, NotFound, WorkbenchError
 from workbench.extension import LENGTH, Shorter, family_of, find_shorter, step_folder
 from workbench.model_config import ModelConfig
-from workbench.recipe_fields import Table, identifying_values, tables_inside
+from workbench.recipe_fields import Table, defaults_of_later_keys, identifying_values, tables_inside
 from workbench.recipe_file import NAME, NAME_RULE, LoadedRecipe, tables
 from workbench.recipe_model import Model
 from workbench.recipe_start import Start
@@ -397,6 +397,8 @@ def difference(old: Plan, new: Plan) -> list[str]:
 
 def _all_settings(plan: Plan) -> Iterator[tuple[str, Any]]:
     for stage in plan.stages:
+        for key, value in defaults_of_later_keys(tables()[stage.name]).items():
+            yield f"{stage.name}.{key}", value  # in a plan from before there was that key
         for table, settings in ((stage.name, stage.settings), ("model", stage.model or {})):
             for key, setting in settings.items():
                 yield from ((name, each.value) for name, each in setting.flat(f"{table}.{key}"))
@@ -435,7 +437,10 @@ def _settings(loaded: LoadedRecipe, name: str, table: Table) -> dict[str, Settin
 
 
 def _values(stage: StagePlan) -> dict[str, Any]:
-    return {key: setting.value for key, setting in stage.settings.items()}
+    """Every value but those that mean what was done before their key was there: runs keep their names."""
+    later = defaults_of_later_keys(tables()[stage.name])
+    values = {key: setting.value for key, setting in stage.settings.items()}
+    return {key: value for key, value in values.items() if key not in later or value != later[key]}
 
 
 def _identifying_parts(

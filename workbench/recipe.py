@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from workbench.recipe_corpus import Corpus
 from workbench.recipe_fields import (
+    ADDED_LATER,
     COSMETIC,
     Bytes,
     Count,
@@ -108,7 +109,11 @@ class Training(Table):
     """`layer` keeps only the input of every layer for the backward pass and computes the rest again (Chen et al.
     2016): for long contexts and deep models that do not fit, at a third more work. The result is the same."""
     seed: NaturalInt = 0
-    """Seed of initial weights and data order. The same seed on the same machine gives the same bits."""
+    """Seed of initial weights and data order. The same seed on the same CPU gives the same bits, on a GPU with
+    `deterministic`."""
+    deterministic: Annotated[bool, Field(strict=True, json_schema_extra=ADDED_LATER)] = False
+    """Let a GPU add in one order always, as a CPU does: the same bits every time, interrupted or not. Slower; an
+    operation that torch cannot do so ends the training (`torch.use_deterministic_algorithms`)."""
     eval_every_steps: PositiveInt
     """Measure the held-out loss every so many steps (and at the end)."""
     save_every_seconds: Annotated[int, Field(gt=0, le=3600, strict=True, json_schema_extra=COSMETIC)] = 10

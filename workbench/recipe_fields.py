@@ -48,6 +48,8 @@ Prompt = Annotated[str, Field(min_length=1, max_length=4096)]
 Sources = Annotated[tuple[Text, ...], Field(min_length=1, max_length=256)]
 
 COSMETIC = {"cosmetic": True}
+ADDED_LATER = {"added_later": True}
+"""Of a key that artifacts were made without: its default means what was done then, and stays out of their names."""
 
 
 class Table(BaseModel):
@@ -64,12 +66,21 @@ def is_cosmetic(table: Table, key: str) -> bool:
     return isinstance(extra, dict) and bool(extra.get("cosmetic"))
 
 
+def defaults_of_later_keys(table: type[Table]) -> dict[str, Any]:
+    """The keys that artifacts were made without, with the values that mean what was done then."""
+    return {
+        key: field.default
+        for key, field in table.model_fields.items()
+        if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("added_later")
+    }
+
+
 def identifying_values(table: Table) -> dict[str, Any]:
     """The plain values of `table` that can change a result, those of tables inside it too."""
-    plain = table.model_dump(mode="json")
+    plain, later = table.model_dump(mode="json"), defaults_of_later_keys(type(table))
     for key in type(table).model_fields:
         inner = getattr(table, key)
-        if is_cosmetic(table, key):
+        if is_cosmetic(table, key) or (key in later and inner == later[key]):
             del plain[key]
         elif isinstance(inner, Table):
             plain[key] = identifying_values(inner)

@@ -6,6 +6,8 @@ Shared by the plan, which foretells the cut, and the stage, which makes it. Know
 from __future__ import annotations
 
 import importlib.metadata
+import os
+from collections.abc import Iterable
 from typing import Literal
 
 from workbench.accelerators import accelerators
@@ -13,6 +15,7 @@ from workbench.hardware import available_bytes, has_fast_bfloat16, has_gpu
 from workbench.layout import ONE_DEVICE, Layout
 from workbench.model_config import ModelConfig
 from workbench.recipe import Dpo, Pretrain, Sft, Training
+from workbench.recipe_fields import Table
 from workbench.step_memory import SEGMENTS_TORCH, StepShape, training_memory
 
 Arithmetic = Literal["float8", "bfloat16", "TF32", "float32"]
@@ -173,3 +176,13 @@ def arithmetic_of(table: Training | None = None) -> Arithmetic:
         return "float8"
     may_round = dtype == "float32" and table.float32_matmul_precision != "highest"
     return "TF32" if may_round else dtype
+
+
+def prepare_cublas(tables: Iterable[Table]) -> None:
+    """Let cuBLAS multiply in a fixed order in this process if one of `tables` asks for `deterministic`.
+
+    torch looks at the variable once, at the first product on a GPU, which may be an earlier stage's. Eight buffers of
+    4 MiB are what it takes on Hopper anyway (NVIDIA, cuBLAS: results reproducibility).
+    """
+    if any(isinstance(table, Training) and table.deterministic for table in tables):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

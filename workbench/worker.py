@@ -41,6 +41,7 @@ from workbench.safe_text import one_line
 from workbench.source_check import check_sources, plan_as_read
 from workbench.source_identity import taken_away
 from workbench.stage_run import SHOWN_METRICS, RunStatus, StageInputs, StageRun
+from workbench.training_step import prepare_cublas
 
 WAIT_SECONDS = 0.5
 
@@ -120,6 +121,7 @@ def work_on(
     stop = stop or StopSignal()
     others = OtherRanks(nproc, give_up=_give_up)
     plan = frozen_plan(run)
+    prepare_cublas(stage.table() for stage in plan.stages)
     with run.take_lock() as lock:
         status = RunStatus(
             state="running",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -82,6 +83,48 @@ def test_onednn_multiplies_float32_only_where_it_does_not_round(monkeypatch: pyt
     assert machine.float32_products == "oneDNN" and torch.get_float32_matmul_precision() == "medium"
     assert prepare_machine("bfloat16").float32_products == "torch's choice"
     assert torch.get_float32_matmul_precision() == "highest"
+
+
+@pytest.fixture
+def in_any_order_again() -> Iterator[None]:
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("in_any_order_again")
+def test_one_order_of_adding_is_asked_for_and_the_next_training_is_free_of_it() -> None:
+    prepare_machine("float32", deterministic=True)
+    assert torch.are_deterministic_algorithms_enabled()
+    prepare_machine("float32")
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_torch_is_told_of_the_order_only_when_that_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would load its compiler each time: most of a second."""
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", None)
+    prepare_machine("float32")
+    with pytest.raises(TypeError):
+        prepare_machine("float32", deterministic=True)
+
+
+@pytest.mark.usefixtures("in_any_order_again")
+@pytest.mark.parametrize(
+    ("kind", "asked", "exact"), [("cpu", False, True), ("cuda", False, False), ("cuda", True, True)]
+)
+def test_results_are_exact_on_a_cpu_and_where_one_order_is_asked_for(
+    kind: str, asked: bool, exact: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "H200")
+    torch.use_deterministic_algorithms(asked)
+    found = environment(
+        Machine(device=torch.device(kind), dtype=torch.float32, threads=1),
+        version="1",
+        optimizer="adamw",
+        working_model="plain",
+        compiled=False,
+        micro_batch_tokens=64,
+    )
+    assert found["deterministic"] is exact
 
 
 def test_float32_needs_no_autocast() -> None:

@@ -36,6 +36,7 @@ from workbench.stage_run import RunStatus, StageInputs, StageRun
 from workbench.stages import pretrain
 from workbench.stages.pace import WARM_UP_STEPS
 from workbench.tokenizer import train_tokenizer
+from workbench.training_step import prepare_cublas
 
 DOCUMENT_WORDS = 300
 DOCUMENT_TOKENS = 400
@@ -129,6 +130,7 @@ def made_up_inputs(folder: Path, settings: Pretrain, model: Model, *, vocab_size
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """The figures that a request asks for; `{"error": …}` where the stage says in words that it cannot."""
     settings = Pretrain.model_validate(request["settings"])
+    prepare_cublas([settings])
     model = None if request["model"] is None else Model.model_validate(request["model"])
     with tempfile.TemporaryDirectory(prefix="workbench-probe-", dir=request["folder"]) as name:
         folder = Path(name)

@@ -49,6 +49,7 @@ def open_machine(settings: Pretrain | Sft | Dpo) -> Machine:
     machine = prepare_machine(
         settings.dtype,
         float32_matmul_precision=settings.float32_matmul_precision,
+        deterministic=settings.deterministic,
         local_rank=seat.local_rank,
         local_ranks=seat.local_ranks,
     )

@@ -57,13 +57,16 @@ def prepare_machine(
     dtype: Dtype = "auto",
     *,
     float32_matmul_precision: Float32MatmulPrecision = "highest",
+    deterministic: bool = False,
     local_rank: int = 0,
     local_ranks: int = 1,
 ) -> Machine:
-    """Pick the device and its arithmetic, and set torch's threads and precision for this process.
+    """Pick the device and its arithmetic, and set torch's threads, precision and determinism for this process.
 
     float32_matmul_precision: `high` lets a GPU multiply in TF32 (10 bits of mantissa), `medium` in bfloat16; on a CPU
     `medium` means oneDNN's kernels, which may round too.
+    deterministic: every kernel adds in one order, those that torch compiles too, or raises RuntimeError. On a GPU
+    cuBLAS must have been told before its first product (CUBLAS_WORKSPACE_CONFIG).
     local_rank: which of the `local_ranks` processes that share this machine; each takes a device of its own, or
     its part of the cores.
     Raises BadInput when float8 is asked for where there is none.
@@ -75,6 +78,8 @@ def prepare_machine(
     threads = max(1, usable_cores() // local_ranks)
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision(float32_matmul_precision)
+    if deterministic != torch.are_deterministic_algorithms_enabled():  # being told, torch loads its compiler
+        torch.use_deterministic_algorithms(deterministic)
     if dtype == "float8":
         require_float8(device)
     if dtype == "auto":

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import torch
 
-from tests.stages.conftest import NUM_STEPS, Killed, Worker, whoever_writes
-from workbench.errors import Damaged, Stopped, TrainingDiverged
-from workbench.stages import checkpoints, pretrain
+from tests.stages.conftest import NUM_STEPS, SETTINGS, Killed, Worker, whoever_writes
+from workbench.errors import Damaged, Stopped, TrainingDiverged, WorkbenchError
+from workbench.recipe import Pretrain
+from workbench.stages import checkpoints, course, pretrain
+from workbench.stages.pretrain import shape_of
+from workbench.tokenizer import Tokenizer
 from workbench.train.checkpoint_folder import steps_in
 from workbench.train.losses import next_token_loss
+from workbench.training_step import SHARE_OF_FREE_MEMORY, least_bytes, step_of
 
 pytestmark = pytest.mark.usefixtures("every_step_is_shown")
 
@@ -128,4 +134,71 @@ def test_nothing_but_damaged_checkpoints_is_never_a_new_start(worker: Worker) ->
         worker.work(ask={5: "stop"})
     (worker.folder / "step-00000005" / "config.json").unlink()
     with pytest.raises(Damaged, match="step-00000005"):
+        worker.work()
+
+
+def run_out_of_memory_in(step: int, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the device be full in that step, once; every step has one pass here."""
+    passes = 0
+
+    def loss(model: Any, batch: Any, **more: Any) -> Any:
+        nonlocal passes
+        passes += 1
+        if passes == step:
+            raise error
+        return next_token_loss(model, batch, **more)
+
+    monkeypatch.setattr(pretrain, "next_token_loss", loss)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore of it"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried"
+        ),
+        MemoryError(),
+    ],
+    ids=["a GPU", "torch on a CPU", "Python"],
+)
+def test_a_full_device_ends_the_training_with_the_cut_that_fits(
+    worker: Worker, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_out_of_memory_in(7, error, monkeypatch)
+    with pytest.raises(WorkbenchError) as caught:
+        worker.work(ask={4: "save"})
+    said = str(caught.value)
+    assert said.startswith("out of memory after step 6 with 64 tokens at once, which were reckoned to take ")
+    assert re.search(r"; set \[pretrain\] micro_batch_tokens = 32, reckoned to take \d+ MB", said)
+    assert re.search(r"; with --from run/pretrain@[4-6] it goes on from there$", said) and "\n" not in said
+    assert worker.work(micro_batch_tokens=32)["steps"] == NUM_STEPS, "a cut that the recipe takes"
+
+
+def test_a_device_that_is_full_with_a_single_row_needs_a_smaller_model(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_out_of_memory_in(1, torch.OutOfMemoryError("CUDA out of memory."), monkeypatch)
+    with pytest.raises(WorkbenchError) as caught:
+        worker.work(micro_batch_tokens=16)
+    assert str(caught.value).endswith(
+        '; choose a smaller [model] size, or [pretrain] activation_checkpointing = "layer"'
+    )
+
+
+def test_half_the_cut_is_not_enough_where_the_device_is_smaller_still(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the same arithmetic as before the first step: it may be a neighbour who takes the memory."""
+    config, settings = shape_of(worker.inputs, Tokenizer.load(worker.inputs.tokenizer)), Pretrain(**SETTINGS)
+    row = least_bytes(step_of(settings, config, at_once=16))
+    monkeypatch.setattr(course, "device_memory_bytes", lambda machine: round(row / SHARE_OF_FREE_MEMORY) + 9)
+    run_out_of_memory_in(1, torch.OutOfMemoryError("CUDA out of memory."), monkeypatch)
+    with pytest.raises(WorkbenchError, match="micro_batch_tokens = 16,"):
+        worker.work(micro_batch_tokens=64)
+
+
+def test_another_error_in_a_step_is_nobodys_memory(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_out_of_memory_in(2, RuntimeError("a size does not fit"), monkeypatch)
+    with pytest.raises(RuntimeError, match="a size does not fit"):
         worker.work()

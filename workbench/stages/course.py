@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from workbench.data.prefetch import prefetched
-from workbench.errors import BadInput, Stopped, TrainingDiverged
+from workbench.errors import BadInput, Stopped, TrainingDiverged, WorkbenchError
 from workbench.files import sweep
 from workbench.layout import Seat
 from workbench.model.folder import load_model
@@ -23,6 +23,7 @@ from workbench.recipe import Dpo, Pretrain, Sft, Training
 from workbench.stage_run import StageRun
 from workbench.stages.checkpoints import Checkpoints, newest_checkpoint
 from workbench.stages.meter import Meter
+from workbench.stages.micro_batch import device_memory_bytes, is_out_of_memory, out_of_memory
 from workbench.stages.pace import Pace
 from workbench.stages.restoring import put_back
 from workbench.tokenizer import Tokenizer
@@ -33,8 +34,8 @@ from workbench.train.compile_choice import CompileMemory, choose_compiling
 from workbench.train.device import Machine, has_spare_core
 from workbench.train.loop import StepReport, accumulate_gradient, train
 from workbench.train.losses import LossSum
-from workbench.train.milestones import milestone_steps
 from workbench.train.matmul_rate import matmul_peak
+from workbench.train.milestones import milestone_steps
 from workbench.train.optimizers import Optimizers
 from workbench.train.schedule import make_schedule, steps_without_end
 from workbench.train.steering import steered
@@ -153,7 +154,8 @@ class Course:
         take is reckoned with them until there was one.
 
         Raises Stopped once a stop was asked for and everything is saved; NoSpace when the disk refuses;
-        TrainingDiverged, naming the batches, when there is no checkpoint to go back to or for the fourth time.
+        TrainingDiverged, naming the batches, when there is no checkpoint to go back to or for the fourth time;
+        WorkbenchError, naming the cut that fits, when the device's memory is full.
         """
         meter = Meter(
             self._run,
@@ -161,9 +163,9 @@ class Course:
             flops_per_token=flops_per_token,
             peak=matmul_peak(self._machine),
         )
+        self._pace.begin()
         config = self.model.config
         self._pace.evaluation_flops = (
-        self._pace.begin()
             FORWARD_SHARE * evaluation_tokens * config.flops_per_token(self._settings.context_length)
         )
         self._pace.sampling_seconds = sampling_seconds(
@@ -172,15 +174,29 @@ class Course:
             weight_bytes=4 * config.num_parameters,
             on_gpu=self._machine.device.type == "cuda",
         )
-        self._settle_compiling(batches_from, loss_fn)
         try:
+            self._settle_compiling(batches_from, loss_fn)
             yield from self._steps(batches_from, loss_fn, meter)
-        except BaseException:
+        except BaseException as error:
             self._checkpoints.abandon()  # nobody writes for a training that is over
+            if isinstance(error, Exception) and is_out_of_memory(error):
+                raise self._out_of_memory(error) from error
             raise
         finally:
             self._pace.tell_cost(save_seconds=self._save_seconds)
         meter.warn_of_waiting()
+
+    def _out_of_memory(self, error: Exception) -> WorkbenchError:
+        return out_of_memory(
+            error,
+            self._run,
+            self._settings,
+            self.model.config,
+            machine=self._machine,
+            tokens=self.state.environment["micro_batch_tokens"],
+            step=self.state.step,
+            memory_bytes=device_memory_bytes(self._machine),
+        )
 
     def _steps(
         self,

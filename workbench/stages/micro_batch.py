@@ -169,6 +169,63 @@ def halve_until_it_fits(
                 torch.cuda.empty_cache()
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether torch or Python found no more memory; on a CPU torch has no error of its own for that."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def out_of_memory(
+    error: Exception,
+    run: StageRun,
+    settings: Pretrain | Sft | Dpo,
+    config: ModelConfig,
+    *,
+    machine: Machine,
+    tokens: int,
+    step: int,
+    memory_bytes: int,
+) -> WorkbenchError:
+    """What to say when a step after `step` with `tokens` at once ran out of memory: what it was reckoned to take, and
+    the largest cut of at most half as many that fits by the same arithmetic.
+
+    memory_bytes: all that this process may have on the device.
+    """
+    layout = lay_out(
+        machine.ranks.count, tensor_parallel=settings.tensor_parallel, replicate=settings.replicate
+    )
+
+    def reckoned(at_once: int) -> str:
+        return human_bytes(least_bytes(step_of(settings, config, layout, at_once=at_once)))
+
+    all_cuts = cuts(settings, layout)
+    fits = largest_micro_batch(settings, config, round(SHARE_OF_FREE_MEMORY * memory_bytes), layout) or 0
+    half = min(tokens, all_cuts[0]) // 2
+    chosen = next((each for each in all_cuts if each <= min(half, fits)), None)
+    said = (str(error).splitlines() or [type(error).__name__])[0][:120]
+    message = (
+        f"out of memory after step {step:,} with {tokens:,} tokens at once, which were reckoned to take "
+        f"{reckoned(tokens)} ({said})"
+    )
+    if chosen is None:
+        smaller = "choose a smaller [model] size"
+        layerwise = f', or [{run.stage}] activation_checkpointing = "layer"'
+        return WorkbenchError(
+            message, fix=smaller + ("" if settings.activation_checkpointing == "layer" else layerwise)
+        )
+    fix = f"set [{run.stage}] micro_batch_tokens = {chosen}, reckoned to take {reckoned(chosen)}"
+    kept = steps_in(run.folder) if machine.ranks.is_first else []  # the others do not know the run's name
+    if isinstance(settings, Pretrain) and kept:
+        fix += f"; with --from {run.run_folder.name}/{run.stage}@{kept[-1]} it goes on from there"
+    return WorkbenchError(message, fix=fix)
+
+
+def device_memory_bytes(machine: Machine) -> int:
+    """All the memory that this process may have on its device, what it holds there included."""
+    if machine.device.type == "cuda":
+        return free_memory_bytes(machine) + torch.cuda.memory_reserved(machine.device)
+    return free_memory_bytes(machine)
+
+
 def free_memory_bytes(machine: Machine) -> int:
     """What training may allocate on its device now; on a CPU, this process's part of it."""
     if machine.device.type == "cuda":

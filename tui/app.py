@@ -30,7 +30,7 @@ from tui.clipboard import copy
 from tui.compat import SafeFilter, leave_on_signals, let_switch, only_changes, surely_rings, use_mouse
 from tui.keys import bind, key_name, meaning
 from tui.messages import ActionFailed
-from tui.palette import KeyCommands, in_order
+from tui.palette import KeyCommands, Palette, in_order
 from tui.screens.enlarge import EnlargeScreen, is_too_small
 from tui.screens.help import ActiveKey, HelpScreen
 from tui.state import FILE_NAME, State
@@ -263,6 +263,16 @@ class WorkbenchApp(App[None], inherit_bindings=False):
         self.state.put("theme", plain_name(self.theme))
 
     # actions
+
+    def action_command_palette(self) -> None:
+        """Find what can be done here."""
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))
+
+    def action_help_quit(self) -> None:
+        """Say how to leave; Textual looks for an action `quit`, which we have none of."""
+        keys = [key for key, held in self.screen.active_bindings.items() if held.binding.action == "detach"]
+        self.notify(f"{key_name(keys[0])} closes this window; runs go on", markup=False)
 
     def action_copy_command(self) -> None:
         """Copy the command that does here what the screen shows."""

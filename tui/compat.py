@@ -22,11 +22,13 @@ from rich.segment import Segment
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual._xterm_parser import XTermParser
 from textual.app import App
+from textual.binding import BindingsMap
 from textual.color import Color
 from textual.constants import ESCAPE_DELAY
+from textual.dom import DOMNode
 from textual.drivers.linux_driver import LinuxDriver
 from textual.filter import LineFilter
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen, ScreenResultType
 from textual.strip import Strip
 from textual.timer import Timer
 
@@ -111,6 +113,17 @@ def _texts(strip: Strip, colors: ColorSystem) -> Iterator[Text]:
         else:
             ansi = style._ansi
             yield text, Strip.render_ansi(style, colors) if ansi is None else ansi
+
+
+class Dialog(ModalScreen[ScreenResultType]):
+    """A modal screen in which the keys of the app hold too: help, copy, the mouse, the way out.
+
+    8.2 lets a modal screen hide them. What the part with the focus types stays a letter: it was taken out of the chain.
+    """
+
+    @property
+    def _modal_binding_chain(self) -> list[tuple[DOMNode, BindingsMap]]:
+        return self._binding_chain
 
 
 class TerminalDriver(LinuxDriver):

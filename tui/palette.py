@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
+from tui.compat import Dialog
 from tui.keys import key_name, meaning
 from tui.theme import THEMES
 
@@ -54,6 +55,10 @@ def commands_of(app: WorkbenchApp, screen: Screen[Any]) -> Iterator[Command]:
             )
     for name in THEMES:
         yield Command("", f"Theme: {name}", "Remembered for the next time", partial(app.wear, name))
+
+
+class Palette(CommandPalette, Dialog[None]):
+    """Textual's palette, in which the keys of the app hold too."""
 
 
 class KeyCommands(Provider):

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import BindingType
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tui.keys import bind
+from tui.compat import Dialog
 
 LEAST_WIDTH, LEAST_HEIGHT = 40, 10
 
@@ -20,10 +16,9 @@ def is_too_small(width: int, height: int) -> bool:
     return width < LEAST_WIDTH or height < LEAST_HEIGHT
 
 
-class EnlargeScreen(ModalScreen[None]):
-    """Over whatever is open, which stays as it is."""
+class EnlargeScreen(Dialog[None]):
+    """Over whatever is open, which stays as it is. Of the app's keys only those work that lead out."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [bind("leave", "app.detach")]
     DEFAULT_CSS = """
     EnlargeScreen { background: $background; }
     EnlargeScreen Static { width: 1fr; height: 1; text-wrap: nowrap; text-overflow: ellipsis; }

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from tui.compat import Dialog
 from tui.keys import bind
 from tui.widgets.key_bar import KeyBar
 from workbench.eval_terms import Explanation
@@ -32,14 +32,16 @@ class ActiveKey:
     why_not: str = ""
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """A list to move through, and the explanation of what is under the cursor. esc, q and ? close it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("next_pane", "next_part", description="next part", tooltip="To the next part of the help"),
         bind("back", "dismiss", tooltip="Close the help"),
         bind("help", "dismiss", show=False, tooltip=""),
-        bind("leave", "dismiss", show=False, tooltip=""),
+        replace(
+            bind("leave", "dismiss", show=False, tooltip=""), key="q"
+        ),  # ctrl+q leaves the app, as anywhere
     ]
     DEFAULT_CSS = """
     HelpScreen { background: $background; }

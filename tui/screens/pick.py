@@ -11,16 +11,16 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from tui.compat import Dialog
 from tui.keys import bind
 from tui.widgets.key_bar import KeyBar
 from workbench.safe_text import one_line
 
 
-class PickScreen(ModalScreen[str | None]):
+class PickScreen(Dialog[str | None]):
     """Gives back what was picked, or None."""
 
     DEFAULT_CSS = """

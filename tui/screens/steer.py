@@ -10,17 +10,17 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from tui.commands import shown_command
+from tui.compat import Dialog
 from tui.keys import bind
 from tui.steering import Action
 from tui.widgets.key_bar import KeyBar
 
 
-class SteerScreen(ModalScreen[str]):
+class SteerScreen(Dialog[str]):
     """The name of the action that was chosen, or nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -14,17 +14,17 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from tui import commands
+from tui.compat import Dialog
 from tui.keys import bind
 from tui.run_seen import RunSeen
 from tui.steering import what_stopping_loses
 from tui.widgets.key_bar import KeyBar
 
 
-class AskScreen(ModalScreen[bool]):
+class AskScreen(Dialog[bool]):
     """True: do it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

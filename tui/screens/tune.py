@@ -10,12 +10,12 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 from textual.worker import get_current_worker
 
 from tui import commands
+from tui.compat import Dialog
 from tui.keys import bind
 from tui.messages import Checked, ChoicesRead
 from tui.steering import branch_changes, branch_points, branch_recipe, check_tuning, knobs, start_branch
@@ -33,7 +33,7 @@ _CSS = """
 """
 
 
-class TuneScreen(ModalScreen[str]):
+class TuneScreen(Dialog[str]):
     """The request that was made of it (`tune KEY=VALUE`), or nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -105,7 +105,7 @@ class TuneScreen(ModalScreen[str]):
         self.query_one("#said", Static).update(Content.styled(text, style))
 
 
-class BranchScreen(ModalScreen[str]):
+class BranchScreen(Dialog[str]):
     """The name of the run that was started, or nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -29,6 +29,11 @@ def steer(home: Path, run: str, request: str) -> str:
     return workbench(home, verb, run, *([argument] if argument else []))
 
 
+def plan_instead(run: str) -> str:
+    """What only tells what the command `run` (`workbench run …`) would do."""
+    return run.replace("workbench run", "workbench plan", 1).replace(" --detach", "")
+
+
 def branch(home: Path, recipe: str, reference: str, changes: Sequence[str]) -> str:
     """A run that begins at a checkpoint, with some keys of the recipe changed."""
     options = [part for change in changes for part in ("--set", change)]

@@ -1,4 +1,7 @@
-"""What the palette offers: every key of the screen beneath, with the key that does the same, and the themes."""
+"""What the palette offers: every key of the screen beneath, with the key and the command that do the same; the themes.
+
+A screen tells the command of a key by `command_for(action, parameters)`, and what `y` copies there by `command()`.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from textual.actions import parse
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
+from tui.commands import shown_command
 from tui.compat import Dialog
 from tui.keys import key_name, meaning
 from tui.theme import THEMES
@@ -23,12 +28,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One thing that can be done: the key that does it too (empty if none does), in words, more about it."""
+    """One thing that can be done: the key that does it too (empty if none does), in words, more about it.
+
+    command: does the same in a shell; empty where none does.
+    """
 
     shown: str
     does: str
     about: str
     run: Callable[[], Any]
+    command: str = ""
 
 
 def in_order(screen: Screen[Any]) -> list[tuple[str, ActiveBinding]]:
@@ -52,9 +61,20 @@ def commands_of(app: WorkbenchApp, screen: Screen[Any]) -> Iterator[Command]:
                 binding.tooltip,
                 meant[1].about if meant is not None else "",
                 partial(app.run_action, binding.action, active.node),
+                command_of(screen, binding.action),
             )
     for name in THEMES:
         yield Command("", f"Theme: {name}", "Remembered for the next time", partial(app.wear, name))
+
+
+def command_of(screen: Screen[Any], action: str) -> str:
+    """The command that does in a shell what `action` does on `screen`; empty where none does."""
+    _, verb, parameters = parse(action)
+    if verb == "copy_command":
+        its_own = getattr(screen, "command", None)
+        return str(its_own()) if its_own is not None else ""
+    command_for = getattr(screen, "command_for", None)
+    return str(command_for(verb, parameters)) if command_for is not None else ""
 
 
 class Palette(CommandPalette, Dialog[None]):
@@ -62,33 +82,37 @@ class Palette(CommandPalette, Dialog[None]):
 
 
 class KeyCommands(Provider):
-    """The commands, for Textual's palette."""
+    """The commands, for Textual's palette: those of the moment in which it was opened."""
 
-    def _commands(self) -> list[Command]:
-        return list(commands_of(self.app, self.screen))  # type: ignore[arg-type]
+    _commands: tuple[Command, ...] = ()
+
+    async def startup(self) -> None:
+        """Gather them once: some read a plan to name its recipe."""
+        self._commands = tuple(commands_of(self.app, self.screen))  # type: ignore[arg-type]
 
     async def discover(self) -> Hits:
         """All of them, before anything is typed."""
-        commands = self._commands()
-        for command in commands:
-            yield DiscoveryHit(
-                _line(command, Content(command.does), commands), command.run, text=command.does
-            )
+        for command in self._commands:
+            yield DiscoveryHit(self._told(command, Content(command.does)), command.run, text=command.does)
 
     async def search(self, query: str) -> Hits:
         """Those that have the letters of `query`, in order."""
-        matcher, commands = self.matcher(query), self._commands()
-        for command in commands:
+        matcher = self.matcher(query)
+        for command in self._commands:
             if (score := matcher.match(_unmarked(command.does))) > 0:
                 does = matcher.highlight(_unmarked(command.does))
-                yield Hit(
-                    score, _line(command, does, commands), command.run, text=command.does, help=command.about
-                )
+                told = self._told(command, does, command.about)
+                yield Hit(score, told, command.run, text=command.does)
 
+    def _told(self, command: Command, does: Content, about: str = "") -> Content:
+        """Its key and what it does; below that more about it, and its command.
 
-def _line(command: Command, does: Content, commands: list[Command]) -> Content:
-    cells = max(len(each.shown) for each in commands)
-    return Content.assemble((f"{command.shown:>{cells}}  ", "$primary bold"), does)
+        Not in a hit's `help`, which Textual reads as markup: a command names runs and files.
+        """
+        cells = max(len(each.shown) for each in self._commands)
+        below = [about, shown_command(command.command) if command.command else ""]
+        more = [(f"\n{'':{cells}}  {line}", "$dim") for line in below if line]
+        return Content.assemble((f"{command.shown:>{cells}}  ", "$primary bold"), does, *more)
 
 
 def _unmarked(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The rooms that open from the list of runs and from a run by one key: recipe, corpus, tokens, eval, doctor."""
+"""The rooms that open from the list of runs and from a run by one key, and the commands that show the same."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from textual.binding import BindingType
 from textual.screen import Screen
 
+from tui import commands
 from tui.keys import bind
 from workbench.errors import WorkbenchError
 from workbench.runs import open_run
@@ -47,6 +48,34 @@ def room(name: str, home: Path, run: str | None) -> Screen[Any]:
     from tui.screens.scores import ScoresScreen
 
     return ScoresScreen(home, run)
+
+
+def room_command(name: str, home: Path, run: str | None) -> str:
+    """The command that shows what a room or another screen about a run shows; empty where it needs a run."""
+    if name == "recipe":
+        recipe = FIRST_RECIPE if run is None else recipe_of(home, run)
+        return commands.workbench(home, "plan", recipe_name(recipe))
+    if name == "doctor":
+        return commands.workbench(home, "doctor", "--quick")
+    if run is None:
+        return ""
+    if name == "corpus":
+        return commands.workbench(home, "inspect", f"{run}/corpus")
+    if name == "tokens":
+        return commands.workbench(home, "tokenize", run, "TEXT")
+    if name == "scores":
+        return commands.workbench(home, "inspect", f"{run}/eval")
+    return commands.workbench(home, {"run": "follow"}.get(name, name), run)
+
+
+def recipe_name(recipe: str | Path) -> str:
+    """A recipe as a shell here would name it: a shipped one by its name."""
+    from workbench.recipe_file import shipped_folder
+
+    path = Path(recipe)
+    if path.parent == shipped_folder():
+        return path.stem
+    return path.name if path.parent == Path.cwd() else str(recipe)
 
 
 def recipe_of(home: Path, run: str) -> str | Path:

@@ -82,7 +82,7 @@ def actions_for(seen: RunSeen, home: Path) -> list[Action]:
                'For schedule = "wsd": the learning rate falls from the next step on, and the training ends with it.',
                of("tune decay=now"), not_training),
         Action("branch", "B", "Branch a new run…", "From a checkpoint of pretraining, with some keys changed.",
-               commands.branch(home, seen.path.name, reference, ["KEY=VALUE"]),
+               commands.branch(home, "RECIPE", reference, ["TABLE.KEY=VALUE"]),
                "" if "pretrain" in seen.curves else "pretrain has not begun"),
     ]  # fmt: skip
 

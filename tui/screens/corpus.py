@@ -101,6 +101,12 @@ class CorpusScreen(Screen[None]):
                 return commands.workbench(self._home, "inspect", reference, "--clusters")
         return commands.workbench(self._home, "inspect", reference)
 
+    def command_for(self, action: str, _: tuple[object, ...]) -> str:
+        """The command of a key: it inspects what enter opens."""
+        key = self.query_one(Browser).key
+        inspected = isinstance(key, tuple) and key[0] in ("reason", "copies")
+        return self.command() if inspected and action in ("select", "documents") else ""
+
     @work(thread=True, group="report", exit_on_error=False)
     def _read(self) -> None:
         try:

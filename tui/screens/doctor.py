@@ -88,6 +88,11 @@ class DoctorScreen(Screen[None]):
         """The same in a shell."""
         return commands.workbench(self._home, "doctor", *([] if self._speed else ["--quick"]))
 
+    def command_for(self, action: str, _: tuple[object, ...]) -> str:
+        """The command of a key."""
+        options: dict[str, list[str]] = {"measure": [], "recheck": ["--quick"]}
+        return commands.workbench(self._home, "doctor", *options[action]) if action in options else ""
+
     @work(thread=True, exclusive=True, group="look", exit_on_error=False)
     def _look(self) -> None:
         try:

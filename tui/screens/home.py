@@ -21,7 +21,7 @@ from tui.comparison import MOST_RUNS
 from tui.feed import RunFeed
 from tui.keys import bind
 from tui.messages import ActionFailed, RunRead, RunsRead
-from tui.rooms import OF_A_RUN, room, room_bindings
+from tui.rooms import OF_A_RUN, room, room_bindings, room_command
 from tui.rows import ORDERS, RowReader, RunRow, arranged, next_thing
 from tui.state import state_of
 from tui.waiting import room_waits
@@ -152,6 +152,17 @@ class HomeScreen(Screen[None]):
     def command(self) -> str:
         """The same in a shell."""
         return commands.workbench(self._home, "runs")
+
+    def command_for(self, action: str, parameters: tuple[object, ...]) -> str:
+        """The command of a key, about the run under the cursor or those that are marked."""
+        if action == "start":
+            return commands.workbench(self._home, "run", "RECIPE", "--detach")
+        if action == "compare":
+            return commands.workbench(self._home, "plot", *self._marked) if len(self._marked) > 1 else ""
+        told = str(parameters[0]) if parameters else ""
+        name = {"select": "run", "chat": "chat", "room": told}.get(action, "")
+        run = self._marked[0] if action == "chat" and len(self._marked) == 2 else self._selected()
+        return room_command(name, self._home, run) if name else ""
 
     def _look(self) -> None:
         if self.is_active and not self._looking:

@@ -11,6 +11,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
 
+from tui import commands
 from tui.keys import bind
 from tui.plan_words import PlanCost, long_plan
 from tui.widgets.key_bar import KeyBar
@@ -59,4 +60,4 @@ class PlanScreen(Screen[None]):
 
     def command(self) -> str:
         """The same in a shell."""
-        return self._run_command.replace("workbench run", "workbench plan", 1).replace(" --detach", "")
+        return commands.plan_instead(self._run_command)

@@ -25,6 +25,7 @@ from tui.launching import start
 from tui.messages import ActionFailed, RunLaunched
 from tui.plan_words import short_plan
 from tui.recipe_check import Checked, Draft, check
+from tui.rooms import recipe_name
 from tui.screens.plan import PlanScreen
 from tui.widgets.browser import Browser, failed
 from tui.widgets.key_bar import KeyBar
@@ -34,7 +35,7 @@ from tui.widgets.typing_line import TypingLine
 from workbench.errors import BadInput, WorkbenchError, in_one_line
 from workbench.files import write_atomic
 from workbench.recipe_draft import as_toml, keys_of_recipes, with_value, without, written_values
-from workbench.recipe_file import find_recipe, load_recipe, shipped_folder
+from workbench.recipe_file import find_recipe, load_recipe
 from workbench.safe_text import one_line
 
 READING = "reading the recipe…"
@@ -119,18 +120,17 @@ class RecipeScreen(Screen[None]):
         options = [part for each in self._draft.assignments() for part in ("--set", each)]
         return commands.workbench(self._home, "run", self._shown_path(), *options, "--detach")
 
+    def command_for(self, action: str, _: tuple[object, ...]) -> str:
+        """The command of a key."""
+        return {"start": self.command(), "plan": commands.plan_instead(self.command())}.get(action, "")
+
     @property
     def _line(self) -> TypingLine:
         return self.query_one(TypingLine)
 
     def _shown_path(self) -> str:
         """The file as a shell here would name it: a shipped recipe by its name."""
-        path = self._draft.path
-        if path is None:
-            return str(self._recipe)
-        if path.parent == shipped_folder():
-            return path.stem
-        return path.name if path.parent == Path.cwd() else str(path)
+        return recipe_name(self._draft.path or self._recipe)
 
     @work(thread=True, group="read", exit_on_error=False)
     def _read(self) -> None:

@@ -19,7 +19,7 @@ from tui.feed import RunFeed
 from tui.keys import bind
 from tui.messages import ActionFailed, Asked, RoomsLooked, RunLaunched, RunRead
 from tui.plots import plots_of
-from tui.rooms import room, room_bindings
+from tui.rooms import room, room_bindings, room_command
 from tui.run_seen import RunSeen
 from tui.waiting import MADE_BY, room_waits
 from tui.widgets.charts import Charts
@@ -121,6 +121,19 @@ class RunScreen(Screen[None]):
     def command(self) -> str:
         """The same in a shell."""
         return commands.workbench(self._home, "follow", self._run_name)
+
+    def command_for(self, action: str, parameters: tuple[object, ...]) -> str:
+        """The command of a key: what is asked of the run, or what shows the same."""
+        told = str(parameters[0]) if parameters else ""
+        asked = {"ask": told, "go_on": "pause"}.get(action, action)
+        actions = steering.actions_for(self._seen, self._home) if self._seen is not None else []
+        for each in actions:
+            if each.name == asked:
+                return each.command
+        if action == "back":
+            return commands.workbench(self._home, "runs")
+        shown = told if action == "room" else action
+        return room_command(shown, self._home, self._run_name) if action in ("room", "chat", "log") else ""
 
     def _look(self) -> None:
         if self.is_active and not self._looking and not self._frozen:

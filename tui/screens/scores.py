@@ -87,6 +87,11 @@ class ScoresScreen(Screen[None]):
         """The same in a shell."""
         return commands.workbench(self._home, "inspect", f"{self._run_name}/eval")
 
+    def command_for(self, action: str, _: tuple[object, ...]) -> str:
+        """The command of a key: enter shows what came out wrong, which is in the scorecard's JSON."""
+        reference = f"{self._run_name}/eval"
+        return commands.workbench(self._home, "inspect", reference, "--json") if action == "select" else ""
+
     def explanations(self) -> tuple[str, list[Explanation]]:
         """What the tasks and figures of this scorecard are."""
         rows = self._report.rows if self._report is not None else ()

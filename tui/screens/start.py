@@ -71,6 +71,10 @@ class StartScreen(Screen[None]):
         """The same in a shell."""
         return commands.workbench(self._home, "run", self._under_cursor() or "RECIPE", "--detach")
 
+    def command_for(self, action: str, _: tuple[object, ...]) -> str:
+        """The command of a key."""
+        return {"start": self.command(), "room": commands.plan_instead(self.command())}.get(action, "")
+
     def explanations(self) -> tuple[str, list[Explanation]]:
         """The keys that the recipe under the cursor sets, from their docstrings."""
         told = [recipe_key(key) for key in keys_set(self._under_cursor())]

@@ -146,11 +146,14 @@ def _number(value: object) -> float:
 
 def as_text(runs: Sequence[str], differences: Sequence[Difference]) -> str:
     """A table in Markdown, for a note or a report."""
-    lines = ["| | " + " | ".join(runs) + " |", "|---" * (len(runs) + 1) + "|"]
+    rows = [("", *runs), ("---",) * (len(runs) + 1)]
     for each in differences:
-        cells = [
-            f"{value} ({delta})" if delta else value
-            for value, delta in zip(each.values, each.deltas or ("",) * len(each.values), strict=True)
-        ]
-        lines.append(f"| {each.name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        deltas = each.deltas or ("",) * len(each.values)
+        told = zip(each.values, deltas, strict=True)
+        rows.append((each.name, *(f"{value} ({delta})" if delta else value for value, delta in told)))
+    return "\n".join("|" + "|".join(f" {_in_cell(cell)} " for cell in row) + "|" for row in rows)
+
+
+def _in_cell(text: str) -> str:
+    """Text that does not end its cell of a Markdown table."""
+    return text.replace("|", r"\|")

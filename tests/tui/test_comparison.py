@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from tests.tui.test_screens import running, text_of, until
 from tui.app import WorkbenchApp
 from tui.chart.picture import RUN_GLYPHS
-from tui.comparison import recipe_differences
+from tui.comparison import Difference, as_text, recipe_differences
 from tui.screens.compare import CompareScreen, title_line
 from workbench.runs import Run
 
@@ -30,6 +30,15 @@ def six(make_run: Any) -> list[Run]:
         run.replace_plan(plan)
         runs.append(run)
     return runs
+
+
+def test_a_value_with_a_bar_stays_in_its_cell_of_the_copied_table() -> None:
+    table = as_text(
+        ["a|b", "c"], [Difference("loss", ("2.1", "2.0"), ("", "-0.100")), Difference("k", ("x|y", "–"))]
+    )
+    assert table.splitlines() == [
+        r"|  | a\|b | c |", "| --- | --- | --- |", "| loss | 2.1 | 2.0 (-0.100) |", r"| k | x\|y | – |",
+    ]  # fmt: skip
 
 
 def test_counts_are_short_and_lose_no_digit(six: list[Run]) -> None:

@@ -268,7 +268,11 @@ async def test_a_dialog_in_a_low_terminal_shows_what_is_typed_and_its_command(
             assert typed in text_of(app)
 
 
-async def test_runs_are_marked_and_compared(make_run: MakeRun, tmp_path: Path) -> None:
+async def test_runs_are_marked_and_compared(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[str] = []
+    monkeypatch.setattr("tui.screens.compare.copy", lambda _, text: copied.append(text))
     for name, steps in (("first", 400), ("second", 300)):
         run: Run = make_run(name, steps=steps)
         plan = run.plan()
@@ -298,8 +302,13 @@ async def test_runs_are_marked_and_compared(make_run: MakeRun, tmp_path: Path) -
         first = said.split("is the baseline")[0].split()[-1]
         await pilot.press("b")
         await until(pilot, lambda: f"{first} is the baseline" not in text_of(app))
-        assert "| learning" not in app.screen.copied()  # type: ignore[attr-defined]
-        assert "| pretrain.learning_rate |" in app.screen.copied()  # type: ignore[attr-defined]
+        await pilot.press("ctrl+y")
+        [table] = copied
+        head, _, *lines = table.splitlines()
+        assert head.startswith("|  | ") and set(head.split()) == {"|", "first", "second"}
+        assert lines[0].startswith("| state | ") and len({line.count("|") for line in lines}) == 1
+        rate = next(line for line in lines if "learning_rate" in line)
+        assert rate.startswith("| pretrain.learning_rate | ") and {"0.0004", "0.0003"} <= set(rate.split())
 
 
 HOSTILE = "[b]x[c] \x1b[31m\u202e[@click=app.quit]"

@@ -59,7 +59,7 @@ class ChatScreen(Screen[None]):
         bind("forget"),
         bind("beside", tooltip="Put a second model beside this one, or take it away"),
         bind("markdown"),
-        bind("copy_reply", show=False),
+        bind("copy_shown", "copy_reply", show=False, tooltip="Copy the last reply, as the model wrote it"),
         bind("page_up", "scroll(-1)", show=False, tooltip="Earlier in the conversation"),
         bind("page_down", "scroll(1)", show=False, tooltip="Later in the conversation"),
     ]

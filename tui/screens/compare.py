@@ -16,6 +16,7 @@ from textual.screen import Screen
 
 from tui import commands, words
 from tui.chart.picture import RUN_GLYPHS
+from tui.clipboard import copy
 from tui.comparison import Difference, as_text, figures_of, recipe_differences, stage_to_compare
 from tui.feed import RunFeed
 from tui.keys import bind
@@ -47,6 +48,12 @@ class CompareScreen(Screen[None]):
         bind("back", "app.pop_screen", description="runs", tooltip="Back to the runs"),
         bind("runs", "app.pop_screen", show=False),
         bind("baseline"),
+        bind(
+            "copy_shown",
+            "copy_tables",
+            description="copy tables",
+            tooltip="Copy the tables as Markdown, for a note",
+        ),
         bind("stage_before", "stage(-1)", show=False),
         bind("stage_after", "stage(1)", tooltip="The stage after"),
         bind("page_up", "scroll(-1)", show=False, tooltip="The tables, a page up"),
@@ -102,10 +109,6 @@ class CompareScreen(Screen[None]):
     def command(self) -> str:
         """The same in a shell."""
         return commands.workbench(self._home, "plot", *self._names)
-
-    def copied(self) -> str:
-        """The tables, for a note."""
-        return as_text(self._labels(), [*self._figures(), *self._differences])
 
     def _look(self) -> None:
         if self.is_active and not self._looking:
@@ -172,6 +175,13 @@ class CompareScreen(Screen[None]):
         keys = self._differences
         said = "recipes differ in" if keys else "the recipes do not differ"
         self.query_one("#differences", StillText).put(_table(said, heads, keys, width), layout=True)
+
+    def action_copy_tables(self) -> None:
+        """Copy both tables as one, in Markdown."""
+        if self._seen:
+            copy(self.app, as_text(self._labels(), [*self._figures(), *self._differences]))
+        else:
+            self.post_message(ActionFailed("the runs are still being read"))
 
     def action_baseline(self) -> None:
         """The next run becomes the first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -119,6 +120,23 @@ def test_a_hidden_gpu_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "assumed" in power().basis and power().watts > 400
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert accelerators.accelerators() == []
+
+
+def test_what_the_driver_tells_of_a_gpu_and_what_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretended = SimpleNamespace(
+        nvmlInit=lambda: None,
+        nvmlDeviceGetCount=lambda: 1,
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetName=lambda _: "NVIDIA H200",
+        nvmlDeviceGetMemoryInfo=lambda _: SimpleNamespace(total=139 * MB),
+        nvmlDeviceGetPowerManagementLimit=lambda _: 700_000,
+        nvmlDeviceGetCudaComputeCapability=lambda _: (9, 0),
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", pretended)
+    monkeypatch.setattr(accelerators, "has_gpu", lambda: True)
+    assert accelerators.accelerators() == [Accelerator("NVIDIA H200", 139 * MB, 700.0, (9, 0))]
+    del pretended.nvmlDeviceGetCudaComputeCapability, pretended.nvmlDeviceGetPowerManagementLimit
+    assert accelerators.accelerators() == [Accelerator("NVIDIA H200", 139 * MB)]
 
 
 def test_power_is_the_packages_limit_where_it_is_told(

@@ -9,12 +9,15 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 
 from workbench import prechecks
+from workbench.accelerators import Accelerator
 from workbench.errors import BadInput, RecipeError
 from workbench.plan import Plan, make_plan
-from workbench.prechecks import late_problems, precheck, require_inputs
+from workbench.prechecks import check_machine, late_problems, precheck, require_inputs
 from workbench.recipe_file import LoadedRecipe, load_recipe
+from workbench.train.float8 import require_float8
 
 RECIPE = """name = "x"
 [corpus]
@@ -104,9 +107,13 @@ def planned(folder: Path) -> tuple[Plan, LoadedRecipe]:
     return make_plan(loaded, home=folder / "home"), loaded
 
 
+H100 = Accelerator("H100", 80_000_000_000, 700.0, (9, 0))
+
+
 @pytest.mark.parametrize("line", ['optimizer = "adamw8bit"', 'dtype = "float8"'])
 def test_a_wish_whose_package_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     monkeypatch.setattr(prechecks, "find_spec", lambda name: None)
+    monkeypatch.setattr(prechecks, "accelerators", lambda: [H100])
     recipe = RECIPE.replace('"1M"', f'"1M"\n{line}')
     with pytest.raises(BadInput, match=r"torchao.*pip install") as caught:
         check(tmp_path, recipe, GOOD)
@@ -114,6 +121,37 @@ def test_a_wish_whose_package_is_missing(tmp_path: Path, monkeypatch: pytest.Mon
     extras = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
     (torchao,) = extras["project"]["optional-dependencies"]["lowbit"]
     assert torchao in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "missing"),
+    [
+        ([], "the CPU"),
+        ([Accelerator("A100", capability=(8, 0))], "A100"),
+        ([H100], None),
+        ([Accelerator("a GPU that nothing can ask")], None),
+    ],
+)
+def test_products_that_the_device_does_not_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: list[Accelerator], missing: str | None
+) -> None:
+    monkeypatch.setattr(prechecks, "find_spec", lambda name: name)
+    monkeypatch.setattr(prechecks, "accelerators", lambda: gpus)
+    (tmp_path / "chats.jsonl").write_text(GOOD)
+    (tmp_path / "x.toml").write_text(RECIPE.replace('"1M"', '"1M"\ndtype = "float8"'))
+    told = [str(each) for each in late_problems(*planned(tmp_path))]
+    if missing is None:
+        check_machine(*planned(tmp_path), nproc=1)
+        assert told == []
+        return
+    with pytest.raises(BadInput) as caught:  # what `plan` asks
+        check_machine(*planned(tmp_path), nproc=1)
+    refused = f'dtype = "float8" needs a GPU that has it, and {missing} has not; use dtype = "auto"'
+    assert told == [str(caught.value)] == [f"{tmp_path / 'x.toml'}:9: [pretrain] {refused}"]
+    if not gpus:
+        with pytest.raises(BadInput) as training:
+            require_float8(torch.device("cpu"))
+        assert str(training.value) == refused
 
 
 def test_a_stage_alone_needs_what_comes_before_it(tmp_path: Path) -> None:
@@ -218,6 +256,7 @@ def test_what_several_devices_cannot_share_fails_before_anything_is_made(
     tmp_path: Path, nproc: int, extra: str, line: int, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prechecks, "find_spec", lambda name: name)  # as if everything were installed
+    monkeypatch.setattr(prechecks, "accelerators", lambda: [H100])
     (tmp_path / "chats.jsonl").write_text(GOOD)
     recipe = LAYOUTS.replace("context_length = 256", f"context_length = 256\n{extra}")
     (tmp_path / "x.toml").write_text(recipe)

@@ -24,11 +24,12 @@ GPU_WATTS = 400.0
 
 @dataclasses.dataclass(frozen=True)
 class Accelerator:
-    """A GPU; None is not known."""
+    """A GPU; None is not known. capability: CUDA's, such as (9, 0)."""
 
     name: str
     memory_bytes: int | None = None
     power_watts: float | None = None
+    capability: tuple[int, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +74,13 @@ def _asked_of_nvml() -> list[Accelerator]:
         watts = None
         with contextlib.suppress(Exception):  # some devices have no limit
             watts = nvml.nvmlDeviceGetPowerManagementLimit(handle) / 1000
-        found.append(Accelerator(str(name), int(nvml.nvmlDeviceGetMemoryInfo(handle).total), watts))
+        capability = None
+        with contextlib.suppress(Exception):  # an old library
+            major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+            capability = (int(major), int(minor))
+        found.append(
+            Accelerator(str(name), int(nvml.nvmlDeviceGetMemoryInfo(handle).total), watts, capability)
+        )
     return found
 
 

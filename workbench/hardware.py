@@ -16,12 +16,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from workbench.errors import BadInput
+
 CPU_TOPOLOGY = Path("/sys/devices/system/cpu")
 CPU_INFO = Path("/proc/cpuinfo")
 MEMORY_INFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/gpus")
 PROCESS = Path("/proc/self")
+LEAST_FLOAT8_CAPABILITY = (8, 9)
+"""Ada's, of CUDA; Hopper's is (9, 0)."""
 
 
 # -- cores -------------------------------------------------------------------------------------------------
@@ -155,6 +159,14 @@ def gpu_names() -> list[str]:
 def has_gpu() -> bool:
     """Whether training would run on a GPU here: there is one, and it is not hidden."""
     return bool(gpu_names()) and os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1")
+
+
+def require_float8_of(name: str, capability: tuple[int, int]) -> None:
+    """Raise BadInput when a device of that name and CUDA capability, (0, 0) where it has none, has no float8."""
+    if capability < LEAST_FLOAT8_CAPABILITY:
+        raise BadInput(
+            f'dtype = "float8" needs a GPU that has it, and {name} has not', fix='use dtype = "auto"'
+        )
 
 
 def fingerprint() -> str:

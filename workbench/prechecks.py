@@ -16,8 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from workbench.accelerators import accelerators
 from workbench.budget import require_fit
 from workbench.errors import BadInput, NotFound, RecipeError, WorkbenchError
+from workbench.hardware import require_float8_of
 from workbench.layout import (
     IN_WHOLE_MATRICES,
     check_devices,
@@ -62,8 +64,8 @@ def late_problems(plan: Plan, loaded: LoadedRecipe, *, nproc: int = 1) -> list[B
     """What a recipe wishes that cannot be, in the order of its stages, each pointing at its line.
 
     An example file of unknown shape or with too many bad records, an unknown task, a bad file of questions, a
-    missing package, a batch that `nproc` processes cannot share, a model to begin from that is none. Finished stages
-    are not looked at.
+    missing package, a batch that `nproc` processes cannot share, products that the device does not have, a model to
+    begin from that is none. Finished stages are not looked at.
     """
     return [
         problem
@@ -74,7 +76,7 @@ def late_problems(plan: Plan, loaded: LoadedRecipe, *, nproc: int = 1) -> list[B
 
 
 def _problems_of(stage: StagePlan, plan: Plan, loaded: LoadedRecipe, nproc: int) -> Iterator[BadInput]:
-    for look in (partial(_check_layout, model_shape(plan)), _check_packages, _check_inputs):
+    for look in (partial(_check_layout, model_shape(plan)), _check_device, _check_packages, _check_inputs):
         try:
             look(stage, loaded, nproc)
         except BadInput as error:
@@ -86,13 +88,15 @@ def _problems_of(stage: StagePlan, plan: Plan, loaded: LoadedRecipe, nproc: int)
             yield error
 
 
-def check_layouts(plan: Plan, loaded: LoadedRecipe, *, nproc: int) -> None:
-    """Raise BadInput, pointing at the recipe's line, when `nproc` processes cannot share a training still to come."""
+def check_machine(plan: Plan, loaded: LoadedRecipe, *, nproc: int) -> None:
+    """Raise BadInput, pointing at the recipe's line, for a training still to come that `nproc` devices cannot share, or
+    whose arithmetic they do not have."""
     lay_out(nproc)
     shape = model_shape(plan)
     for stage in plan.stages:
         if not plan.store.exists(stage.makes):
             _check_layout(shape, stage, loaded, nproc)
+            _check_device(stage, loaded, nproc)
 
 
 def require_inputs(plan: Plan, only: str, *, again: bool = False) -> None:
@@ -122,6 +126,21 @@ def _check_inputs(stage: StagePlan, loaded: LoadedRecipe, _: int) -> None:
             _check_tasks(table, loaded)
     except BadInput as error:
         raise loaded.blame(stage.name, "tasks" if isinstance(table, Eval) else "sources", error) from None
+
+
+def _check_device(stage: StagePlan, loaded: LoadedRecipe, _: int) -> None:
+    """Raise BadInput, as the training would, when it asks for products that the device is known not to have."""
+    table = stage.table()
+    if not isinstance(table, Training) or table.dtype != "float8":
+        return
+    gpu = next(iter(accelerators()), None)
+    name, capability = ("the CPU", (0, 0)) if gpu is None else (gpu.name, gpu.capability)
+    if capability is None:  # nothing here can ask the GPU without torch: the training will
+        return
+    try:
+        require_float8_of(name, capability)
+    except BadInput as error:
+        raise loaded.blame(stage.name, "dtype", error) from None
 
 
 def _check_packages(stage: StagePlan, loaded: LoadedRecipe, _: int) -> None:

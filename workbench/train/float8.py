@@ -13,19 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from workbench.errors import BadInput
+from workbench.hardware import require_float8_of
 
-LEAST_CAPABILITY = (8, 9)
-"""Ada; Hopper is (9, 0)."""
 SIDE_MULTIPLE = 16
 """What both sides of a matrix must be a multiple of."""
 
 
 def require_float8(device: torch.device) -> None:
     """Raise BadInput when `device` has no float8 products."""
-    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= LEAST_CAPABILITY:
-        return
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
-    raise BadInput(f'dtype = "float8" needs a GPU that has it, and {name} has not', fix='use dtype = "auto"')
+    if device.type == "cuda":
+        require_float8_of(torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device))
+    else:
+        require_float8_of("the CPU", (0, 0))
 
 
 def use_float8(layers: nn.Module, *, emulate: bool = False, only_learning: bool = False) -> None:

@@ -269,7 +269,9 @@ def test_a_run_that_could_not_work_is_not_made(workbench: Workbench, recipe: Pat
     assert not (home / "runs").exists()
 
 
-@pytest.mark.parametrize("verb", [["runs"], ["show", "x"], ["plan", "canned.toml"], ["run", "canned.toml"]])
+@pytest.mark.parametrize(
+    "verb", [["runs"], ["show", "x"], *([each, "canned.toml"] for each in ("check", "plan", "run"))]
+)
 def test_a_home_that_can_be_none_is_refused(
     workbench: Workbench, recipe: Path, monkeypatch: pytest.MonkeyPatch, verb: list[str]
 ) -> None:
@@ -279,6 +281,14 @@ def test_a_home_that_can_be_none_is_refused(
         assert says in told.err and told.err.count("\n") == 1
     monkeypatch.setenv("WORKBENCH_HOME", "text.txt")
     assert workbench(*verb).code == 2
+
+
+def test_check_looks_into_the_home_that_it_is_given(workbench: Workbench, recipe: Path, home: Path) -> None:
+    told = workbench("check", recipe, "--home", "/proc/none")
+    assert (told.code, told.out) == (2, "")
+    assert "the home /proc/none cannot be written" in told.err
+    assert workbench("check", recipe, "--home", recipe.parent / "other").code == 0
+    assert not home.exists()
 
 
 def test_a_finished_run_is_not_told_to_be_resumed(workbench: Workbench, plan: Plan) -> None:

@@ -94,7 +94,9 @@ def recipes(json: Json = False) -> None:
         print_table(("recipe", "what it makes"), found)
 
 
-def check(recipe: Recipe, assignments: Set = None, start: From = None, json: Json = False) -> None:
+def check(
+    recipe: Recipe, assignments: Set = None, start: From = None, home: Home = None, json: Json = False
+) -> None:
     """Validate a recipe without running it.
 
     Every problem is told at once, each as FILE:LINE: message.
@@ -104,8 +106,8 @@ def check(recipe: Recipe, assignments: Set = None, start: From = None, json: Jso
     from workbench.plan import make_plan
     from workbench.prechecks import precheck
 
-    loaded = _load(recipe, assignments, start, home=None)
-    planned = make_plan(loaded)
+    loaded = _load(recipe, assignments, start, home=home)
+    planned = make_plan(loaded, home=home)
     precheck(planned, loaded)
     if json:
         print_json(

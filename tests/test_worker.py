@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import types
@@ -139,6 +140,23 @@ def test_a_bug_is_named_as_ours(
     assert run.status()["exit_code"] == 70
     assert "bug in Workbench" in run.status()["error"]
     assert "Traceback" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+@pytest.mark.parametrize(
+    ("stage", "way"), [("corpus", r"\[corpus\] workers = 1"), ("tokenizer", r"\[tokenizer\] sample_bytes")]
+)
+def test_out_of_memory_is_told_with_what_the_stage_can_do(
+    plan: Plan, stages: dict[str, Stage], stage: str, way: str, error: Exception
+) -> None:
+    def fill(*_: object) -> dict[str, Any]:
+        raise error
+
+    stages[stage] = fill
+    run = worker.work(plan)
+    told = run.status()
+    assert (told["state"], told["exit_code"]) == ("failed", 1)
+    assert re.match(rf"out of memory \(.*\); .*{way}", told["error"])
 
 
 def test_a_full_disk_is_told_and_survived(plan: Plan, stages: dict[str, Stage]) -> None:

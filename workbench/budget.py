@@ -18,6 +18,7 @@ from workbench.errors import BadInput
 from workbench.files import free_bytes, human_bytes, human_count
 from workbench.hardware import cpu_flags, has_fast_bfloat16, has_gpu, memory_bytes, usable_cores
 from workbench.layout import local_processes
+from workbench.less_memory import smaller_model
 from workbench.measured_cost import MeasuredCost, find_cost
 from workbench.model_config import ModelConfig
 from workbench.plan import Plan, StagePlan
@@ -209,10 +210,11 @@ def training_memory_bytes() -> int | None:
 
 
 def require_fit(plan: Plan, loaded: LoadedRecipe, *, nproc: int = 1) -> None:
-    """Raise BadInput, pointing at [model] or naming the home, when the plan cannot fit `nproc` devices or the disk."""
+    """Raise BadInput when the plan cannot fit `nproc` devices or the disk: at [model] or [start], or with its home."""
     budget = estimate(plan, nproc=nproc)
     if problem := _memory_problem(budget, plan) or _machine_problem(budget, plan):
-        raise loaded.blame("model", "", BadInput(f"will not fit: {problem}"))
+        place = ("model", "") if loaded.recipe.start is None else ("start", "model")
+        raise loaded.blame(*place, BadInput(f"will not fit: {problem}"))
     if problem := _disk_problem(budget, plan.home):
         raise BadInput(f"will not fit: {problem}")
 
@@ -261,7 +263,7 @@ def _machine_problem(budget: Budget, plan: Plan) -> str | None:
             assert cost is not None
             if cost.machine_bytes(fewer) <= LARGEST_SHARE_OF_MEMORY * there and not has_gpu():
                 return f"{what}{copy} and it has {human_bytes(there)}; --nproc {fewer} fits"
-    return f"{what}{copy} and it has {human_bytes(there)}; choose a smaller [model] size"
+    return f"{what}{copy} and it has {human_bytes(there)}; {smaller_model(plan)}"
 
 
 def _disk_problem(budget: Budget, home: Path) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 from workbench.files import human_bytes, human_count
 from workbench.hardware import has_gpu
 from workbench.layout import Layout, lay_out
+from workbench.less_memory import less_memory
 from workbench.model_config import SIZES, ModelConfig
 from workbench.plan import Plan, StagePlan, summary_of
 from workbench.recipe import Dpo, Pretrain, Sft, Tokenizer, Training
@@ -200,13 +201,13 @@ def _disk_bytes(table: Pretrain | Sft | Dpo, shape: ModelConfig) -> int:
 
 
 def fitting_advice(plan: Plan, stage: StagePlan, room_bytes: int, *, nproc: int = 1) -> str:
-    """What to change so that a training stage fits into `room_bytes` on each of `nproc` devices.
+    """What to change so that a stage fits into `room_bytes` on each of `nproc` devices.
 
-    Its micro-batch, or the number of GPUs, or else the model's size.
+    Of pretraining its micro-batch, or the number of GPUs, or else the model's size, each as it fits.
     """
     model, table = _model_and_vocabulary(plan), stage.table()
     if model is None or not isinstance(table, Pretrain):
-        return "lower micro_batch_tokens or choose a smaller [model] size"
+        return less_memory(plan, stage)
     model_table, vocab_size = model
     shape = model_table.shape(vocab_size=vocab_size)
     layout = layout_of(table, nproc)

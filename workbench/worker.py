@@ -32,6 +32,7 @@ from workbench.files import disk_error, remove_folder, sweep
 from workbench.hardware import forget_peak_memory, give_back_freed_memory, peak_memory_bytes
 from workbench.heartbeat import Heartbeat, write_status
 from workbench.launcher import frozen_plan
+from workbench.less_memory import FREE_SOME, less_memory
 from workbench.measured_cost import keep_cost
 from workbench.other_ranks import OtherRanks
 from workbench.plan import Plan, StagePlan, summary_of
@@ -184,7 +185,9 @@ def _walk(work: _Work, *, until: str | None, only: str | None, force: Sequence[s
         _log(traceback.format_exc())
         if _is_out_of_memory(error):
             said = (str(error).splitlines() or [""])[0]
-            message = f"out of memory ({said}); lower micro_batch_tokens or choose a smaller [model] size"
+            at = status.snapshot().get("stage")
+            ways = less_memory(work.plan, work.plan.stage(at)) if at is not None else FREE_SOME
+            message = f"out of memory ({said}); {ways}"
             return _end(events, status, "failed", ExitCode.FAILED, started, error=message)
         if isinstance(error, FileNotFoundError) and str(error.filename).startswith(str(run.home)):
             message = f"{error.filename}: was taken away while the run worked; run the same command again"

@@ -14,8 +14,9 @@ from workbench.layout import lay_out
 from workbench.model_config import ModelConfig
 from workbench.recipe import Dpo, Pretrain, Sft
 from workbench.stage_run import StageRun
-from workbench.stages.micro_batch import choose_micro_batch, halve_until_it_fits
+from workbench.stages.micro_batch import choose_micro_batch, halve_until_it_fits, least_of_all
 from workbench.train.device import prepare_machine
+from workbench.train.ranks import Ranks
 from workbench.training_step import cuts, least_bytes, peak_bytes, step_of
 
 SETTINGS = Pretrain(tokens=1_000_000, batch_tokens=65_536, context_length=256)
@@ -155,3 +156,34 @@ def test_a_row_that_runs_out_of_memory_ends_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(WorkbenchError, match="a single row") as caught:
         halve_until_it_fits(cast(StageRun, Listener(tmp_path)), 512, context_length=256, try_out=try_out)
     assert "\n" not in str(caught.value)
+
+
+class OtherRank(Ranks):
+    """One of two, of which the other found what it found; 0 for nothing."""
+
+    def __init__(self, found: int) -> None:
+        self._found = found
+
+    def smallest(self, value: int) -> int:
+        return min(value, self._found)
+
+
+@pytest.mark.parametrize(("mine", "theirs", "said"), [(512, 512, 0), (512, 256, 1), (256, 512, 0)])
+def test_of_several_ranks_the_one_with_least_memory_decides(
+    tmp_path: Path, mine: int, theirs: int, said: int
+) -> None:
+    listener = Listener(tmp_path)
+    assert least_of_all(cast(StageRun, listener), OtherRank(theirs), lambda: mine) == min(mine, theirs)
+    assert len(listener.said) == said
+
+
+def test_a_row_that_one_rank_does_not_bear_ends_all(tmp_path: Path) -> None:
+    run = cast(StageRun, Listener(tmp_path))
+    with pytest.raises(WorkbenchError, match="another rank's GPU does not hold"):
+        least_of_all(run, OtherRank(0), lambda: 512)
+
+    def find() -> int:
+        raise WorkbenchError("mine does not", fix="")
+
+    with pytest.raises(WorkbenchError, match="mine does not"):
+        least_of_all(run, OtherRank(512), find)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
+
 from workbench.data.prefetch import prefetched
 from workbench.errors import BadInput, Stopped, TrainingDiverged, WorkbenchError
 from workbench.files import sweep
@@ -38,6 +40,7 @@ from workbench.train.matmul_rate import matmul_peak
 from workbench.train.milestones import milestone_steps
 from workbench.train.optimizers import Optimizers
 from workbench.train.schedule import make_schedule, steps_without_end
+from workbench.train.stand_in import stand_in
 from workbench.train.steering import steered
 from workbench.train.working_model import WorkingModel
 from workbench.training_time import FORWARD_SHARE, StepsLeft, sampling_seconds
@@ -249,10 +252,26 @@ class Course:
     def try_gradient(
         self, micro_batch: MicroBatch, loss_fn: Callable[[Decoder, MicroBatch], LossSum]
     ) -> None:
-        """Compute the gradient of a micro-batch and forget it: weights and moments stay what they were."""
-        autocast = self._machine.autocast if self._settings.weights_dtype == "float32" else None
+        """Compute the gradient of a micro-batch and forget it: weights and moments stay what they were.
+
+        Of several ranks each computes that of its own rows, by a model that stands in for its part: none waits for
+        another, whatever becomes of one.
+        """
+        if self._ranks.count > 1:
+            settings = self._settings
+            alone = stand_in(
+                self.model.config,
+                self._machine.device,
+                slices=settings.tensor_parallel,
+                weights_dtype=getattr(torch, settings.weights_dtype),
+                float8=self._machine.float8,
+                checkpoint_layers=settings.activation_checkpointing == "layer",
+            )
+            rows = self._ranks.share(micro_batch).rows
+            accumulate_gradient(alone.working.model, [rows], loss_fn=loss_fn, autocast=self._autocast)
+            return
         try:
-            accumulate_gradient(self._working.model, [micro_batch], loss_fn=loss_fn, autocast=autocast)
+            accumulate_gradient(self._working.model, [micro_batch], loss_fn=loss_fn, autocast=self._autocast)
         finally:
             self._optimizer.zero_grad()
 

@@ -24,6 +24,7 @@ from workbench.stage_run import StageRun
 from workbench.train.checkpoint_folder import STATE_NUMBERS, step_folder, steps_in
 from workbench.train.device import Machine
 from workbench.train.losses import LossSum
+from workbench.train.ranks import Ranks
 from workbench.training_step import (
     SHARE_OF_FREE_MEMORY,
     cuts,
@@ -116,22 +117,46 @@ def try_cut(
     largest_at: Callable[[int], MicroBatch],
     loss_fn: Callable[[Decoder, MicroBatch], LossSum],
 ) -> int:
-    """`chosen` where the recipe names the cut or nothing can be tried out, else what the device was seen to bear.
+    """`chosen` where the recipe names the cut or nothing can be tried out, else what every device was seen to bear.
 
     least: the tokens of a row, or of both rows of a pair. largest_at: the largest micro-batch of a cut; its gradient is
     computed and forgotten. What comes out is the course's cut, before its first step.
     """
     is_open = settings.micro_batch_tokens is None and course.state.step == 0
-    if not is_open or machine.ranks.count > 1 or not raises_when_full(machine):
-        return chosen  # (of several ranks one that is full would stop all the others)
-    fits = halve_until_it_fits(
+    if not is_open or not raises_when_full(machine):
+        return chosen
+    fits = least_of_all(
         run,
-        chosen,
-        context_length=least,
-        try_out=lambda tokens: course.try_gradient(largest_at(tokens), loss_fn),
+        machine.ranks,
+        lambda: halve_until_it_fits(
+            run,
+            chosen,
+            context_length=least,
+            try_out=lambda tokens: course.try_gradient(largest_at(tokens), loss_fn),
+        ),
     )
     course.state.environment["micro_batch_tokens"] = fits
     return fits
+
+
+def least_of_all(run: StageRun, ranks: Ranks, find: Callable[[], int]) -> int:
+    """The least that `find` gives on any rank, on all of them. Where it raises WorkbenchError on one, all raise."""
+    found, problem = 0, None
+    try:
+        found = find()
+    except WorkbenchError as error:
+        problem = error
+    least = ranks.smallest(found)
+    if problem is not None:
+        raise problem
+    if not least:
+        raise WorkbenchError(
+            "the memory of another rank's GPU does not hold the step of a single row",
+            fix="choose a smaller [model] size, or activation_checkpointing",
+        )
+    if least < found:
+        run.warning(f"another rank's GPU bears {least:,} tokens at once: all take as many")
+    return least
 
 
 def raises_when_full(machine: Machine) -> bool:

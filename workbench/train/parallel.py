@@ -146,6 +146,11 @@ class ManyRanks(Ranks):
     def agree(self, value: T) -> T:
         return hear_first(value)
 
+    def smallest(self, value: int) -> int:
+        values = torch.tensor(value)
+        dist.all_reduce(values, op=dist.ReduceOp.MIN)
+        return int(values)
+
     def first_does(self, action: Callable[[], T]) -> T | None:
         done: T | None = None
         problem = fix = None

@@ -57,6 +57,10 @@ class Ranks:
         """The value that the first rank gives, on every rank. Plain data, as JSON has it."""
         return value
 
+    def smallest(self, value: int) -> int:
+        """The smallest of the values that the ranks give, on every rank."""
+        return value
+
     def first_does(self, action: Callable[[], T]) -> T | None:
         """What `action` gives on the first rank, while the others wait; None on those.
 

@@ -138,6 +138,11 @@ def _speed(curves: StageCurves) -> Iterator[Finding]:
         yield Finding(
             "warning", f"{share:.0%} of the time goes by waiting for data: a slow disk, or a full machine"
         )
+    crowded = _newest(curves.training.metrics.get("core_wait_share"))[-100:]
+    if len(crowded) >= 20 and (share := statistics.fmean(crowded)) >= WAIT_SHARE:
+        yield Finding(
+            "warning", f"{share:.0%} of the time threads wait for cores that other programs use: see top"
+        )
     speeds = _newest(curves.training.metrics.get("tokens_per_second"))
     if len(speeds) >= LEAST_ROWS:
         usual, now = statistics.median(speeds), statistics.median(speeds[-15:])

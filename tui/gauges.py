@@ -90,6 +90,12 @@ TRAINING = (
         "a faster disk, or fewer programs beside it, make the run quicker.",
     ),
     Explanation(
+        "core wait",
+        "The share of time in which a thread that trains had work and no core, as other programs used it. Training "
+        "goes on to the same bits, but slower than that share: each operation waits for its last thread.",
+        "Linux, Documentation/scheduler/sched-stats: time spent waiting on a runqueue",
+    ),
+    Explanation(
         "memory",
         "What the worker keeps in memory: weights, gradients, the optimizer's averages (two more per "
         "weight for AdamW) and what the backward pass needs. The last grows with the batch; "

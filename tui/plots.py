@@ -15,6 +15,7 @@ TITLES = {
     "learning_rate": "learning rate",
     "mfu": "MFU",
     "data_wait_share": "data wait",
+    "core_wait_share": "core wait",
     "rewards/margins": "reward margin",
     "rewards/accuracies": "reward accuracy",
     "rewards/chosen": "reward of chosen",
@@ -34,7 +35,7 @@ FIRST = (
     "kl",
     "entropy",
 )
-LATER = ("tokens_per_second", "grad_norm", "learning_rate", "mfu", "data_wait_share")
+LATER = ("tokens_per_second", "grad_norm", "learning_rate", "mfu", "data_wait_share", "core_wait_share")
 
 
 def title_of(stage: str, metric: str) -> str:

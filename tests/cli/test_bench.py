@@ -65,6 +65,7 @@ def test_bench_train_prints_a_table(in_this_process: None, capsys: pytest.Captur
         (["--peer", "litgpt:/nowhere"], "no Python there"),
         (["--peer", "megatron"], "not a peer that can be run"),
         (["--size", "9t"], "not a named size"),
+        (["--settings", "fast"], "value for '--settings': 'fast' is not one of"),
         (["--width", "100"], "not a multiple of 64"),
         (["--set", "learing_rate=1"], "did you mean learning_rate"),
         (["--data", "nowhere.txt"], "nowhere.txt"),

@@ -58,8 +58,10 @@ def test_validation_that_parts_from_training_is_told_and_one_that_falls_is_not()
 def test_waiting_for_data_and_getting_slower_are_told() -> None:
     slow = calm(
         data_wait_share=dict.fromkeys(range(300, 401), 0.22),
+        core_wait_share=dict.fromkeys(range(300, 401), 0.31),
         tokens_per_second=dict.fromkeys(range(380, 401), 4000.0),
     )
+    assert "31% of the time threads wait for cores" in texts(slow)
     assert "22% of the time goes by waiting for data" in texts(slow) and "50% slower than usual" in texts(
         slow
     )

@@ -43,8 +43,6 @@ class ClustersScreen(Screen[None]):
     """The largest clusters, largest first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("cursor_left", "told(-1)", description="scroll", tooltip="The right pane up", show=False),
-        bind("cursor_right", "told(1)", description="scroll", tooltip="The right pane down", show=False),
         bind("back", "app.pop_screen"),
     ]
     AUTO_FOCUS = "#rows"
@@ -98,10 +96,6 @@ class ClustersScreen(Screen[None]):
     def _look_at(self, message: Browser.Chosen) -> None:
         if isinstance(place := message.key, int):
             self.query_one(Browser).tell(cluster_told(self._clusters[place]))
-
-    def action_told(self, pages: int) -> None:
-        """Scroll the cluster."""
-        self.query_one(Browser).scroll_told(pages)
 
 
 def cluster_told(cluster: Mapping[str, Any]) -> Content:

@@ -67,8 +67,6 @@ class CorpusScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("documents"),
-        bind("cursor_left", "told(-1)", description="scroll", tooltip="The right pane up", show=False),
-        bind("cursor_right", "told(1)", description="scroll", tooltip="The right pane down", show=False),
         bind("back", "app.pop_screen"),
     ]
     AUTO_FOCUS = "#rows"
@@ -175,10 +173,6 @@ class CorpusScreen(Screen[None]):
     def _show_told(self, message: Told) -> None:
         if message.key == self.query_one(Browser).key:
             self.query_one(Browser).tell(message.content)
-
-    def action_told(self, pages: int) -> None:
-        """Scroll what is told."""
-        self.query_one(Browser).scroll_told(pages)
 
     @on(Browser.Opened)
     def _open(self, message: Browser.Opened) -> None:

@@ -79,8 +79,6 @@ class DocumentsScreen(Screen[None]):
             description="invisibles",
             tooltip="Show what cannot be seen, or hide it again",
         ),
-        bind("cursor_left", "told(-1)", description="scroll", tooltip="The right pane up", show=False),
-        bind("cursor_right", "told(1)", description="scroll", tooltip="The right pane down", show=False),
         bind("back"),
     ]
     AUTO_FOCUS = "#rows"
@@ -247,10 +245,6 @@ class DocumentsScreen(Screen[None]):
         """With pictures, or without."""
         self._shows_invisibles = not self._shows_invisibles
         self._tell(top=False)
-
-    def action_told(self, pages: int) -> None:
-        """Scroll the document."""
-        self.query_one(Browser).scroll_told(pages)
 
     def action_turn(self, direction: int) -> None:
         """The next page or match; or the page before."""

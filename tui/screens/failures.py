@@ -45,8 +45,6 @@ class FailuresScreen(Screen[None]):
     """Items on the left, one in full on the right."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("cursor_left", "told(-1)", description="scroll", tooltip="The right pane up", show=False),
-        bind("cursor_right", "told(1)", description="scroll", tooltip="The right pane down", show=False),
         bind("back", "app.pop_screen"),
     ]
     AUTO_FOCUS = "#rows"
@@ -111,10 +109,6 @@ class FailuresScreen(Screen[None]):
                 ("eval", "bold $primary"), f"  {one_line(self._task_name, 60)}  ", (said, "$dim")
             )
         )
-
-    def action_told(self, pages: int) -> None:
-        """Scroll the item."""
-        self.query_one(Browser).scroll_told(pages)
 
     @on(Browser.Chosen)
     def _look_at(self, message: Browser.Chosen) -> None:

@@ -85,8 +85,6 @@ class RecipeScreen(Screen[None]):
             tooltip="Show what is not written too, or only what is",
             show=False,
         ),
-        bind("cursor_left", "told(-1)", description="scroll", tooltip="The right pane up", show=False),
-        bind("cursor_right", "told(1)", description="scroll", tooltip="The right pane down", show=False),
         bind("back"),
     ]
     AUTO_FOCUS = "#rows"
@@ -310,10 +308,6 @@ class RecipeScreen(Screen[None]):
         """All keys, or what is written."""
         self._shows_all = not self._shows_all
         self._show_rows()
-
-    def action_told(self, pages: int) -> None:
-        """Scroll what is told."""
-        self.query_one(Browser).scroll_told(pages)
 
     def action_plan(self) -> None:
         """The plan in full."""

@@ -60,8 +60,6 @@ class ScoresScreen(Screen[None]):
     ScoresScreen #columns { margin: 0 1; padding: 0 1; height: 1; text-wrap: nowrap; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("cursor_left", "told(-1)", description="scroll", tooltip="What is below, up", show=False),
-        bind("cursor_right", "told(1)", description="scroll", tooltip="What is below, down", show=False),
         bind("back", "app.pop_screen"),
     ]
     AUTO_FOCUS = "#rows"
@@ -154,10 +152,6 @@ class ScoresScreen(Screen[None]):
     def _row(self, key: object) -> Row | None:
         rows = self._report.rows if self._report is not None else ()
         return next((row for row in rows if (row.task, row.metric) == key), None)
-
-    def action_told(self, pages: int) -> None:
-        """Scroll what is told of the figure."""
-        self.query_one(Browser).scroll_told(pages)
 
     @on(Browser.Opened)
     def _open(self, message: Browser.Opened) -> None:

@@ -50,6 +50,10 @@ class Rows(OptionList):
 class Browser(Horizontal):
     """The two panes. `show` fills the left one, `tell` the right one."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("cursor_left", "told(-1)", show=False, tooltip="What is told of the line, a page up"),
+        bind("cursor_right", "told(1)", show=False, tooltip="What is told of the line, a page down"),
+    ]
     DEFAULT_CSS = """
     Browser { height: 1fr; }
     Browser > #rows {
@@ -132,7 +136,7 @@ class Browser(Horizontal):
         if top:
             self.query_one(VerticalScroll).scroll_home(animate=False)
 
-    def scroll_told(self, pages: int) -> None:
+    def action_told(self, pages: int) -> None:
         """Move the right pane by pages."""
         pane = self.query_one(VerticalScroll)
         pane.scroll_relative(y=pages * max(1, pane.size.height - 2), animate=False)

@@ -19,6 +19,7 @@ GAUGES = {
     "grad_norm": "gradient norm",
     "mfu": "MFU",
     "data_wait_share": "data wait",
+    "core_wait_share": "core wait",
     "val_loss": "held-out loss (◆)",
     "val_bpb": "bits/byte",
     "rewards/margins": "reward margin",

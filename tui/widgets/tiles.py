@@ -142,6 +142,8 @@ def _training(seen: RunSeen, stage: StageSeen, figures: Mapping[str, Any]) -> It
         yield from _mfu(figures)
     if "data_wait_share" in figures:
         yield Tile("data wait", _share(figures["data_wait_share"]))
+    if "core_wait_share" in figures:
+        yield Tile("core wait", _share(figures["core_wait_share"]))
     if seen.is_live and seen.resident_bytes:
         yield Tile("memory", human_bytes(seen.resident_bytes))
     if seen.gpus is not None:

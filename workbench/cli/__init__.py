@@ -61,7 +61,8 @@ def run(arguments: Sequence[str]) -> int:
     except TyperException as error:
         context = getattr(error, "ctx", None)
         verb = context.command_path if context is not None else "workbench"
-        message = error.format_message().rstrip(". ")
+        # The words before it are of the library that checks the values: they tell a person nothing.
+        message = error.format_message().rstrip(". ").replace(": Value error, ", ": ")
         return _complain(f"{message}; see `{verb} --help`", ExitCode.BAD_INPUT)
     except KeyboardInterrupt:
         return int(ExitCode.INTERRUPTED)

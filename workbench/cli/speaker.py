@@ -40,7 +40,9 @@ class ModelSpeaker:
     def __init__(self, folder: Path) -> None:
         from workbench.model import load_model
         from workbench.tokenizer import Tokenizer
+        from workbench.train.crowding import watch_for_crowds
 
+        watch_for_crowds()
         self._model = load_model(folder)
         self._tokenizer = Tokenizer.load(folder)
         self.context_length = self._model.config.max_position_embeddings

@@ -43,7 +43,7 @@ from workbench.train.schedule import make_schedule, steps_without_end
 from workbench.train.stand_in import stand_in
 from workbench.train.steering import steered
 from workbench.train.working_model import WorkingModel
-from workbench.training_time import FORWARD_SHARE, StepsLeft, sampling_seconds
+from workbench.training_time import StepsLeft
 from workbench.tuning import Tuning, parse_tuning
 
 MicroBatch = TypeVar("MicroBatch")
@@ -167,14 +167,11 @@ class Course:
             peak=matmul_peak(self._machine),
         )
         self._pace.begin()
-        config = self.model.config
-        self._pace.evaluation_flops = (
-            FORWARD_SHARE * evaluation_tokens * config.flops_per_token(self._settings.context_length)
-        )
-        self._pace.sampling_seconds = sampling_seconds(
-            tokens=sample_tokens,
-            layers=config.num_hidden_layers,
-            weight_bytes=4 * config.num_parameters,
+        self._pace.expect(
+            self.model.config,
+            context_length=self._settings.context_length,
+            evaluation_tokens=evaluation_tokens,
+            sample_tokens=sample_tokens,
             on_gpu=self._machine.device.type == "cuda",
         )
         try:

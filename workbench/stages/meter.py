@@ -9,6 +9,7 @@ from typing import Any
 
 from workbench.stage_run import StageRun
 from workbench.train.checkpoint import TrainingState
+from workbench.train.crowding import core_wait_share
 from workbench.train.loop import StepReport
 
 METRIC_SECONDS = 0.1  # quicker steps are put together: ten points a second draw any curve
@@ -20,6 +21,8 @@ class Meter:
     """Step reports to `metric` events: one a step, or one for all steps of a tenth of a second.
 
     data_wait_share: of the time, what went by until the next batch was there.
+    core_wait_share: of the last second, what a thread that computes waited for a core that others used; there where
+    several threads compute.
     mfu: share of this machine's measured matrix-product speed (`peak`) that the model's own arithmetic makes
     (model FLOP utilisation, PaLM appendix B); None when there is no peak to compare with. The peak is measured
     in a moment that others may share: a step that was faster than it has shown that it was too low.
@@ -74,6 +77,7 @@ class Meter:
         flops_per_second = sum(map(self.flops, reports)) / seconds
         if self._peak:
             self._peak = max(self._peak, flops_per_second)
+        crowded = core_wait_share()
         return {
             "step": state.step,
             "loss": _mean(each.loss for each in reports),
@@ -84,6 +88,7 @@ class Meter:
             "mfu": flops_per_second / self._peak if self._peak else None,
             "seconds": round(state.elapsed_seconds, 3),
             "data_wait_share": round(sum(each.wait_seconds for each in reports) / seconds, 4),
+            **({} if crowded is None else {"core_wait_share": round(crowded, 3)}),
             **{name: _mean(each.extras[name] for each in reports) for name in reports[-1].extras},
         }
 

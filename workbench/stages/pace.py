@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 import torch
 
 from workbench.files import human_duration
+from workbench.model_config import ModelConfig
 from workbench.stage_run import StageRun
 from workbench.train.loop import StepReport
-from workbench.training_time import PartSeconds, StepsLeft, seconds_of
+from workbench.training_time import FORWARD_SHARE, PartSeconds, StepsLeft, sampling_seconds, seconds_of
 
 FIRST_STEPS = 20
 """Enough for a mean that a busy moment of the machine does not move."""
@@ -51,7 +52,7 @@ class Pace:
     """The clock of one training: its steps, and what is done between them.
 
     Wrap in `evaluating`, `sampling` and `saving` what these are of; the last only where another step follows.
-    evaluation_flops, sampling_seconds: of one, about. Until there is one, they stand for it.
+    evaluation_flops, sampling_seconds: of one, about (`expect`). Until there is one, they stand for it.
     """
 
     def __init__(self, run: StageRun, *, steps_left: Callable[[int], StepsLeft]) -> None:
@@ -69,6 +70,24 @@ class Pace:
         """Count the device's peak of memory from here: what was measured or tried before is no part of the steps."""
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
+
+    def expect(
+        self,
+        config: ModelConfig,
+        *,
+        context_length: int,
+        evaluation_tokens: int,
+        sample_tokens: int,
+        on_gpu: bool,
+    ) -> None:
+        """Reckon what one evaluation of so many tokens and one sample of so many take in this model."""
+        self.evaluation_flops = FORWARD_SHARE * evaluation_tokens * config.flops_per_token(context_length)
+        self.sampling_seconds = sampling_seconds(
+            tokens=sample_tokens,
+            layers=config.num_hidden_layers,
+            weight_bytes=4 * config.num_parameters,
+            on_gpu=on_gpu,
+        )
 
     def step(self, report: StepReport, *, flops: float) -> None:
         """Take note of a step, and of the arithmetic in it."""

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 
 from workbench.hardware import granted_cores, has_avx512_without_intel, has_fast_bfloat16, usable_cores
+from workbench.train.crowding import watch_for_crowds
 from workbench.train.float8 import require_float8
 from workbench.train.ranks import ALONE, Ranks
 
@@ -77,6 +78,8 @@ def prepare_machine(
     device = torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
     threads = max(1, usable_cores() // local_ranks)
     torch.set_num_threads(threads)
+    if device.type == "cpu":
+        watch_for_crowds()
     torch.set_float32_matmul_precision(float32_matmul_precision)
     if deterministic != torch.are_deterministic_algorithms_enabled():  # being told, torch loads its compiler
         torch.use_deterministic_algorithms(deterministic)

@@ -35,6 +35,7 @@ from workbench.model_config import ModelConfig
 from workbench.plan import Plan, StagePlan
 from workbench.recipe import Dpo, Eval, Pretrain, Sft, Training
 from workbench.recipe_file import LoadedRecipe
+from workbench.recipe_start import Start
 from workbench.source_files import EXAMPLE_SUFFIXES, files_of, is_file_source
 from workbench.training_cost import model_shape
 
@@ -81,11 +82,10 @@ def _problems_of(stage: StagePlan, plan: Plan, loaded: LoadedRecipe, nproc: int)
             look(stage, loaded, nproc)
         except BadInput as error:
             yield error
-    if stage.name == "start" and (folder := plan.start_folder()) is not None:
-        try:
-            _check_start(stage, loaded, folder)
-        except BadInput as error:
-            yield error
+    try:
+        _check_start(stage, plan, loaded)
+    except BadInput as error:
+        yield error
 
 
 def check_machine(plan: Plan, loaded: LoadedRecipe, *, nproc: int) -> None:
@@ -97,6 +97,13 @@ def check_machine(plan: Plan, loaded: LoadedRecipe, *, nproc: int) -> None:
         if not plan.store.exists(stage.makes):
             _check_layout(shape, stage, loaded, nproc)
             _check_device(stage, loaded, nproc)
+
+
+def check_start(plan: Plan, loaded: LoadedRecipe) -> None:
+    """Raise BadInput, pointing at the recipe's line, when the model that a plan still has to take over is none."""
+    for stage in plan.stages:
+        if not plan.store.exists(stage.makes):
+            _check_start(stage, plan, loaded)
 
 
 def require_inputs(plan: Plan, only: str, *, again: bool = False) -> None:
@@ -221,23 +228,26 @@ def _check_tasks(table: Eval, loaded: LoadedRecipe) -> None:
         find_task(task, base=loaded.folder)
 
 
-def _check_start(stage: StagePlan, loaded: LoadedRecipe, folder: Path) -> None:
-    """Raise BadInput when no model, or none with a tokenizer that can chat, can be read from `folder`."""
+def _check_start(stage: StagePlan, plan: Plan, loaded: LoadedRecipe) -> None:
+    """Raise BadInput when a start's folder holds no model, or none with a tokenizer of its own that can chat."""
+    table, folder = stage.table(), plan.start_folder()
+    if not isinstance(table, Start) or folder is None:
+        return
     stamps = tuple(sorted((each.name, each.stat().st_mtime_ns) for each in folder.iterdir()))
     with _READING:
-        problem = _folder_problem(folder, stamps)
+        problem = _folder_problem(folder, table.state, stamps)
     if problem:
         raise loaded.blame(stage.name, "model", BadInput(**problem))
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _folder_problem(folder: Path, stamps: tuple[tuple[str, int], ...]) -> dict[str, Any]:
-    """What is wrong with that state of a model folder, if anything.
+def _folder_problem(folder: Path, state: str, stamps: tuple[tuple[str, int], ...]) -> dict[str, Any]:
+    """What is wrong with that state of a model folder, if anything, for a start with that `state`.
 
     A child looks: whoever asks would hold torch and half a gigabyte afterwards.
     """
     child = subprocess.run(
-        [sys.executable, "-m", "workbench.prechecks", str(folder)],
+        [sys.executable, "-m", "workbench.prechecks", str(folder), state],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -255,19 +265,23 @@ def _facts(error: WorkbenchError) -> dict[str, Any]:
     return {"message": error.message, "file": error.file, "line": error.line, "fix": error.fix}
 
 
-def main(folder: Path) -> None:
-    """In the child: one JSON object on stdout, empty when a model and its tokenizer can be read from `folder`."""
+def main(folder: Path, state: str) -> None:
+    """In the child: one JSON object on stdout, empty when the start stage would take `folder` over with that `state`.
+
+    Of the weights it reads what the headers of their files say.
+    """
     from workbench.model.folder import check_model
+    from workbench.stages.start import check_vocabulary
     from workbench.tokenizer import adopt_tokenizer
 
     problem: dict[str, Any] = {}
     try:
         check_model(folder)
-        adopt_tokenizer(folder)
+        check_vocabulary(folder, adopt_tokenizer(folder), keeps_training=state == "training")
     except (BadInput, NotFound) as error:
         problem = _facts(error)
     sys.stdout.write(json.dumps(problem))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -23,10 +23,12 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from workbench import cli
 from workbench.audit import digest_of_run, problems_of_run
 from workbench.errors import BadInput, Damaged, NotFound
 from workbench.model.folder import load_model
 from workbench.plan import Plan, make_plan
+from workbench.prechecks import check_start, precheck
 from workbench.recipe_file import load_recipe
 from workbench.references import open_checkpoint
 from workbench.runs import Run
@@ -319,6 +321,34 @@ def test_what_cannot_be_taken_over_is_refused_in_one_line(project: Path, name: s
     assert "\n" not in error
     assert re.search(message, error), error
     assert not list((project / "home" / "store" / "checkpoint").glob("start-*"))
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_taken_over_is_refused_before_anything_runs_too(project: Path, name: str) -> None:
+    damage, message = REFUSED[name]
+    write_model(project / "theirs")
+    damage(project / "theirs")
+    (project / "recipe.toml").write_text(only_start())
+    for look in (check_start, precheck):
+        with pytest.raises(BadInput, match=message) as caught:
+            loaded = load_recipe(project / "recipe.toml")
+            look(make_plan(loaded), loaded)
+        assert str(caught.value).startswith(f"{project / 'recipe.toml'}:3: [start] model")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("verb", ["check", "plan"])
+def test_the_command_line_refuses_a_start_that_is_none(
+    project: Path, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_model(project / "theirs")
+    (project / "recipe.toml").write_text(only_start())
+    assert cli.run([verb, str(project / "recipe.toml")]) == 0
+    _config(intermediate_size=64)(project / "theirs")
+    capsys.readouterr()
+    assert cli.run([verb, str(project / "recipe.toml")]) == 2
+    told = capsys.readouterr()
+    assert re.match(r".*recipe\.toml:3: \[start\] model: .* has shape .*\n$", told.err) and told.out == ""
 
 
 def test_what_is_not_there(project: Path) -> None:

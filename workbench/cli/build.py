@@ -157,12 +157,13 @@ def plan(
     from workbench.cli.reading import reading_lines
     from workbench.files import human_count
     from workbench.plan import make_plan
-    from workbench.prechecks import check_machine
+    from workbench.prechecks import check_machine, check_start
     from workbench.reading_plan import planned_reading
 
     loaded = _load(recipe, assignments, start, home=home)
     planned = make_plan(loaded, home=home, name=name)
     check_machine(planned, loaded, nproc=nproc)
+    check_start(planned, loaded)
     if probe:
         if nproc > 1:
             raise BadInput("--probe takes its steps in one process", fix="leave --nproc or --probe out")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.stages.conftest import NUM_STEPS, Killed, Worker, whoever_writes
 from workbench.data.corpus_folder import heldout_writer
@@ -398,3 +399,12 @@ def test_the_z_loss_is_learned_and_shown(worker: Worker, whole: Worker) -> None:
     shown = [event["z_loss"] for event in worker.events("metric") if "z_loss" in event]
     assert len(shown) == NUM_STEPS and shown[-1] < 0.6 * shown[0]  # it began at ln(290)²
     assert all("z_loss" not in event for event in whole.events("metric"))
+
+
+def test_one_order_of_adding_is_what_a_cpu_has_anyway(worker: Worker, whole: Worker) -> None:
+    try:
+        worker.work(deterministic=True)
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert worker.digests() == whole.digests()

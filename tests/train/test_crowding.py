@@ -158,11 +158,14 @@ def test_several_threads_are_watched_once_and_their_share_is_told(
 ) -> None:
     monkeypatch.setattr(crowding.torch, "get_num_threads", lambda: 4)
     monkeypatch.setattr(crowding, "waited_seconds", lambda tasks=None: 0.0)
+    at_exit: list[Callable[[], None]] = []
+    monkeypatch.setattr(crowding.atexit, "register", at_exit.append)
     crowding.watch_for_crowds()
     watch = crowding._watch
     assert watch is not None and watch.is_alive() and watch.daemon
     crowding.watch_for_crowds()
     assert crowding._watch is watch
+    assert at_exit == [watch.end], "it must be over before Python ends threads where they are"
     watch.end()
     watch.share = 1.0
     assert crowding.core_wait_share() == 0.25

@@ -12,6 +12,7 @@ of a result, stays as it was. Elsewhere than on Linux nothing is done. Knows no 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import threading
 import time
@@ -118,6 +119,9 @@ def watch_for_crowds() -> None:
     if _watch is None and torch.get_num_threads() > 1 and waited_seconds() is not None:
         _watch = CrowdWatch()
         _watch.start()
+        atexit.register(
+            _watch.end
+        )  # a thread that Python ends in the middle of torch's code aborts the process
 
 
 def core_wait_share() -> float | None:

@@ -13,7 +13,7 @@ from tui import feed_cache
 from tui.fold import Fold
 from tui.gpus import gpus_of
 from tui.metric_rows import number
-from tui.planned import flops_per_token, planned_stages, predicted
+from tui.planned import flops_per_token, planned_settings, planned_stages, predicted
 from tui.run_seen import RunSeen, StageSeen
 from tui.time_left import run_left, usual_silence
 from workbench.files import free_bytes
@@ -38,7 +38,9 @@ class RunFeed:
         self.run = run
         self._reader = HistoryReader(run.events_path)
         foreseen = predicted(run)
-        self._fold = Fold(planned_stages(run), flops_per_token=flops_per_token(foreseen))
+        self._fold = Fold(
+            planned_stages(run), settings=planned_settings(run), flops_per_token=flops_per_token(foreseen)
+        )
         self._planned_seconds = {name: number(each.get("seconds")) or 0.0 for name, each in foreseen.items()}
         self._kept_at = 0
         self._cached = cached

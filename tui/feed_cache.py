@@ -25,7 +25,7 @@ from workbench.event_columns import checksum_before
 from workbench.files import write_atomic
 from workbench.runs import Run
 
-VERSION = 5
+VERSION = 6
 _MOST_HEADER = 1 << 26
 
 

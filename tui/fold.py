@@ -12,9 +12,10 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from tui import words
-from tui.chart.track import StageCurves
+from tui.chart.track import DECAY, StageCurves
 from tui.metric_rows import alike, number
 from tui.pace import Pace
+from tui.rate_phases import decay_begun, planned_phases
 from tui.run_seen import Answer, Note, Sample, StageSeen
 from tui.samples import Samples
 from tui.stage_metrics import StageMetrics
@@ -23,16 +24,23 @@ from workbench.events import Event
 from workbench.safe_text import one_line
 
 NOTES_KEPT = 200
-_PLAIN = ("stage", "seconds", "told_at", "ended_at", "checkpoint_at", "checkpoint_step", "events")
+_PLAIN = ("stage", "phased", "seconds", "told_at", "ended_at", "checkpoint_at", "checkpoint_step", "events")
 
 
 class Fold:
     """A run as far as its events were taken in.
 
-    stages: those that are planned, in order. flops_per_token: of its model, for the curves.
+    stages: those that are planned, in order. settings: of each, plain values by key. flops_per_token: of its model,
+    for the curves.
     """
 
-    def __init__(self, stages: Iterable[str] = (), *, flops_per_token: float = 0.0) -> None:
+    def __init__(
+        self,
+        stages: Iterable[str] = (),
+        *,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        flops_per_token: float = 0.0,
+    ) -> None:
         self.stages = {name: StageSeen(name) for name in stages}
         self.metrics: dict[str, StageMetrics] = {}
         self.paces: dict[str, Pace] = {}
@@ -51,6 +59,9 @@ class Fold:
         self.checkpoint_step: int | None = None
         self.events = 0
         """How many were taken in."""
+        self.phased: list[str] = []
+        """The stages whose curves have the planned phases of the learning rate among their marks."""
+        self._settings = settings or {}
         self._flops_per_token = flops_per_token
         self._started: dict[str, float] = {}
         self._unsettled: dict[str, Pace] = {}  # of stages whose newest progress is not in `stages` yet
@@ -182,6 +193,10 @@ class Fold:
             self.answers[answered] = Answer(at, "refused" if event.get("refused") else "done", text)
         if event["kind"] == "warning" and ": went back from step" in text and name in self.metrics:
             self.metrics[name].curves.mark("rollback")
+        if name and event["kind"] == "note" and (step := decay_begun(text)) is not None:
+            curves = self._metrics_of(name).curves
+            curves.marks = [mark for mark in curves.marks if mark.kind != DECAY]
+            curves.mark(DECAY, step)
 
     def _take_finished(self, stage: StageSeen, event: Event, at: float) -> None:
         """What a run made itself stays made by it: a worker that goes on finds it and calls it reused."""
@@ -225,7 +240,18 @@ class Fold:
                 seconds_left=pace.seconds_left,
                 left_within=pace.left_within,
             )
+            self._mark_phases(name, pace)
         self._unsettled.clear()
+
+    def _mark_phases(self, name: str, pace: Pace) -> None:
+        """Mark where the rate is planned to turn, once it is known over how many steps."""
+        settings = self._settings.get(name, {})
+        if name in self.phased or "schedule" not in settings or pace.first_steps is None:
+            return
+        self.phased.append(name)
+        marks = self._metrics_of(name).curves.marks
+        told = {mark.kind for mark in marks}
+        marks += [mark for mark in planned_phases(settings, pace.first_steps) if mark.kind not in told]
 
     def _metrics_of(self, name: str) -> StageMetrics:
         if name not in self.metrics:

@@ -40,6 +40,12 @@ TRAINING = (
         "it: ^ something lies far above the picture (a shows all of it), ✗ a value that was not a number.",
     ),
     Explanation(
+        "╭ ╮",
+        "Under a chart: ╭ the warmup is over and the learning rate at its peak, ╮ its decay begins. The loss falls "
+        "faster in the decay, because the noise of large steps goes: compare losses at equal phases.",
+        "Hägele et al. 2024, Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations",
+    ),
+    Explanation(
         "bits/byte",
         "The held-out loss divided by ln 2 and by the UTF-8 bytes of the text: how well the model would "
         "compress it. Unlike the loss per token it can be compared between models with different "

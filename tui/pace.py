@@ -20,6 +20,8 @@ class Pace:
 
     def __init__(self, gaps: Iterable[float] = ()) -> None:
         self.newest: Event = {}
+        self.first_steps: float | None = None
+        """The steps that there were to take when that was first told: a person may have made them fewer since."""
         self.gaps = deque(gaps, maxlen=GAPS_KEPT)
         self._points: deque[tuple[float, float]] = deque(maxlen=RATE_WINDOW)
 
@@ -53,7 +55,7 @@ class Pace:
         if self._points:
             self.gaps.append(at - self._points[-1][0])
         self._points.append((at, done))
-        self.newest = event
+        self._note_newest(event)
         return True
 
     def take_rows(self, rows: Rows) -> bool:
@@ -72,5 +74,11 @@ class Pace:
             self.gaps.append(times[0] - self._points[-1][0])
         self.gaps.extend(map(operator.sub, times[1:], times))
         self._points.extend(zip(times, map(float, done), strict=True))
-        self.newest = next(rows.events(len(rows) - 1))
+        self._note_newest(next(rows.events()))
+        self._note_newest(next(rows.events(len(rows) - 1)))
         return True
+
+    def _note_newest(self, event: Event) -> None:
+        self.newest = event
+        if self.first_steps is None and event.get("unit") == "steps":
+            self.first_steps = self.total

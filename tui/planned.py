@@ -25,6 +25,19 @@ def flops_per_token(foreseen: Mapping[str, Mapping[str, Any]]) -> float:
     return 6 * max((number(each.get("parameters")) or 0.0 for each in foreseen.values()), default=0.0)
 
 
+def planned_settings(run: Run) -> dict[str, dict[str, Any]]:
+    """The settings of each stage of its plan, as plain values by key."""
+    try:
+        return {
+            one_line(stage["name"], 20): {
+                key: each["value"] for key, each in stage.get("settings", {}).items()
+            }
+            for stage in run.plan()["stages"]
+        }
+    except Exception:  # as below
+        return {}
+
+
 def planned_stages(run: Run) -> Iterator[str]:
     """The names of the stages of its plan, in order."""
     try:

@@ -24,7 +24,7 @@ from tui.chart.scale import (
     x_label,
 )
 from tui.chart.series import NAN, Part, Series
-from tui.chart.track import StageCurves
+from tui.chart.track import PHASES, StageCurves
 
 Row = tuple[str, str]
 """Text, and one letter a cell: its style (see STYLES)."""
@@ -36,8 +36,12 @@ STYLES = {
     **{str(run): f"$run-{run} bold" for run, _ in enumerate(RUN_GLYPHS)},
 }  # fmt: skip
 """Title, value, axis, band of raw values, smoothed line, what was measured, what is broken, cursor, marks; runs."""
-MARK_GLYPHS = {"checkpoint": "▵", "evaluation": "◆", "resume": "↻", "rollback": "↶"}
-ASCII_GLYPHS = str.maketrans("●▲■◆○△▵↻↶┤│└─┬✗▲▼·…", "o^#+0AcRr||`-+x^v..", "")
+MARK_GLYPHS = {
+    "checkpoint": "▵", "evaluation": "◆", "resume": "↻", "rollback": "↶", "warmup": "╭", "decay": "╮",
+}  # fmt: skip
+ASCII_GLYPHS = str.maketrans("●▲■◆○△▵↻↶╭╮┤│└─┬✗▲▼·…", "o^#+0AcRr/\\||`-+x^v..", "")
+MOST_SHIFTED = 6
+"""Cells that the mark of a phase may stand beside its step: labels take at most five, and it is rare news."""
 
 LEAST_WIDTH, LEAST_HEIGHT = 20, 4
 
@@ -381,23 +385,49 @@ def _x_row(seen: Sequence[_Drawn], window: Window, view: View, width: int, gutte
 
 
 def _put_marks(curves: StageCurves, window: Window, view: View, text: list[str], styles: list[str]) -> None:
+    """The rarer news first: a resume begins at a checkpoint."""
+    for kind in ("rollback", "resume"):
+        _put_kind(kind, curves, window, view, text, styles)
+    _put_phases(curves, window, view, text, styles)
+    _put_kind("checkpoint", curves, window, view, text, styles)
+
+
+def _put_kind(
+    kind: str, curves: StageCurves, window: Window, view: View, text: list[str], styles: list[str]
+) -> None:
     width = len(text)
-    for kind in (
-        "rollback",
-        "resume",
-        "checkpoint",
-    ):  # a resume begins at a checkpoint, and is the rarer news
-        cells = {
-            window.dot(curves.x_of(mark.step, view.axis)) // view.charset.wide
-            for mark in curves.marks
-            if mark.kind == kind
-        }
-        inside = [cell for cell in sorted(cells) if 0 <= cell < width]
-        if kind == "checkpoint" and len(inside) > width // 8:
-            inside = inside[-1:]  # one every few seconds says nothing but the newest
-        for cell in inside:
-            if text[cell] == " ":
-                text[cell], styles[cell] = MARK_GLYPHS[kind], "k"
+    cells = {
+        window.dot(curves.x_of(mark.step, view.axis)) // view.charset.wide
+        for mark in curves.marks
+        if mark.kind == kind
+    }
+    inside = [cell for cell in sorted(cells) if 0 <= cell < width]
+    if kind == "checkpoint" and len(inside) > width // 8:
+        inside = inside[-1:]  # one every few seconds says nothing but the newest
+    for cell in inside:
+        if text[cell] == " ":
+            text[cell], styles[cell] = MARK_GLYPHS[kind], "k"
+
+
+def _put_phases(curves: StageCurves, window: Window, view: View, text: list[str], styles: list[str]) -> None:
+    """Where the learning rate turned, as far as the training has come: in the free cell that is nearest to it.
+
+    Both may be one step, and they begin at round ones, where labels stand.
+    """
+    newest = curves.training.steps[-1] if len(curves.training) else 0
+    behind = 0  # what comes later stands later
+    for kind in PHASES:
+        for mark in curves.marks:
+            if mark.kind != kind or mark.step > newest:
+                continue
+            cell = window.dot(curves.x_of(mark.step, view.axis)) // view.charset.wide
+            if not 0 <= cell < len(text):
+                continue
+            near = range(max(behind, cell - MOST_SHIFTED), min(len(text), cell + MOST_SHIFTED + 1))
+            free = [each for each in near if text[each] == " "]
+            if free:
+                at = min(free, key=lambda each: (abs(each - cell), each < cell))
+                text[at], styles[at], behind = MARK_GLYPHS[kind], "k", at + 1
 
 
 def _filled(row: Row, width: int) -> Row:

@@ -19,12 +19,14 @@ from tui.chart.series import NAN, Series
 X_AXES = ("step", "tokens", "time", "flops")
 MOST_METRICS = 40
 MOST_STEP = 2**31 - 1
+WARMUP, DECAY = PHASES = ("warmup", "decay")
+"""Kinds of marks: where a warmup of the learning rate ends, where its decay begins; as a training meets them."""
 _NAME = re.compile(r"[A-Za-z0-9_/.@-]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Something that happened at a step: `kind` is checkpoint, evaluation, resume or rollback."""
+    """Something that happened at a step: `kind` is checkpoint, resume, rollback, warmup (its end) or decay (begins)."""
 
     step: int
     kind: str

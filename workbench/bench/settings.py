@@ -16,10 +16,10 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 
 from workbench.errors import BadInput
+from workbench.learning_rate import Shape
 from workbench.model.parametrization import Initializer
 from workbench.model_config import ModelConfig
 from workbench.train.parameter_groups import OptimizerSettings
-from workbench.train.schedule import Shape
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,10 +15,10 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable
-from typing import Literal
+
+from workbench.learning_rate import Shape, phases_of
 
 Schedule = Callable[[float], float]
-Shape = Literal["linear", "cosine", "wsd", "inverse_sqrt"]
 ENDLESS = 2**48
 """More steps than anybody takes, and few enough to be told apart in a float."""
 
@@ -28,22 +28,19 @@ def make_schedule(
 ) -> Schedule:
     """The schedule of that shape over `num_steps`: a function step -> factor in (0, 1].
 
-    `warmup_steps` is cut to a tenth of a run shorter than ten warmups, so that short runs reach their peak.
-    decay_ratio: of "wsd" alone, the share of all steps, at the end, in which the rate falls.
+    Where it rises and falls `phases_of` tells (workbench/learning_rate.py), cutting a warmup that is too long.
     """
     assert num_steps >= 1 and warmup_steps >= 0 and 0 <= floor <= 1 and 0 <= decay_ratio <= 1
-    warmup_steps = min(warmup_steps, max(num_steps // 10, 1)) if warmup_steps else 0
     decay = {"linear": linear, "cosine": cosine, "wsd": cooldown}.get(shape, linear)
-    decay_steps = num_steps - warmup_steps
-    if shape == "wsd":
-        decay_steps = min(decay_steps, round(decay_ratio * num_steps))
+    phases = phases_of(shape, num_steps=num_steps, warmup_steps=warmup_steps, decay_ratio=decay_ratio)
+    warmup_steps, decay_from = phases.warmup_steps, phases.decay_from
 
     def factor_at(step: float) -> float:
         if step < warmup_steps:
             return min(1.0, (step + 1) / warmup_steps)
         if shape == "inverse_sqrt":
             return max(floor, math.sqrt(max(warmup_steps, 1) / max(step + 1, warmup_steps, 1)))
-        progress = (step - (num_steps - decay_steps)) / max(decay_steps, 1)
+        progress = (step - decay_from) / max(phases.decay_steps, 1)
         return decay(max(progress, 0.0), floor=floor)
 
     return factor_at

@@ -13,10 +13,11 @@ from tests.small_wsd import RECIPE, write_text
 from workbench.errors import BadInput
 from workbench.plan import Plan, difference, make_plan
 from workbench.recipe import Pretrain, Sft
+from workbench.recipe_fields import is_cosmetic
 from workbench.recipe_file import load_recipe
 from workbench.runs import Run
 from workbench.stage_run import StageRun
-from workbench.tuning import Tuning, parse_tuning
+from workbench.tuning import COSMETIC, STEERING, Tuning, parse_tuning
 from workbench.worker import work, work_on
 
 
@@ -136,6 +137,11 @@ def test_names_follow_what_was_decided(plan: Plan) -> None:
         ("decay=now", Tuning("decay", "now")),
         ("learning_rate = 3e-4", Tuning("learning_rate", 3e-4)),
         ("save_every_seconds=60", Tuning("save_every_seconds", 60)),
+        ("eval_every_steps=50", Tuning("eval_every_steps", 50)),
+        ("sample_prompts=Once = upon", Tuning("sample_prompts", ("Once = upon",))),
+        ('sample_prompts="Once"', Tuning("sample_prompts", ("Once",))),
+        ('sample_prompts = ["The sea", "A\\nB"]', Tuning("sample_prompts", ("The sea", "A\nB"))),
+        ("sample_prompts=[]", Tuning("sample_prompts", ())),
     ],
 )
 def test_what_may_be_asked_for(text: str, tuning: Tuning) -> None:
@@ -152,17 +158,40 @@ def test_what_may_be_asked_for(text: str, tuning: Tuning) -> None:
         ("learning_rate=0", "greater than 0"),
         ("save_every_seconds=1.5", "integer"),
         ("save_every_seconds=9999", "less than or equal to 3600"),
+        ("eval_every_steps=0", "greater than 0"),
+        ("eval_every_steps=often", "not a number"),
+        ("eval_every_steps=" + "9" * 5000, "not a number"),
+        ("sample_prompts=", "at least 1 character"),
+        ("sample_prompts=['one', 2]", "valid string"),
+        ("sample_prompts=['one'", "is not a list of texts; write for example sample_prompts="),
+        ("sample_prompts=" + "[" * 9000, "is not a list of texts"),
+        ("sample_prompts=" + "x" * 4097, "at most 4096 characters"),
+        (f"sample_prompts={['x'] * 17}", "at most 16 items"),
+        ("sample_prompts=\udcff", "is not a list of texts"),
+        ("sample_prompts=[\x1b[2J\n", "sample_prompts = \\[\\[2J is not a list"),
+        ("sample_prompts=" + "x" * 200_000, "200,015 characters are too many"),
+        ("tokens\x1b]52;c;=1", "'tokens\\]52;c;' cannot be tuned"),
     ],
 )
 def test_what_may_not(text: str, message: str) -> None:
     with pytest.raises(BadInput, match=message) as caught:
         parse_tuning(text, Pretrain(tokens=4096, schedule="wsd"))
-    assert "\n" not in str(caught.value)
+    assert not [c for c in str(caught.value) if c < " "] and len(str(caught.value)) < 300
+
+
+def test_what_steers_is_what_enters_the_name_of_an_artifact() -> None:
+    """How often is measured too: equal names promise the same best step."""
+    table = Pretrain(tokens=4096)
+    assert [key for key in STEERING if key != "decay" and is_cosmetic(table, key)] == []
+    assert [key for key in COSMETIC if not is_cosmetic(table, key)] == []
 
 
 def test_what_a_stage_does_not_have_cannot_be_tuned() -> None:
     with pytest.raises(BadInput, match="cannot be tuned"):
         parse_tuning("sample_every_steps=5", Sft())
+    with pytest.raises(BadInput, match="cannot be tuned"):
+        parse_tuning("sample_prompts=[]", Sft())
+    assert parse_tuning("eval_every_steps=5", Sft()).steers
     with pytest.raises(BadInput, match="whose rate falls already"):
         parse_tuning("decay=now", Sft())
     with pytest.raises(BadInput, match="nothing to fall over"):

@@ -26,7 +26,7 @@ class Samples:
             self._by_prompt[samples[0].prompt] = samples
 
     def by_prompt(self) -> tuple[tuple[Sample, ...], ...]:
-        """Those of each prompt, oldest first; the prompts in the order in which they first came."""
+        """Those of each prompt, oldest first; the prompts in the order in which they came, or came back."""
         return tuple(map(tuple, self._by_prompt.values()))
 
     def take(self, event: Event) -> None:
@@ -35,6 +35,8 @@ class Samples:
         step = step if isinstance(step, int) else None
         prompt = one_line(str(event.get("prompt") or ""), 400)
         kept = self._by_prompt.setdefault(prompt, [])
+        if step is not None and self._was_left_out(kept, step):  # a person had it asked something else
+            self._by_prompt[prompt] = self._by_prompt.pop(prompt)
         while kept and step is not None and (kept[-1].step or 0) >= step:
             kept.pop()
         number = kept[-1].number + 1 if kept else 0
@@ -46,6 +48,11 @@ class Samples:
             kept[:-1] = [sample for sample in kept[:-1] if not sample.number % every]
         while len(self._by_prompt) > PROMPTS_KEPT:
             del self._by_prompt[next(iter(self._by_prompt))]
+
+    def _was_left_out(self, kept: list[Sample], step: int) -> bool:
+        """Whether others were sampled between the newest of a prompt and `step`."""
+        newest = [each[-1].step or 0 for each in self._by_prompt.values() if each]
+        return bool(kept) and any((kept[-1].step or 0) < each < step for each in newest)
 
 
 def _every(number: int) -> int:

@@ -15,6 +15,7 @@ from tui.launching import start
 from tui.run_seen import RunSeen
 from workbench.errors import BadInput
 from workbench.runs import Run, open_run
+from workbench.safe_text import one_line
 
 LABELS = {
     "save": "checkpoint",
@@ -23,6 +24,14 @@ LABELS = {
     "resume": "going on",
     "tune decay=now": "decay now",
 }
+KNOBS = {
+    "learning_rate": "peak rate; makes the result this run's",
+    "eval_every_steps": "between evaluations; makes the result this run's",
+    "save_every_seconds": "between checkpoints; no other result",
+    "sample_every_steps": "between samples; no other result",
+    "sample_prompts": 'text, or ["A", "B"]; no other result',
+}
+"""What the keys that take a value are for; decay=now has a dialog of its own."""
 STOPPED = ("stopped", "failed", "crashed")
 NEEDS_TRAINING = "only a training stage can"
 TRAINING = ("pretrain", "sft", "reward", "dpo", "ppo")
@@ -39,7 +48,7 @@ class Asked:
     @property
     def label(self) -> str:
         """What a person calls it."""
-        return LABELS.get(self.request, self.request)
+        return LABELS.get(self.request) or one_line(self.request, 40)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +85,7 @@ def actions_for(seen: RunSeen, home: Path) -> list[Action]:
         Action("stop", "S", "Stop…", "Saves, then ends; R takes it up again where it was.", of("stop"), not_live),
         Action("resume", "R", "Resume", "Puts a worker on the run again.", of("resume"),
                "" if can_resume else f"the run is {seen.state}"),
-        Action("tune", "T", "Change a value…", "Peak learning rate, how often to save, how often to sample.",
+        Action("tune", "T", "Change a value…", "Peak learning rate; how often to evaluate, save, sample; prompts.",
                of("tune KEY=VALUE"), not_training),
         Action("decay", "D", "Start the decay now…",
                'For schedule = "wsd": the learning rate falls from the next step on, and the training ends with it.',
@@ -125,29 +134,27 @@ def check_tuning(home: Path, run_name: str, assignment: str) -> str:
     table = next((each.table() for each in frozen_plan(run).stages if each.name == stage), None)
     if not isinstance(table, Training):
         raise BadInput(f"{stage} does not train", fix="wait for a training stage")
+    key, _, value = assignment.partition("=")
     parse_tuning(assignment, table)
-    return f"tune {assignment.replace(' ', '')}"
+    return f"tune {key.strip()}={value.strip()}"
 
 
 def knobs(home: Path, run_name: str) -> list[tuple[str, str, str]]:
     """What may be tuned in the stage at work: key, value in the recipe, what it is for."""
     from workbench.launcher import frozen_plan
-    from workbench.tuning import COSMETIC, STEERING
+    from workbench.recipe import Training
+    from workbench.tuning import tunable_keys
 
     run = open_run(home, run_name)
     stage = next((each for each in frozen_plan(run).stages if each.name == run.status().get("stage")), None)
-    if stage is None:
+    if stage is None or not isinstance(table := stage.table(), Training):
         return []
-    about = {
-        "learning_rate": "peak rate; makes the result this run's",
-        "save_every_seconds": "between checkpoints; no other result",
-        "sample_every_steps": "between samples; no other result",
-    }
-    return [
-        (key, str(stage.settings[key].value), about.get(key, ""))
-        for key in (*STEERING, *COSMETIC)
-        if key in stage.settings
-    ]
+    return [(key, _told(getattr(table, key)), KNOBS[key]) for key in tunable_keys(table) if key in KNOBS]
+
+
+def _told(value: object) -> str:
+    """A value of a recipe in a few cells."""
+    return str(value) if not isinstance(value, tuple) else f"{len(value)} texts" if value else "held-out"
 
 
 def branch_points(home: Path, run_name: str) -> list[int]:

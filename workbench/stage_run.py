@@ -20,6 +20,7 @@ from workbench.events import EventWriter
 from workbench.files import free_bytes, remove_folder
 from workbench.recipe_model import Model
 from workbench.runs import Run
+from workbench.safe_text import one_line
 from workbench.source_watch import SourceWatch
 
 if TYPE_CHECKING:
@@ -283,7 +284,7 @@ class StageRun:
         if not self._stopping:
             for request in self._run.take_requests():
                 self._asked[request] = request.name
-                self.emit("note", text=f"{request} requested", request=request.name)
+                self.emit("note", text=f"{one_line(request, 120)} requested", request=request.name)
                 self._waiting.append(request)
                 self._stopping = self._stopping or request == "stop"
         if self._stopping:

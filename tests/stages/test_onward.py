@@ -218,6 +218,38 @@ def test_what_changes_no_result_steers_nothing(worker: Worker, whole: Worker) ->
     assert {event["step"] for event in worker.events("sample")} == {5, 10, 15, 20, 24}
 
 
+def test_evaluations_from_a_step_on(tmp_path: Path, artifacts: dict[str, Path], whole: Worker) -> None:
+    """The weights stay what they were; which step is best does not, so it is this run's alone."""
+    ask = {9: "tune eval_every_steps=2"}
+    once = steered_run(tmp_path / "once", artifacts, ask)
+    killed = steered_run(tmp_path / "killed", artifacts, ask, 13, 2)
+    assert once.digests() == killed.digests() == whole.digests()
+    for worker in (once, killed):
+        measured = {event["step"] for event in worker.events("metric") if "val_bpb" in event}
+        assert measured == {8, *range(10, NUM_STEPS + 1, 2)}
+        assert worker.summary["steering"] == [{"step": 9, "eval_every_steps": 2}]
+    assert once.summary["best_step"] == killed.summary["best_step"]
+    assert "steered at step 9: eval_every_steps = 2; what comes of it is this run's alone" in once.texts(
+        "note"
+    )
+
+
+def test_other_prompts_from_a_step_on(tmp_path: Path, artifacts: dict[str, Path], whole: Worker) -> None:
+    ask = {5: 'tune sample_prompts=["the of a", "is it"]', 7: "tune sample_every_steps=6"}
+    killed = steered_run(tmp_path / "killed", artifacts, ask, 9, 6)
+    assert killed.digests() == whole.digests() and "steering" not in killed.summary
+    asked = [(event["step"], event["prompt"]) for event in killed.events("sample") if event["step"] > 7]
+    assert set(asked) == {(step, prompt) for step in (12, 18, 24) for prompt in ("the of a", "is it")}
+    assert "from step 5 on sample_prompts = 2 prompts" in killed.texts("note")
+
+
+def test_no_prompts_are_the_beginnings_of_documents(worker: Worker) -> None:
+    worker.work(ask={2: "tune sample_prompts=one", 14: "tune sample_prompts=[]"}, sample_prompts=("mine",))
+    prompts = {event["step"]: event["prompt"] for event in worker.events("sample")}
+    assert prompts[12] == "one" and prompts[24] not in ("one", "mine")
+    assert "sample_prompts = the beginnings of held-out documents" in worker.texts("note")
+
+
 @pytest.mark.parametrize(
     ("settings", "ask", "why"),
     [
@@ -227,6 +259,8 @@ def test_what_changes_no_result_steers_nothing(worker: Worker, whole: Worker) ->
         (WSD, {8: "tune decay=now", 9: "tune decay=now"}, "falls already, since step 8"),
         (WSD, {24: "tune learning_rate=0.1"}, "comes too late"),
         (WSD, {5: "tune seed=3"}, "cannot be tuned"),
+        (WSD, {24: "tune eval_every_steps=1"}, "comes too late"),
+        (WSD, {5: "tune sample_prompts=[1]"}, "valid string"),
         (WSD, {5: "tune learning_rate=-1"}, "greater than 0"),
     ],
 )

@@ -47,6 +47,15 @@ def test_what_is_kept_does_not_hang_on_when_it_was_looked_at(looked_at: int) -> 
     assert taken(range(looked_at, 300), "one", "two", into=before).by_prompt() == whole
 
 
+def test_a_prompt_that_comes_back_is_the_newest_again() -> None:
+    samples = taken((10, 20), "one", "two")
+    taken((30, 40), "other", into=samples)
+    taken((50, 60), "one", "two", into=samples)
+    order = [kept[0].prompt for kept in samples.by_prompt()]
+    assert order == ["other", "one", "two"]
+    assert [kept[0].prompt for kept in taken((70,), "one", "two", into=samples).by_prompt()] == order
+
+
 def test_steps_that_are_taken_again_are_sampled_once() -> None:
     samples = taken([100, 200, 300, 400], "one", "two")
     (first, _) = taken([300, 350], "one", into=samples).by_prompt()

@@ -51,7 +51,7 @@ class TuneScreen(Dialog[str]):
         with Vertical(id="dialog"):
             yield Static(Content.assemble("Change a value of ", (one_line(self._run_name, 80), "bold")))
             yield Static("", id="choices", markup=False)
-            yield Input(placeholder="learning_rate=3e-4", id="assignment", compact=True, max_length=200)
+            yield Input(placeholder="learning_rate=3e-4", id="assignment", compact=True, max_length=4000)
             yield Static("", id="said", markup=False)
         yield KeyBar()
 

@@ -113,11 +113,17 @@ def tune(
     """Change a training while it runs.
 
     decay=now lets a WSD schedule fall from the next step on, over decay_ratio of the steps so far, and ends with it.
-    learning_rate=X is the new peak rate. Both are kept in the training state, so that an interruption changes nothing,
-    and make the result this run's alone: the recipe's own result is still to be made. save_every_seconds and
-    sample_every_steps change no result.
+    learning_rate=X is the new peak rate, eval_every_steps=N measures more or less often, and so decides which step is
+    the best one. These make the result this run's alone: the recipe's own result is still to be made.
+
+    save_every_seconds, sample_every_steps and sample_prompts change no result. sample_prompts takes a text, a list of
+    texts, or [] for the beginnings of held-out documents.
+
+    What was tuned is kept in the training state: after an interruption it holds as before.
 
     Example: workbench tune quickstart decay=now
+
+    Example: workbench tune quickstart 'sample_prompts=["os.path.join", "def main"]'
     """
     from workbench.launcher import frozen_plan
     from workbench.recipe import Training

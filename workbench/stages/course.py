@@ -364,9 +364,10 @@ class Course:
         """The share of the peak rate that the recipe has for a step."""
         return self._factor_after(self._full_batches_before(step))
 
-    def setting(self, key: str) -> int:
-        """The value of a key that may be tuned and changes no result."""
-        return int(self.state.tuned.get(key, getattr(self._settings, key)))
+    def setting(self, key: str) -> Any:
+        """The value of a key that may be tuned, as a person left it."""
+        decided = [decision[key] for decision in self.state.steering if key in decision]
+        return decided[-1] if decided else self.state.tuned.get(key, getattr(self._settings, key))
 
     def _save_and_obey(self) -> bool:
         """Write a checkpoint when it is time; then answer a request: wait on `pause`, raise Stopped on `stop`.
@@ -401,9 +402,9 @@ class Course:
             self._run.answer(request, f"not tuned: {error}", refused=True)
             return False
         if not tuning.steers:
-            self.state.tuned[tuning.key] = int(tuning.value)
+            self.state.tuned[tuning.key] = tuning.value
             self._take_tuned()
-            self._run.answer(request, f"from step {step:,} on {tuning.key} = {tuning.value}")
+            self._run.answer(request, f"from step {step:,} on {tuning}")
             return False
         self.state.steering.append({"step": step, tuning.key: tuning.value})
         self._lay_out()
@@ -414,7 +415,7 @@ class Course:
         )
         self._run.answer(
             request,
-            f"steered at step {step:,}: {tuning.key} = {tuning.value}{end}; what comes of it is this run's alone",
+            f"steered at step {step:,}: {tuning}{end}; what comes of it is this run's alone",
         )
         return True
 
@@ -453,7 +454,7 @@ class Course:
             done=done,
             last=last,
             full_steps=self._full_batches_before(last) - self._full_batches_before(done),
-            eval_every_steps=settings.eval_every_steps,
+            eval_every_steps=self.setting("eval_every_steps"),
             sample_every_steps=self.setting("sample_every_steps") if isinstance(settings, Pretrain) else None,
             save_every_seconds=self._checkpoints.every_seconds,
         )

@@ -47,7 +47,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
     config = start.shape if start is not None else shape_of(inputs, tokenizer)
     check_context(settings.context_length, config)
     heldout = heldout_texts(inputs, settings.eval_documents)
-    prompts = settings.sample_prompts or tuple(first_words(text) for text in heldout[:2])
+    beginnings = tuple(first_words(text) for text in heldout[:2])
     beginning = beginning_of(inputs, start)
     micro_batch_tokens = choose_micro_batch(
         run,
@@ -121,14 +121,18 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         loss_fn=loss_fn,
     )
 
+    def prompts() -> tuple[str, ...]:
+        """What is to be continued: a person may ask for something else while it runs."""
+        return tuple(course.setting("sample_prompts")) or beginnings
+
     for report in course.steps(
         batches_from,
         loss_fn,
         flops_per_token=flops_per_token,
         evaluation_tokens=count_inputs(documents(tokenizer, heldout), context_length=settings.context_length),
-        sample_tokens=SAMPLE_TOKENS if prompts else 0,
+        sample_tokens=SAMPLE_TOKENS if prompts() else 0,
     ):
-        if heldout and course.is_due(settings.eval_every_steps):
+        if heldout and course.is_due(course.setting("eval_every_steps")):
             with course.evaluating() as model:
                 measured = bits_per_byte(
                     model,
@@ -142,10 +146,10 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
             measures = {"val_loss": measured.loss_per_token, "val_bpb": measured.bits_per_byte}
             run.emit("metric", step=report.step, **measures)
 
-        if prompts and course.is_due(course.setting("sample_every_steps")):
+        if (asked := prompts()) and course.is_due(course.setting("sample_every_steps")):
             with course.sampling() as model:
-                texts = continuations(model, tokenizer, prompts)
-            for prompt, text in zip(prompts, texts, strict=True):
+                texts = continuations(model, tokenizer, asked)
+            for prompt, text in zip(asked, texts, strict=True):
                 run.emit("sample", step=report.step, prompt=prompt, text=text)
 
         if settings.begins_another_phase(course.state.batch):

@@ -134,7 +134,7 @@ def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any
         evaluation_tokens=sum(batch.inputs_BT.numel() for batch in heldout_batches),
         sample_tokens=SAMPLE_TOKENS if prompts else 0,
     ):
-        if course.is_due(settings.eval_every_steps):
+        if course.is_due(course.setting("eval_every_steps")):
             if heldout_batches:
                 with course.evaluating() as model:
                     last_loss = measure(model).loss

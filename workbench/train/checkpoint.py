@@ -66,7 +66,7 @@ class TrainingState:
     passed_over: int = 0
     guard: SpikeGuard = dataclasses.field(default_factory=SpikeGuard)
     steering: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    tuned: dict[str, int] = dataclasses.field(default_factory=dict)
+    tuned: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def batch(self) -> int:

@@ -2,6 +2,7 @@
 
     {"step": 400, "decay": "now"}            the rate falls from step 400 on, and the training ends with it
     {"step": 400, "learning_rate": 3e-4}     from step 400 on that is the peak rate
+    {"step": 400, "eval_every_steps": 50}    from step 400 on it is measured so often: no rate is another for it
 
 A decision is kept in the training state with the step it was taken at. So an interrupted training goes on to the same
 bits, and equal decisions at equal steps give equal weights. Knows no files and no requests.

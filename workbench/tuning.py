@@ -61,7 +61,9 @@ def tunable_keys(table: Training) -> list[str]:
 def parse_tuning(assignment: str, table: Training) -> Tuning:
     """`learning_rate=3e-4` for the training of `table`. Raises BadInput, in one line, when it cannot be."""
     if len(assignment) > MOST_CHARACTERS:
-        raise BadInput(f"{len(assignment):,} characters are too many to tune with", fix="ask for less at once")
+        raise BadInput(
+            f"{len(assignment):,} characters are too many to tune with", fix="ask for less at once"
+        )
     key, equals, text = (part.strip() for part in assignment.partition("="))
     known = tunable_keys(table)
     if not equals or key not in known:

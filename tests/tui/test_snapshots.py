@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from tests.tui.test_rate_phases import WSD, progress, tell, with_settings
 from tui.app import WorkbenchApp
 from tui.screens.chat import ChatScreen
 from tui.talks import Talks
@@ -77,6 +78,18 @@ def test_run(
     monkeypatch.setenv("WORKBENCH_THEME", theme)
     app = WorkbenchApp(canned, "quickstart-7f3a12")
     assert snap_compare(app, terminal_size=size, run_before=lambda pilot: shows(pilot, CHOSEN))
+
+
+@pytest.mark.parametrize("charset", ["braille", "ascii"])
+def test_phases_of_the_learning_rate(
+    canned: Path, tmp_path: Path, snap_compare: Any, monkeypatch: pytest.MonkeyPatch, charset: str
+) -> None:
+    """Of a run that has told how many steps it takes, and of whose warmup and decay the plan tells."""
+    monkeypatch.setenv("WORKBENCH_CHARSET", charset)
+    run = with_settings(Run(tmp_path / "runs" / "quickstart-7f3a12"), WSD | {"warmup_steps": 60})
+    tell(run, progress(400, 450))  # decays from 360 on
+    app = WorkbenchApp(canned, run.name)
+    assert snap_compare(app, terminal_size=(140, 40), run_before=lambda pilot: shows(pilot, CHOSEN))
 
 
 @pytest.mark.parametrize("charset", ["ascii", "block"])

@@ -1,4 +1,4 @@
-"""The dialog that changes a value of a live training, with a real plan behind it: what it offers, asks for and refuses."""
+"""The dialog that changes a value of a live training, with a real plan behind it: what it offers, asks for, refuses."""
 
 from __future__ import annotations
 

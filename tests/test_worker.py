@@ -15,7 +15,7 @@ from workbench import worker
 from workbench.errors import BadInput, NoSpace
 from workbench.plan import Plan, make_plan
 from workbench.recipe_file import load_recipe
-from workbench.runs import Run
+from workbench.runs import STOPS, Run
 from workbench.stage_run import StageInputs, StageRun
 
 Stage = Callable[[Any, StageInputs, StageRun], dict[str, Any]]
@@ -171,11 +171,14 @@ def test_a_full_disk_is_told_and_survived(plan: Plan, stages: dict[str, Stage]) 
     assert worker.work(plan).state() == "finished"
 
 
-def test_a_stop_request_stops_and_the_next_worker_goes_on(plan: Plan, stages: dict[str, Stage]) -> None:
+@pytest.mark.parametrize("stop", STOPS)
+def test_a_stop_request_stops_and_the_next_worker_goes_on(
+    plan: Plan, stages: dict[str, Stage], stop: str
+) -> None:
     leave = stages["tokenizer"]
 
     def ask_then_look(settings: Any, inputs: StageInputs, run: StageRun) -> dict[str, Any]:
-        Run(plan.home / "runs" / plan.name).request("stop")
+        Run(plan.home / "runs" / plan.name).request(stop)
         run.check_stop()
         raise AssertionError("the stop was not heard")
 
@@ -184,6 +187,22 @@ def test_a_stop_request_stops_and_the_next_worker_goes_on(plan: Plan, stages: di
     assert (run.state(), run.status()["exit_code"]) == ("stopped", 75)
     stages["tokenizer"] = leave
     assert worker.work(plan).state() == "finished"
+
+
+def test_a_stop_is_asked_for_once_and_may_still_become_one_that_saves_nothing(
+    plan: Plan, stages: dict[str, Stage]
+) -> None:
+    run, heard = Run(plan.home / "runs" / plan.name), []
+
+    def ask(settings: Any, inputs: StageInputs, handle: StageRun) -> dict[str, Any]:
+        for request in ("stop", "save", "stop now", "stop"):
+            run.request(request)
+            heard.append(handle.request())
+        return {}
+
+    stages["corpus"] = ask
+    worker.work(plan)
+    assert heard == ["stop", "stop", "stop now", "stop now"]
 
 
 def test_sigterm_is_a_stop_request(plan: Plan, stages: dict[str, Stage]) -> None:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from workbench.runs import find_home
+from workbench.runs import STOP_NOW, find_home
 from workbench.safe_text import one_line
 
 
@@ -24,7 +24,9 @@ def shown_command(command: str) -> str:
 
 
 def steer(home: Path, run: str, request: str) -> str:
-    """The verb of a request: `save`, `pause`, `resume`, `stop`, `tune KEY=VALUE`."""
+    """The verb of a request: `save`, `pause`, `resume`, `stop`, `stop now`, `tune KEY=VALUE`."""
+    if request == STOP_NOW:
+        return workbench(home, "stop", run, "--now")
     verb, _, argument = request.partition(" ")
     return workbench(home, verb, run, *([argument] if argument else []))
 

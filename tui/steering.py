@@ -14,7 +14,7 @@ from tui import commands, words
 from tui.launching import start
 from tui.run_seen import RunSeen
 from workbench.errors import BadInput
-from workbench.runs import Run, open_run
+from workbench.runs import STOPS, Run, open_run
 from workbench.safe_text import one_line
 
 LABELS = {
@@ -82,7 +82,7 @@ def actions_for(seen: RunSeen, home: Path) -> list[Action]:
         Action("pause", "P", "Go on" if paused else "Pause",
                "Takes up the next step." if paused else "Saves, keeps its memory and waits.",
                of("resume" if paused else "pause"), not_live),
-        Action("stop", "S", "Stop…", "Saves, then ends; R takes it up again where it was.", of("stop"), not_live),
+        Action("stop", "S", "Stop…", "With a checkpoint, or without; R takes it up again.", of("stop"), not_live),
         Action("resume", "R", "Resume", "Puts a worker on the run again.", of("resume"),
                "" if can_resume else f"the run is {seen.state}"),
         Action("tune", "T", "Change a value…", "Peak learning rate; how often to evaluate, save, sample; prompts.",
@@ -101,7 +101,7 @@ def progress_of(asked: Asked, seen: RunSeen) -> tuple[str, str]:
     answer = seen.answers.get(asked.name)
     if answer is not None and answer.state != "taken":
         return answer.state, answer.text
-    if asked.request == "stop" and not seen.is_live:
+    if asked.request in STOPS and not seen.is_live:
         return "done", f"the run is {seen.state}"
     if not seen.is_live:
         return "refused", f"the run is {seen.state}; nothing came of it"
@@ -109,18 +109,31 @@ def progress_of(asked: Asked, seen: RunSeen) -> tuple[str, str]:
 
 
 def what_stopping_loses(seen: RunSeen, *, now: float) -> str:
-    """In a sentence or two, for the dialog."""
+    """What there is to go on from, and what each way of stopping comes to, for the dialog."""
     if seen.stage not in TRAINING:
         stage = seen.stage or "the stage"
         return f"{stage} keeps nothing half-done: R begins it again. What earlier stages made is kept."
-    if seen.checkpoint_at is None:
-        saved = "It has no checkpoint yet."
+    step, saved = (seen.figures.get(seen.stage) or {}).get("step"), _newest_checkpoint(seen)
+    if saved is None or seen.checkpoint_at is None:
+        kept, lost = f"{seen.stage} has no checkpoint yet.", "R begins it again."
     else:
-        saved = f"Last checkpoint {words.age(now - seen.checkpoint_at)}."
-        step = (seen.figures.get(seen.stage) or {}).get("step")
-        if isinstance(step, int) and seen.checkpoint_step is not None and step > seen.checkpoint_step:
-            saved = f"{saved[:-1]}, {step - seen.checkpoint_step:,} steps back."
-    return f"{saved} Nothing is lost: it saves first, and R resumes it from there."
+        kept = f"Last checkpoint {words.age(now - seen.checkpoint_at)}"
+        behind = step - saved if isinstance(step, int) else 0
+        if behind > 0:
+            track = seen.curves[seen.stage].training
+            took = words.span(track.at_step(saved + behind)[1] - track.at_step(saved)[1])
+            steps = f"{behind:,} step{'s' if behind != 1 else ''}"
+            kept, lost = f"{kept}, {steps} back.", f"R takes {steps} again, {took}."
+        else:
+            kept, lost = f"{kept}, of this step.", "nothing is lost either."
+    return f"{kept}\nCheckpoint, then stop: nothing is lost.\nStop now: {lost}"
+
+
+def _newest_checkpoint(seen: RunSeen) -> int | None:
+    """The step of the newest checkpoint of the stage at work; None where there is none."""
+    curves = seen.curves.get(seen.stage)
+    marks = curves.marks if curves is not None else []
+    return next((mark.step for mark in reversed(marks) if mark.kind == "checkpoint"), None)
 
 
 def check_tuning(home: Path, run_name: str, assignment: str) -> str:

@@ -126,7 +126,7 @@ class TrainingDiverged(WorkbenchError):
 
 
 class Stopped(WorkbenchError):
-    """The work stopped on request with everything saved; `workbench resume` goes on."""
+    """The work stopped on request, with everything saved if so it was asked; `workbench resume` goes on."""
 
     exit_code = ExitCode.RESUME_ME
 

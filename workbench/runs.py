@@ -48,6 +48,9 @@ STATES = ("pending", "running", "paused", "finished", "failed", "stopped", "cras
 LIVE = ("pending", "running", "paused")
 REQUESTS = ("stop", "save", "pause", "resume", "tune")
 """What can be asked for; `tune` with what it changes behind it: `tune decay=now`."""
+STOP_NOW = "stop now"
+"""The stop that saves nothing first: the steps since the last checkpoint are taken again."""
+STOPS = ("stop", STOP_NOW)
 # A worker that has not taken its lock this long after launch never will.
 START_SECONDS = 60.0
 # A full disk must still take the news that it is full: this file is given back first.

@@ -19,7 +19,7 @@ from workbench.errors import DiskFull, Stopped
 from workbench.events import EventWriter
 from workbench.files import free_bytes, remove_folder
 from workbench.recipe_model import Model
-from workbench.runs import Run
+from workbench.runs import STOP_NOW, STOPS, Run
 from workbench.safe_text import one_line
 from workbench.source_watch import SourceWatch
 
@@ -127,7 +127,7 @@ class StageRun:
         self._stop_signalled = stop_signalled
         self._waiting: deque[str] = deque()
         self._asked: dict[str, str] = {}  # by what was asked, the name of the newest such request
-        self._stopping = False
+        self._stopping: str | None = None  # which stop, once one was asked for
         self._waits_for_room = False
         self._progress_at = -PROGRESS_SECONDS
         self.cost: dict[str, float] = {}
@@ -246,7 +246,7 @@ class StageRun:
                 self._status.update(state="paused", waits_for=str(full))
                 self.warning(f"paused: {full}; the run goes on by itself when there is room")
             while (request := self.request()) != "resume":
-                if request == "stop":
+                if request in STOPS:
                     fix = "`workbench resume` goes on from what is saved"
                     raise Stopped(f"stopped in {self.stage} while the disk was full", fix=fix)
                 if request is not None:
@@ -273,22 +273,23 @@ class StageRun:
         self.folder.mkdir(parents=True)
 
     def request(self) -> str | None:
-        """The next request: `stop`, `save`, `pause`, `resume`, `tune KEY=VALUE`; None when nobody asks.
+        """The next request: `stop`, `stop now`, `save`, `pause`, `resume`, `tune KEY=VALUE`; None when nobody asks.
 
         Cheap: call every step.
 
-        A stop, once asked for, is answered on every call.
+        A stop, once asked for, is answered on every call; `stop now` even where a stop was asked for before.
         """
-        if self._stop_signalled():
-            self._stopping = True
-        if not self._stopping:
+        if self._stopping is None and self._stop_signalled():
+            self._stopping = "stop"
+        if self._stopping != STOP_NOW:
             for request in self._run.take_requests():
                 self._asked[request] = request.name
                 self.emit("note", text=f"{one_line(request, 120)} requested", request=request.name)
                 self._waiting.append(request)
-                self._stopping = self._stopping or request == "stop"
-        if self._stopping:
-            return "stop"
+                if request == STOP_NOW or (request in STOPS and self._stopping is None):
+                    self._stopping = str(request)
+        if self._stopping is not None:
+            return self._stopping
         return self._waiting.popleft() if self._waiting else None
 
     def check_stop(self) -> None:
@@ -297,7 +298,7 @@ class StageRun:
         if request == "pause":
             self.wait_while_paused()
             request = self.request()
-        if request == "stop":
+        if request in STOPS:
             raise Stopped(f"stopped in {self.stage}", fix="`workbench resume` goes on with this stage")
         if request is not None and request.startswith("tune"):
             self.answer(request, f"{request}: {self.stage} has nothing to tune", refused=True)
@@ -305,11 +306,11 @@ class StageRun:
             self.answer(request, f"{self.stage} keeps what it has made by itself; there is nothing to save")
 
     def wait_while_paused(self) -> None:
-        """Return when `resume` or `stop` is asked for; the run shows as paused meanwhile."""
+        """Return when `resume` or a stop is asked for; the run shows as paused meanwhile."""
         self._status.update(state="paused")
         self.answer("pause", "paused")
         others = []
-        while (request := self.request()) not in ("resume", "stop"):
+        while (request := self.request()) not in ("resume", *STOPS):
             if request is not None and request != "pause":
                 others.append(request)
             time.sleep(PAUSE_POLL_SECONDS)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from workbench.cli.watch import FIELDS
 from workbench.errors import BadInput
 from workbench.events import EventWriter
 from workbench.plan import Plan
-from workbench.runs import Run
+from workbench.runs import Request, Run
 from workbench.stage_run import RunStatus, StageRun
 
 from .conftest import Workbench, write_run
@@ -208,6 +209,31 @@ def test_steering_a_run_that_is_over(workbench: Workbench, plan: Plan) -> None:
     write_run(plan, state="stopped")
     assert workbench("stop", "canned-run").code == 0
     assert workbench("save", "canned-run").code == 2
+
+
+def test_stop_now_says_what_the_worker_says_of_it(workbench: Workbench, plan: Plan) -> None:
+    run = write_run(plan, state="running")
+    said = "stopped at step 20 without saving: 8 steps since the checkpoint of step 12 will be taken again\x1b[2J"
+
+    def work() -> None:
+        taken: list[Request] = []
+        while not taken:
+            taken += run.take_requests()
+            over.wait(0.02)
+        assert taken == ["stop now"]
+        events = EventWriter(run.events_path)
+        events.write("note", text=said, answers=taken[0].name)
+        events.close()
+        (run.path / "status.json").write_text('{"state": "stopped"}')
+
+    over = threading.Event()
+    worker = threading.Thread(target=work, daemon=True)
+    with run.take_lock():
+        worker.start()
+        told = workbench("stop", "canned-run", "--now")
+    worker.join()
+    assert (told.code, told.out) == (0, "canned-run is stopped\n")
+    assert told.err == said.replace("\x1b[2J", "[2J") + "\n"
 
 
 def test_follow_and_log_pass_no_control_character(workbench: Workbench, run: Run) -> None:

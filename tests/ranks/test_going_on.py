@@ -50,3 +50,12 @@ def test_stopped_and_gone_on_with_by_as_many_the_bits_are_the_same(train: Train,
     train("stopped", nproc=2)
     assert "resuming at step 5: exact" in texts(run, "note")
     assert last_digests(run) == last_digests(together)
+
+
+def test_stopped_without_saving_they_go_on_from_the_checkpoint_before(train: Train, together: Run) -> None:
+    run = train("at-once", nproc=2, at=6, do=lambda run: run.request("stop now"))
+    assert (run.state(), run.status()["exit_code"]) == ("stopped", 75)
+    assert "stopped at step 6 without saving: 2 steps" in texts(run, "note")
+    train("at-once", nproc=2)
+    assert "resuming at step 4: exact" in texts(run, "note")
+    assert last_digests(run) == last_digests(together)

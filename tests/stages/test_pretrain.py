@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import math
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +19,9 @@ from tests.stages.conftest import NUM_STEPS, Killed, Worker, whoever_writes
 from workbench.data.corpus_folder import heldout_writer
 from workbench.errors import Stopped
 from workbench.recipe_model import Model
+from workbench.runs import STOPS
 from workbench.stage_run import StageInputs
-from workbench.stages import micro_batch, pretrain
+from workbench.stages import checkpoints, micro_batch, pretrain
 from workbench.stages.course import Course
 from workbench.tokenizer import Tokenizer
 from workbench.train import working_model
@@ -309,6 +311,46 @@ def test_stop_saves_first(worker: Worker, whole: Worker) -> None:
     assert worker.digests() == whole.digests()
 
 
+@pytest.mark.parametrize(
+    ("ask", "kept", "said"),
+    [
+        (
+            {5: "stop now"},
+            [],
+            r"stopped at step 5 without saving: 5 steps \(.*s\) since the start will be taken again",
+        ),
+        (
+            {3: "save", 5: "stop now"},
+            [3],
+            r"2 steps \(.*s\) since the checkpoint of step 3 will be taken again",
+        ),
+        ({4: "stop now"}, [], r"stopped at step 4 without saving: 4 steps"),
+        # the best so far at step 8, which a thread may still be writing, and the last step of all
+        ({9: "stop now"}, [8], r"1 step \(.*s\) since the checkpoint of step 8 will be taken again"),
+        ({NUM_STEPS: "stop now"}, [8, 16], r"8 steps \(.*s\) since the checkpoint of step 16"),
+    ],
+)
+@pytest.mark.parametrize("seconds", [math.inf, -1.0], ids=["training writes", "a thread writes"])
+def test_stop_now_saves_nothing_and_the_steps_come_out_alike(
+    worker: Worker,
+    whole: Worker,
+    monkeypatch: pytest.MonkeyPatch,
+    ask: dict[int, str],
+    kept: list[int],
+    said: str,
+    seconds: float,
+) -> None:
+    monkeypatch.setattr(checkpoints, "WORTH_A_THREAD_SECONDS", seconds)
+    with pytest.raises(Stopped):
+        worker.work(ask=ask)
+    assert steps_in(worker.folder) == kept
+    assert re.search(said, worker.texts("note"))
+    worker.work()
+    if kept:
+        assert f"resuming at step {kept[-1]}: exact" in worker.texts("note")
+    assert worker.digests() == whole.digests()
+
+
 @whoever_writes
 @pytest.mark.usefixtures("saving")
 def test_save_and_pause_save_and_go_on(
@@ -321,10 +363,11 @@ def test_save_and_pause_save_and_go_on(
     assert worker.digests() == whole.digests()
 
 
-def test_stop_while_paused(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("stop", STOPS)
+def test_stop_while_paused(worker: Worker, monkeypatch: pytest.MonkeyPatch, stop: str) -> None:
     monkeypatch.setattr("workbench.stage_run.PAUSE_POLL_SECONDS", 0)
     with pytest.raises(Stopped):
-        worker.work(ask={5: "pause", 6: "stop", 7: "stop"})
+        worker.work(ask={5: "pause", 6: stop, 7: stop})
     assert steps_in(worker.folder) == [5]
 
 

@@ -258,5 +258,5 @@ async def test_read_only_steers_and_starts_nothing_and_says_so(make_run: MakeRun
             await pilot.press("question_mark")
             await until(pilot, lambda: isinstance(app.screen, HelpScreen))
             listed = await explained(pilot)
-            assert "Save a checkpoint now" in listed and "Save a checkpoint, then stop" in listed
+            assert "Save a checkpoint now" in listed and "Stop, with a checkpoint or without" in listed
     assert list((run.path / "control").iterdir()) == [] and not (tmp_path / ".screen.json").exists()

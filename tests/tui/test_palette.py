@@ -62,7 +62,7 @@ async def test_whatever_can_be_asked_of_a_run_has_its_command(
             offered = told(app)
     expected = {
         "running": {"Save a checkpoint now": "save", "Pause, or go on": "pause",
-                    "Save a checkpoint, then stop (asks first)": "stop"},
+                    "Stop, with a checkpoint or without (asks first)": "stop"},
         "paused": {"Let the run go on": "resume"},
         "stopped": {"Go on with a run that was stopped, failed or crashed": "resume"},
     }[state]  # fmt: skip

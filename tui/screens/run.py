@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -33,6 +33,9 @@ from tui.widgets.story import ROOMY, Story, why_it_ended
 from tui.widgets.tiles import Tiles, tiles_of
 from workbench.errors import WorkbenchError, in_one_line
 from workbench.runs import open_run
+
+if TYPE_CHECKING:
+    from tui.screens.stop import AskScreen
 
 POLL_SECONDS = 1.0
 CATCHING_UP_SECONDS = 1.0
@@ -307,16 +310,21 @@ class RunScreen(Screen[None]):
         """Ask the person, then the run."""
         from tui.screens.stop import StopScreen
 
-        if self._seen is not None and await self.app.push_screen_wait(StopScreen(self._seen, self._home)):
-            self.action_ask("stop")
+        if self._seen is not None:
+            await self._ask_first(StopScreen(self._seen, self._home))
 
     @work
     async def action_decay(self) -> None:
         """Ask the person, then the run."""
         from tui.screens.stop import DecayScreen
 
-        if self._seen is not None and await self.app.push_screen_wait(DecayScreen(self._seen, self._home)):
-            self.action_ask("tune decay=now")
+        if self._seen is not None:
+            await self._ask_first(DecayScreen(self._seen, self._home))
+
+    async def _ask_first(self, question: AskScreen) -> None:
+        """Ask the run for what the person answers, unless that is to leave it alone."""
+        if request := await self.app.push_screen_wait(question):
+            self.action_ask(request)
 
     @work
     async def action_tune(self) -> None:

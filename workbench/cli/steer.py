@@ -24,20 +24,34 @@ def add_to(app: typer.Typer) -> None:
         app.command()(verb)
 
 
-def stop(name: RunName, wait: Wait = True, home: Home = None) -> None:
+def stop(
+    name: RunName,
+    now: Annotated[
+        bool,
+        typer.Option(
+            "--now", help="Save nothing first: the steps since the last checkpoint are taken again."
+        ),
+    ] = False,
+    wait: Wait = True,
+    home: Home = None,
+) -> None:
     """Stop a run with everything saved.
 
-    `workbench resume`, or the same `workbench run`, goes on.
+    `workbench resume`, or the same `workbench run`, goes on. With --now a training writes no checkpoint first, and says
+    how many steps there will be to take again; they come out as they did.
 
     Example: workbench stop quickstart
     """
-    from workbench.runs import LIVE, find_home, open_run
+    from workbench.events import EventReader
+    from workbench.runs import LIVE, STOP_NOW, find_home, open_run
 
     run = open_run(find_home(home), name)
     if run.state() not in LIVE:
         say(f"{run.name} is {run.state()} already")
         return
-    run.request("stop")
+    events = EventReader(run.events_path)
+    events.skip_to(run.events_path.stat().st_size if run.events_path.exists() else 0)
+    asked = run.request(STOP_NOW if now else "stop")
     deadline = time.monotonic() + STOP_SECONDS
     while wait and run.state() in LIVE:
         if time.monotonic() > deadline:
@@ -46,6 +60,9 @@ def stop(name: RunName, wait: Wait = True, home: Home = None) -> None:
                 fix=f"`workbench log {run.name}` may say why",
             )
         time.sleep(0.1)
+    for event in events.read_new():
+        if event.get("answers") == asked:
+            say(one_line(str(event.get("text")), 200))
     result(f"{run.name} {'is ' + run.state() if wait else 'was asked to stop'}")
 
 

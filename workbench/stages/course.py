@@ -11,17 +11,18 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import torch
 
 from workbench.data.prefetch import prefetched
 from workbench.errors import BadInput, Stopped, TrainingDiverged, WorkbenchError
-from workbench.files import sweep
+from workbench.files import human_duration, sweep
 from workbench.layout import Seat
 from workbench.model.folder import load_model
 from workbench.model.transformer import Decoder
 from workbench.recipe import Dpo, Pretrain, Sft, Training
+from workbench.runs import STOP_NOW, STOPS
 from workbench.stage_run import StageRun
 from workbench.stages.checkpoints import Checkpoints, newest_checkpoint
 from workbench.stages.meter import Meter
@@ -103,6 +104,9 @@ class Course:
         )
         self._pace = Pace(run, steps_left=self._steps_left)
         self._is_best = False
+        # Seconds that had been spent in steps, by the step where a resume may begin: the newest, which may still be
+        # on its way to the disk, and the one before.
+        self._seconds_at = {state.step: state.elapsed_seconds}
         self._lay_out()
         self._take_tuned()
         if state.steering:  # before a kill, perhaps between the decision and its consequences
@@ -156,7 +160,8 @@ class Course:
         evaluation_tokens: read in one `evaluating`; sample_tokens: of the longest reply of one `sampling`. What these
         take is reckoned with them until there was one.
 
-        Raises Stopped once a stop was asked for and everything is saved; NoSpace when the disk refuses;
+        Raises Stopped once a stop was asked for and everything is saved, or at once for `stop now`;
+        NoSpace when the disk refuses;
         TrainingDiverged, naming the batches, when there is no checkpoint to go back to or for the fourth time;
         WorkbenchError, naming the cut that fits, when the device's memory is full.
         """
@@ -370,11 +375,13 @@ class Course:
         return decided[-1] if decided else self.state.tuned.get(key, getattr(self._settings, key))
 
     def _save_and_obey(self) -> bool:
-        """Write a checkpoint when it is time; then answer a request: wait on `pause`, raise Stopped on `stop`.
+        """Write a checkpoint when it is time; then answer a request: wait on `pause`, raise Stopped on a stop.
 
         Gives whether a person has steered: what is left of the course is another then.
         """
         request, is_due = self._ranks.agree((self._run.request(), self._checkpoints.is_due()))
+        if request == STOP_NOW:
+            self._stop_now()
         must_be_kept = self.state.step in {*self._milestones, self.num_steps}
         if must_be_kept or self._is_best or is_due or request in SAVE_FIRST:
             durable = request in SAVE_FIRST or self.state.step == self.num_steps
@@ -386,11 +393,27 @@ class Course:
         if request == "pause":
             self._ranks.first_does(self._run.wait_while_paused)
             request = self._ranks.agree(self._run.request())
-        if request == "stop":
+        if request in STOPS:  # all is saved, and after a pause no step was taken since
             raise Stopped(
                 f"stopped in {self._run.stage} with everything saved", fix="`workbench resume` goes on"
             )
         return request is not None and request.startswith("tune ") and self._tune(request)
+
+    def _stop_now(self) -> NoReturn:
+        """Raise Stopped with nothing saved, and say which steps will be taken again.
+
+        A checkpoint that a thread is writing is waited for, and counts: the folder is this process's until then.
+        """
+        self._ranks.first_does(self._checkpoints.abandon)
+        kept = steps_in(self._run.folder)
+        began = max(kept) if kept else min(self._seconds_at)
+        steps = self.state.step - began
+        took = human_duration(self.state.elapsed_seconds - self._seconds_at[began]) if steps else ""
+        since = f"the checkpoint of step {began:,}" if began else "the start"
+        again = f"{steps:,} step{'s' if steps != 1 else ''} ({took}) since {since} will be taken again"
+        said = again if steps else "its checkpoint was there already"
+        self._run.answer(STOP_NOW, f"stopped at step {self.state.step:,} without saving: {said}")
+        raise Stopped(f"stopped in {self._run.stage}", fix="`workbench resume` goes on")
 
     def _tune(self, request: str) -> bool:
         """Do what a person asked for, from the next step on, or say why not; gives whether it steers the course."""
@@ -461,6 +484,11 @@ class Course:
 
     def _save(self, *, durable: bool) -> None:
         """Save the state of now; `durable`: it is on disk on return."""
+        newest = max(self._seconds_at)
+        self._seconds_at = {
+            newest: self._seconds_at[newest],
+            self.state.step: self.state.elapsed_seconds,
+        }
         model, optimizer = self._ranks.gather(self.model, self._optimizer)
         average = self._average
         if average is not None and model is not self.model:  # one in shards
@@ -502,6 +530,7 @@ class Course:
             )
         )
         self._is_best = False
+        self._seconds_at = {state.step: state.elapsed_seconds}
         self._run.warning(
             f"{diverged.message}: went back from step {step:,} to the checkpoint of step {state.step:,}; "
             f"batches {next_batch - (step - state.step):,} to {next_batch - 1:,} are passed over"

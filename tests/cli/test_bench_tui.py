@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
+import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,6 +77,33 @@ def test_it_is_told_with_its_interval(capsys: pytest.CaptureFixture[str]) -> Non
 def test_percentiles_of_few_and_of_none() -> None:
     assert percentile([1.0], 0.9) == 1.0 and percentile([], 0.5) is None
     assert percentile(list(map(float, range(1, 11))), 0.9) == 9.0
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_whatever_ends_it_ends_the_training_too(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    # Whoever runs the tests may ignore it, and a child begins with what is ignored here.
+    before = signal.signal(number, lambda *_: None)
+    try:
+        bench = subprocess.Popen(
+            [sys.executable, "-m", "workbench", "bench", "tui", "--rounds", "2"],
+            env=os.environ | {"TMPDIR": str(tmp_path)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(number, before)
+    assert bench.stderr is not None
+    assert "preparing a run" in bench.stderr.readline()  # its worker holds it
+    [lock] = tmp_path.glob("workbench-bench-*/runs/*/.lock")
+    worker = int(json.loads(lock.read_text())["pid"])
+    bench.send_signal(number)
+    bench.communicate()
+    assert bench.returncode == code
+    assert list(tmp_path.glob("workbench-bench-*")) == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
 
 
 def test_a_key_is_timed_from_a_quiet_moment_to_its_first_answer() -> None:

@@ -241,9 +241,9 @@ def tui(
 
     More rounds make the interval narrower. Example: workbench bench tui --rounds 20
     """
-    from workbench.cli.bench_tui import measure_tui
+    from workbench.cli.bench_tui import ended_by_signals, measure_tui
 
-    with tempfile.TemporaryDirectory(prefix="workbench-bench-") as scratch:
+    with ended_by_signals(), tempfile.TemporaryDirectory(prefix="workbench-bench-") as scratch:
         facts = measure_tui(Path(scratch), rounds=rounds, seconds=seconds, columns=columns, rows=lines)
     if json:
         print_json(facts)

@@ -72,7 +72,7 @@ class Window:
 
 
 def measure_tui(home: Path, *, rounds: int, seconds: float, columns: int, rows: int) -> dict[str, Any]:
-    """Train under `home`, measure, stop. Raises WorkbenchError when training does not get going."""
+    """Train under `home`, measure, end it. Raises WorkbenchError when training does not get going."""
     from workbench.launcher import launch
     from workbench.plan import make_plan
     from workbench.recipe_file import load_recipe
@@ -86,11 +86,33 @@ def measure_tui(home: Path, *, rounds: int, seconds: float, columns: int, rows: 
             is_open = number % 4 in (1, 2)  # closed open open closed: a drift weighs on both
             windows.append(_window(run, reader, is_open, seconds=seconds, size=(columns, rows)))
             say(f"{'open  ' if is_open else 'closed'} {windows[-1].tokens_per_second:,.0f} tok/s")
-    finally:
-        with contextlib.suppress(Exception):  # it is over, or never began
-            run.request("stop")
-        _until_over(run)
+    finally:  # nothing of it is kept: it is ended where it is
+        if run.worker is not None:
+            run.worker.kill()
+            run.worker.wait()
     return summed_up(windows)
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM and a hang-up end the block as Ctrl-C does, by an exception: whatever it started is ended on the way.
+
+    Under nohup a hang-up stays ignored. Call in the main thread.
+    """
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {
+        number: signal.signal(number, leave)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def summed_up(windows: list[Window]) -> dict[str, Any]:
@@ -164,12 +186,6 @@ def _until_it_trains(run: Run) -> EventReader:
             )
         time.sleep(0.2)
     return reader
-
-
-def _until_over(run: Run) -> None:
-    deadline = time.monotonic() + 60
-    while run.is_alive() and time.monotonic() < deadline:
-        time.sleep(0.1)
 
 
 def _window(run: Run, reader: EventReader, is_open: bool, *, seconds: float, size: tuple[int, int]) -> Window:

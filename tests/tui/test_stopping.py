@@ -44,6 +44,15 @@ async def test_stopping_now_says_what_is_taken_again_and_shows_its_command(
             assert [request for _, request in asked(run)] == ["stop now"]
 
 
+async def test_every_way_is_in_sight_in_a_small_terminal(make_run: MakeRun, tmp_path: Path) -> None:
+    app = WorkbenchApp(tmp_path)
+    async with running(app, (60, 15)) as pilot:
+        app.push_screen(StopScreen(trained(90, 20, 40), tmp_path))
+        await until(pilot, lambda: isinstance(app.screen, StopScreen) and app.focused is not None)
+        [line] = [line for line in text_of(app).splitlines() if "Cancel" in line]
+        assert line.split() == ["Cancel", "Checkpoint,", "then", "stop", "Stop", "now"]
+
+
 async def test_a_stage_without_checkpoints_is_stopped_in_one_way(make_run: MakeRun, tmp_path: Path) -> None:
     seen = RunSeen("run", tmp_path / "runs" / "run", state="running", stage="corpus")
     app = WorkbenchApp(tmp_path)

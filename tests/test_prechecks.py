@@ -124,6 +124,25 @@ def test_a_wish_whose_package_is_missing(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
+    ("gpus", "nproc", "why_not"),
+    [([], 1, "they need a GPU"), ([H100, H100], 2, "they are for one device"), ([H100], 1, None)],
+)
+def test_graphs_where_they_cannot_be(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    gpus: list[Accelerator],
+    nproc: int,
+    why_not: str | None,
+) -> None:
+    monkeypatch.setattr(prechecks, "accelerators", lambda: gpus)
+    (tmp_path / "chats.jsonl").write_text(GOOD)
+    (tmp_path / "x.toml").write_text(RECIPE.replace('"1M"', '"1M"\ncompile = "graphs"'))
+    told = [str(each) for each in late_problems(*planned(tmp_path), nproc=nproc)]
+    refused = f'compile = "graphs" cannot be here: {why_not}; write "always", or leave it out'
+    assert told == ([] if why_not is None else [f"{tmp_path / 'x.toml'}:9: [pretrain] {refused}"])
+
+
+@pytest.mark.parametrize(
     ("gpus", "missing"),
     [
         ([], "the CPU"),

@@ -93,6 +93,23 @@ class Seat:
         )
 
 
+def why_no_graphs(*, on_gpu: bool, devices: int, checkpointed: bool) -> str:
+    """What keeps the layers of a training from being replayed as CUDA graphs; empty where nothing does.
+
+    What is gathered or computed again in mid-pass is not recorded here.
+    """
+    if not on_gpu:
+        return "they need a GPU"
+    if devices > 1:
+        return "they are for one device"
+    return "they are not for checkpointed layers" if checkpointed else ""
+
+
+def no_graphs(why_not: str) -> BadInput:
+    """The refusal of a recipe that insists on them."""
+    return BadInput(f'compile = "graphs" cannot be here: {why_not}', fix='write "always", or leave it out')
+
+
 def local_processes(ranks: int) -> int:
     """How many of so many processes run on this machine: all, unless torchrun says otherwise."""
     seat = Seat.here()

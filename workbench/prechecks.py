@@ -30,6 +30,8 @@ from workbench.layout import (
     check_value,
     lay_out,
     local_processes,
+    no_graphs,
+    why_no_graphs,
 )
 from workbench.model_config import ModelConfig
 from workbench.plan import Plan, StagePlan
@@ -135,9 +137,13 @@ def _check_inputs(stage: StagePlan, loaded: LoadedRecipe, _: int) -> None:
         raise loaded.blame(stage.name, "tasks" if isinstance(table, Eval) else "sources", error) from None
 
 
-def _check_device(stage: StagePlan, loaded: LoadedRecipe, _: int) -> None:
-    """Raise BadInput, as the training would, when it asks for products that the device is known not to have."""
+def _check_device(stage: StagePlan, loaded: LoadedRecipe, nproc: int) -> None:
+    """Raise BadInput, as the training would, when it asks for what the device is known not to have."""
     table = stage.table()
+    if isinstance(table, Pretrain) and table.compile == "graphs":
+        on_gpu = bool(accelerators())
+        if why_not := why_no_graphs(on_gpu=on_gpu, devices=nproc, checkpointed=False):
+            raise loaded.blame(stage.name, "compile", no_graphs(why_not))
     if not isinstance(table, Training) or table.dtype != "float8":
         return
     gpu = next(iter(accelerators()), None)

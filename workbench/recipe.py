@@ -172,10 +172,12 @@ class Pretrain(Reading, Training):
     """AdamW: decay of the gradient's running mean."""
     beta2: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, strict=True)] = 0.95
     """AdamW: decay of the squared gradient's running mean. 0.95 forgets a spike in 20 steps, 0.999 in 1,000."""
-    compile: Literal["never", "auto", "always"] = "auto"
+    compile: Literal["never", "auto", "always", "graphs"] = "auto"
     """Let torch compile the layers. `auto` times a few passes first, compiles where the steps left can earn that back,
     keeps what is faster and remembers it for this machine: off for short runs on a CPU. Compiled layers round
-    differently, so a resumed run keeps the choice. Rows that grow (`context_ramp`) are compiled for every length."""
+    differently, so a resumed run keeps the choice. Rows that grow (`context_ramp`) are compiled for every length.
+    `graphs` has them replayed as CUDA graphs too, which `auto` tries on a GPU and takes where they gain: for small
+    models, on one device, without `activation_checkpointing`."""
     warmup_steps: NaturalInt = 20
     weight_decay: NaturalFloat = 0.0
     z_loss_weight: NaturalFloat = 0.0
@@ -199,6 +201,8 @@ class Pretrain(Reading, Training):
             raise ValueError(
                 f"batch_tokens = {self.batch_tokens} is more than tokens = {self.tokens} to train on"
             )
+        if self.compile == "graphs" and self.activation_checkpointing != "none":
+            raise ValueError('compile = "graphs" contradicts activation_checkpointing; leave one of them out')
         micro = self.micro_batch_tokens
         if micro is not None and (micro % self.context_length or self.batch_tokens % micro):
             raise ValueError(

@@ -30,7 +30,7 @@ def in_any_order_again() -> Iterator[None]:
     torch.use_deterministic_algorithms(False)
 
 
-@pytest.mark.parametrize("compiling", ["never", "always"])
+@pytest.mark.parametrize("compiling", ["never", "always", "graphs"])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 def test_a_killed_training_ends_with_the_bits_of_one_that_nobody_killed(
     tmp_path: Path, artifacts: dict[str, Path], compiling: str, dtype: str

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.train.recorded_graphs import stand_in_for_cuda
 from workbench.errors import BadInput
-from workbench.train import compile_choice, working_model
+from workbench.train import compile_choice, graphed_layers, working_model
 from workbench.train.compile_choice import (
     CompileChoice,
     CompileMemory,
     CompileTimes,
+    Graphs,
     choose_compiling,
     require_compiler,
     weigh,
@@ -28,24 +30,47 @@ pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor"
 class Machine:
     """Passes take what the script says: `eager` until compiled, then once `first`, then `compiled`."""
 
-    def __init__(self, *, eager: float, first: float = 0.0, compiled: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        eager: float,
+        first: float = 0.0,
+        compiled: float = 0.0,
+        graphs: float | Exception | str | None = None,
+    ) -> None:
+        """graphs: seconds, what comes of trying, or why nobody may; None: there is no GPU."""
         self.eager, self.after = eager, iter([first, compiled, compiled, compiled])
-        self.is_compiled = False
+        self.is_compiled = self.by_graphs = False
         self.said: list[tuple[bool, str]] = []
+        self.graphs = graphs
+
+    def use_graphs(self) -> None:
+        assert self.is_compiled
+        self.by_graphs = True
+        if isinstance(self.graphs, Exception):
+            raise self.graphs
+
+    def leave_graphs(self) -> None:
+        self.by_graphs = False
 
     def say(self, text: str) -> None:
         self.said.append((self.is_compiled, text))
 
     def seconds_of_pass(self) -> float:
+        if self.by_graphs:
+            assert isinstance(self.graphs, float)
+            return self.graphs
         return next(self.after) if self.is_compiled else self.eager
 
     def compile_layers(self) -> None:
         self.is_compiled = True
 
     def weigh(self, *, passes_left: int, remembered: CompileTimes | None = None) -> CompileChoice:
+        why_not = self.graphs if isinstance(self.graphs, str) else ""
         return weigh(
             self.seconds_of_pass,
             self.compile_layers,
+            graphs=None if self.graphs is None else Graphs(why_not, self.use_graphs, self.leave_graphs),
             passes_left=passes_left,
             remembered=remembered,
             most_gain=0.6,
@@ -85,6 +110,50 @@ def test_what_is_remembered_decides_without_measuring(passes: int, chosen: bool)
     )
 
 
+@pytest.mark.parametrize(
+    ("graphs", "chosen", "words"),
+    [
+        (
+            0.1,
+            "graphs",
+            "replayed as CUDA graphs: 100.0 ms a pass, without graphs 400 ms a pass, eager 500 ms",
+        ),
+        (0.395, True, "layers are compiled: 395.0 ms a pass, without graphs 400 ms"),
+        (torch.OutOfMemoryError("CUDA out of memory\nmore"), True, "not used (CUDA out of memory)"),
+        ("they are for one device", True, "CUDA graphs are not used (they are for one device)"),
+    ],
+)
+def test_graphs_are_tried_once_layers_are_compiled(
+    graphs: float | Exception | str, chosen: bool | str, words: str
+) -> None:
+    """What they take of memory they must earn by more than measuring is unsure of."""
+    machine = Machine(eager=0.5, first=20.0, compiled=0.4, graphs=graphs)
+    choice = machine.weigh(passes_left=1000)
+    assert choice.compiled == chosen and machine.by_graphs is (chosen == "graphs")
+    assert words in choice.reason and "\n" not in choice.reason
+    measured = graphs if isinstance(graphs, float) else None
+    assert choice.times == CompileTimes(0.5, 0.4, 20.0 - 0.4, graphs=measured)
+
+
+def test_graphs_may_pay_where_compiled_layers_alone_lose() -> None:
+    machine = Machine(eager=0.5, first=20.0, compiled=0.6, graphs=0.2)
+    assert machine.weigh(passes_left=1000).compiled == "graphs"
+    slow = Machine(eager=0.5, first=20.0, compiled=0.9, graphs=0.7)
+    assert slow.weigh(passes_left=1000).compiled is False  # whoever asked takes both back
+
+
+@pytest.mark.parametrize(
+    ("graphs", "chosen"),
+    [(0.1, "graphs"), (RuntimeError("no"), True), ("they are for one device", False), (None, False)],
+)
+def test_graphs_are_remembered(graphs: float | Exception | str | None, chosen: bool | str) -> None:
+    """20 s of compiling against 0.4 s a pass by graphs and 0.1 s without; a hundred passes are left."""
+    machine = Machine(eager=0.5, graphs=graphs)
+    choice = machine.weigh(passes_left=100, remembered=CompileTimes(0.5, 0.4, 20.0, graphs=0.1))
+    assert choice.compiled == chosen and machine.by_graphs is (chosen == "graphs")
+    assert choice.times is None
+
+
 def test_a_compiler_that_fails_is_told_in_one_line() -> None:
     machine = Machine(eager=1.0)
 
@@ -107,6 +176,10 @@ def test_times_are_remembered_by_kind_of_pass(tmp_path: Path) -> None:
     for damage in ("", "[1]", '{"a": 3}', '{"a": {"eager": 1}}'):
         file.write_text(damage)
         assert CompileMemory(file, "a").times() is None
+    file.write_text('{"a": {"eager": 1.0, "compiled": 0.5, "compiling": 9.0}}')  # as it was without graphs
+    assert CompileMemory(file, "a").times() == CompileTimes(1.0, 0.5, 9.0)
+    CompileMemory(file, "a").remember(CompileTimes(1.0, 0.5, 9.0, graphs=0.25))
+    assert CompileMemory(file, "a").times() == CompileTimes(1.0, 0.5, 9.0, graphs=0.25)
     CompileMemory(tmp_path / "no" / "such" / "folder", "a").remember(CompileTimes(1.0, 0.5, 9.0))
 
 
@@ -174,3 +247,51 @@ def test_all_layers_are_one_program_with_the_same_gradient(
     with torch.no_grad():
         kept(make_batch(0).inputs_BT)  # what is kept is not compiled
     assert programs["unique_graphs"] == 1
+
+
+@pytest.fixture
+def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graphs are tried on the CPU, by a stand-in; what is compiled there runs as it is written while one records."""
+    stand_in_for_cuda(monkeypatch)
+    monkeypatch.setattr(working_model, "why_no_graphs", lambda **_: "")
+    monkeypatch.setattr(compile_choice, "HAS_GRAPHS", ("cpu",))
+    monkeypatch.setattr(compile_choice, "LEAST_COMPILE_SECONDS", 0.0)
+    monkeypatch.setattr(compile_choice, "GRAPHS_MUST_TAKE", 1e9)
+
+
+@pytest.mark.parametrize("weights", [torch.float32, torch.bfloat16])
+def test_graphs_that_give_the_same_gradient_are_taken(
+    quick_compiler: None, on_a_gpu: None, make_model: Callable, make_batch: Callable, weights: torch.dtype
+) -> None:
+    kept = make_model()
+    working = WorkingModel(kept, weights_dtype=weights)
+    choice = choose_compiling(
+        working, make_batch(0), loss_fn=next_token_loss, autocast=None, passes_left=10**9, memory=None
+    )
+    assert choice.times is not None and choice.times.graphs is not None, choice.reason
+    assert choice.compiled == ("graphs" if choice.times.graphs < choice.times.eager else False)
+    assert all(parameter.grad is None for parameter in kept.parameters())
+
+
+def test_graphs_that_give_another_gradient_are_not(
+    quick_compiler: None,
+    on_a_gpu: None,
+    make_model: Callable,
+    make_batch: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without the copy that keeps a sum apart from what the next replay writes."""
+    monkeypatch.setattr(graphed_layers.GraphedLayers, "_take_sums_apart", lambda self: None)
+    kept = make_model()
+    choice = choose_compiling(
+        WorkingModel(kept),
+        make_batch(0),
+        loss_fn=next_token_loss,
+        autocast=None,
+        passes_left=10**9,
+        memory=None,
+    )
+    assert (
+        choice.compiled != "graphs"
+        and "CUDA graphs are not used (they gave another gradient)" in choice.reason
+    )

@@ -65,6 +65,8 @@ def ladder(workload: Workload) -> list[Step]:
         add("+ bfloat16 copies of weights", weights="bfloat16")
     if workload.compiled and can_compile(workload.device):
         add("+ compiled layers", compiled=True)
+        if workload.device.type == "cuda":
+            add("+ CUDA graphs", graphs=True)
     add(MUON, optimizer="muon")
     for count, name in ((2, "two"), (8, "eight")):  # for less memory
         if workload.rows % count == 0:

@@ -51,6 +51,8 @@ class Rung:
     optimizer: Literal["looped adamw", "adamw", "muon"] | None = None
     weights: Literal["float32", "bfloat16"] | None = None
     compiled: bool | None = None
+    graphs: bool = False
+    """Compiled layers are replayed as CUDA graphs."""
     micro_batches: int | None = None
     """How many a batch is cut into."""
 
@@ -91,6 +93,8 @@ class Ours:
         self._working = WorkingModel(self._model, weights_dtype=getattr(torch, weights))
         if settings.course.compiled if rung.compiled is None else rung.compiled:
             self._working.compile_layers()
+            if rung.graphs:
+                self._working.use_graphs()
         self.restart()
 
     @property

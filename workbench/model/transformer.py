@@ -21,6 +21,8 @@ Knows nothing of tokenizers, losses, sampling or files.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -92,11 +94,26 @@ class Decoder(nn.Module):
         x_BTD = self.embedded(ids_BT, positions_BT, cache=cache, documents_BT=documents_BT)
         sight = None if cache is not None else visible(x_BTD, documents_BT, self.config)
         rotation = Rotation.at(positions_BT, self.config) if self.embed_positions is None else None
-        for index, layer in enumerate(self.layers):
-            memory = Memory(sight) if cache is None else Memory(cache=cache, layer=index)
-            x_BTD = layer(x_BTD, rotation, memory, self.values_of(ids_BT, index))
+        count = len(self.layers)
+        memories = [
+            Memory(sight) if cache is None else Memory(cache=cache, layer=layer) for layer in range(count)
+        ]
+        values = (self.values_of(ids_BT, layer) for layer in range(count))
+        x_BTD = self.through_layers(x_BTD, rotation, memories, values)
         # The logits are divided here already, where a position has D numbers and not V.
         return times(1 / self.config.logits_scaling, self.norm(x_BTD))
+
+    def through_layers(
+        self,
+        x_BTD: Tensor,
+        rotation: Rotation | None,
+        memories: Sequence[Memory],
+        values: Iterable[Tensor | None],
+    ) -> Tensor:
+        """x_BTD after the last layer. Each has its memory, and its values of the tokens if it looks any up."""
+        for layer, memory, given_BTGE in zip(self.layers, memories, values, strict=True):
+            x_BTD = layer(x_BTD, rotation, memory, given_BTGE)
+        return x_BTD
 
     def embedded(
         self, ids_BT: Tensor, positions_BT: Tensor, *, cache: KVCache | None, documents_BT: Tensor | None

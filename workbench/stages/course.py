@@ -359,6 +359,8 @@ class Course:
             self._run.note(choice.reason)
         elif environment["compiled"]:
             self._working.compile_layers()
+            if environment["compiled"] == "graphs":
+                self._working.use_graphs()
 
     def _kind_of_pass(self) -> str:
         """What the time of a pass depends on, in one line."""

@@ -17,7 +17,7 @@ from typing import Any, TypedDict
 import torch
 
 from workbench.errors import BadInput, Damaged
-from workbench.layout import IN_WHOLE_MATRICES, Seat, check_engine, check_value, lay_out
+from workbench.layout import IN_WHOLE_MATRICES, Seat, check_engine, check_value, lay_out, no_graphs
 from workbench.model.folder import load_model
 from workbench.model.parametrization import rate_factors
 from workbench.model.transformer import Decoder
@@ -31,7 +31,7 @@ from workbench.tokenizer import Tokenizer
 from workbench.train.averaging import WeightAverage
 from workbench.train.checkpoint import TrainingState
 from workbench.train.checkpoint_folder import damage
-from workbench.train.compile_choice import require_compiler
+from workbench.train.compile_choice import Compiled, require_compiler
 from workbench.train.device import Machine, compare, environment, prepare_machine
 from workbench.train.optimizers import Optimizers
 from workbench.train.parameter_groups import OptimizerSettings
@@ -111,7 +111,7 @@ def open_course(
         version=VERSION,
         optimizer=optimizer.implementation,
         working_model=working.implementation,
-        compiled=wants_compiled(settings, machine),
+        compiled=wants_compiled(settings, machine, working),
         micro_batch_tokens=micro_batch_tokens,
     )
     average = make_average(model, settings, num_steps=num_steps, ranks=ranks)
@@ -120,9 +120,9 @@ def open_course(
         for line in found.set_aside:
             run.warning(f"damaged checkpoint set aside: {line}")
         state = put_back(found.folder, optimizer, **weights)
-        _say_how_exact(run, f"resuming at step {state.step}", state, here)
+        _say_how_exact(run, f"resuming at step {state.step}", state, here, working)
     elif begin is not None:
-        state = _begin_with(run, begin, optimizer, weights, here, num_steps=num_steps)
+        state = _begin_with(run, begin, optimizer, weights, here, working, num_steps=num_steps)
     else:
         torch.manual_seed(settings.seed)
         state = TrainingState(seed=settings.seed, environment=here)
@@ -200,14 +200,23 @@ def make_working_model(model: Decoder, settings: Training, machine: Machine) -> 
     )
 
 
-def wants_compiled(settings: Training, machine: Machine) -> bool | None:
-    """Whether the layers are to be compiled; None when that is to be measured. Raises BadInput where torch cannot."""
+def wants_compiled(settings: Training, machine: Machine, working: WorkingModel[Decoder]) -> Compiled | None:
+    """How the layers are to be computed; None when that is to be measured. Raises BadInput where torch cannot."""
     wish = settings.compile if isinstance(settings, Pretrain) else "never"
-    if wish == "always":
+    if wish == "graphs" and working.why_no_graphs:
+        raise no_graphs(working.why_no_graphs)
+    if wish in ("always", "graphs"):
         require_compiler(machine.device)
     if wish == "auto" and (machine.ranks.count == 1 or settings.engine == "fsdp"):
         return None
-    return wish == "always"
+    return "graphs" if wish == "graphs" else wish == "always"
+
+
+def decided_there(compiled: object, working: WorkingModel[Decoder]) -> Compiled:
+    """How layers are computed here, where a checkpoint tells how they were: the same way if that can be."""
+    if compiled == "graphs":
+        return True if working.why_no_graphs else "graphs"
+    return bool(compiled)
 
 
 class Weights(TypedDict):
@@ -224,6 +233,7 @@ def _begin_with(
     optimizer: Optimizers,
     weights: Weights,
     here: dict[str, Any],
+    working: WorkingModel[Decoder],
     *,
     num_steps: int,
 ) -> TrainingState:
@@ -241,14 +251,16 @@ def _begin_with(
     if not begin.same:
         state.best_step = state.best_metric = None
         state.steering, state.tuned = [], {}
-    _say_how_exact(run, f"{begin.what} at step {state.step}", state, here)
+    _say_how_exact(run, f"{begin.what} at step {state.step}", state, here, working)
     return state
 
 
-def _say_how_exact(run: StageRun, what: str, state: TrainingState, here: dict[str, Any]) -> None:
+def _say_how_exact(
+    run: StageRun, what: str, state: TrainingState, here: dict[str, Any], working: WorkingModel[Decoder]
+) -> None:
     """Say whether it goes on to the bit as there, or what is different here; from now on `here` is what counts."""
     if here["compiled"] is None:  # it was decided there
-        here["compiled"] = bool(state.environment.get("compiled"))
+        here["compiled"] = decided_there(state.environment.get("compiled"), working)
     obstacles = compare(state.environment, here)
     if not here["deterministic"]:
         obstacles.append("kernels of this device add in no fixed order")

@@ -1,13 +1,14 @@
-"""Whether compiled layers earn back what compiling takes over the passes that are left: measured, then remembered.
+"""Whether compiled layers, and CUDA graphs of them, earn back what compiling takes over the passes that are left.
 
     eager pass timed ── can the passes left gain as much as any compiling takes? ── no ─ eager
                                   │ yes
              remembered from an earlier run of this shape on this machine ── yes ── decide by that
                                   │ no
-                  compile, time the compiled pass, remember ── the faster one goes on
+      compile, time the compiled pass; on a GPU replay it as CUDA graphs, time that; remember ── the fastest goes on
 
 A pass is forward and backward of one micro-batch; measuring leaves weights, gradients and random numbers as they were.
-Compiled layers round differently, so the choice is part of what exactness depends on. Knows no run.
+Compiled layers round differently, so the choice is part of what exactness depends on. Graphs hold memory that nothing
+else can use, so they must gain more than measuring is unsure of. Knows no run.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from workbench.errors import BadInput
 from workbench.files import human_duration, write_atomic
@@ -41,26 +42,46 @@ MOST_GAIN = {"cpu": 0.25, "cuda": 0.6}
 LEAST_COMPILE_SECONDS = 10.0
 """What no compiling stays below: a layer, forward and backward, took 11.5 CPU seconds besides the C++ compiler's."""
 PASSES_TIMED = 3
+HAS_GRAPHS = ("cuda",)
+"""Kinds of devices on which graphs are worth a word."""
+GRAPHS_MUST_TAKE = 0.97
+"""At most this share of the time of a pass without them."""
+SAME_GRADIENT = 0.01
+"""How far the norm of a parameter's gradient may be from that without graphs, of either."""
+
+Compiled = bool | Literal["graphs"]
+"""How the layers are computed: as they are written, compiled, or compiled and replayed as CUDA graphs."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CompileTimes:
-    """Seconds of an eager and of a compiled pass, and of compiling itself."""
+    """Seconds of an eager and of a compiled pass, of compiling itself, and of a pass by CUDA graphs where they work."""
 
     eager: float
     compiled: float
     compiling: float
+    graphs: float | None = None
+
+    @property
+    def after(self) -> float:
+        """Seconds of a pass once compiled, the quicker way."""
+        return self.compiled if self.graphs is None or not self.graphs_pay else self.graphs
+
+    @property
+    def graphs_pay(self) -> bool:
+        """Whether graphs are clearly quicker than compiled layers without."""
+        return self.graphs is not None and self.graphs < GRAPHS_MUST_TAKE * self.compiled
 
     def gain(self, passes: int) -> float:
         """Seconds that compiling saves over so many passes; negative where it loses."""
-        return passes * (self.eager - self.compiled) - self.compiling
+        return passes * (self.eager - self.after) - self.compiling
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CompileChoice:
     """What was decided, and the sentence that says why. times: if they were measured just now."""
 
-    compiled: bool
+    compiled: Compiled
     reason: str
     times: CompileTimes | None = None
 
@@ -83,17 +104,37 @@ def choose_compiling(
     """
     device = next(working.kept.parameters()).device
 
-    def seconds_of_pass() -> float:
-        started = time.perf_counter()
+    def take_pass(weight: float = 1.0) -> None:
         with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
             part = loss_fn(working.model, ranks.share(micro_batch).rows)
-        part.total.backward()
+        (weight * part.total).backward()
+
+    def forget_gradients() -> None:
+        for parameter in working.kept.parameters():
+            parameter.grad = None
+
+    def seconds_of_pass() -> float:
+        started = time.perf_counter()
+        take_pass()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds = time.perf_counter() - started
-        for parameter in working.kept.parameters():
-            parameter.grad = None
+        forget_gradients()
         return ranks.agree(seconds)
+
+    def gradient_norms(*weights: float) -> Tensor:
+        for weight in weights:
+            take_pass(weight)
+        found = [each.grad.norm() for each in working.kept.parameters() if each.grad is not None]
+        forget_gradients()
+        return torch.stack(found).float()
+
+    def use_graphs() -> None:
+        wanted = 3 * gradient_norms(1.0)
+        working.use_graphs()
+        found = gradient_norms(1.0, 2.0)  # what is added up must not be what the second pass wrote
+        if not torch.allclose(found, wanted, rtol=SAME_GRADIENT, atol=1e-6 * float(wanted.max())):
+            raise RuntimeError("they gave another gradient")
 
     def remembered() -> CompileTimes | None:
         known = None if memory is None else memory.times()
@@ -104,11 +145,15 @@ def choose_compiling(
         require_compiler(device)
     except BadInput as error:
         return CompileChoice(False, f"layers are not compiled: {error.message}")
+    graphs = (
+        Graphs(working.why_no_graphs, use_graphs, working.leave_graphs) if device.type in HAS_GRAPHS else None
+    )
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         working.model.train()
         choice = weigh(
             seconds_of_pass,
             working.compile_layers,
+            graphs=graphs,
             passes_left=passes_left,
             remembered=remembered(),
             most_gain=MOST_GAIN[device.type],
@@ -121,10 +166,20 @@ def choose_compiling(
     return choice
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Graphs:
+    """How compiled layers come to be replayed as CUDA graphs, and back; why_not: what forbids it from the first."""
+
+    why_not: str
+    use: Callable[[], None]
+    leave: Callable[[], None]
+
+
 def weigh(
     seconds_of_pass: Callable[[], float],
     compile_layers: Callable[[], None],
     *,
+    graphs: Graphs | None = None,
     passes_left: int,
     remembered: CompileTimes | None,
     most_gain: float,
@@ -141,6 +196,8 @@ def weigh(
         if passes_left * eager * most_gain < LEAST_COMPILE_SECONDS:
             return CompileChoice(False, f"layers are not compiled: {left}, too little to earn it back")
     if remembered is not None:
+        if graphs is None or graphs.why_not:
+            remembered = dataclasses.replace(remembered, graphs=None)
         gain = remembered.gain(passes_left)
         if gain <= 0:
             return CompileChoice(
@@ -148,21 +205,53 @@ def weigh(
             )
         say(f"compiling the layers, {human_duration(remembered.compiling)} or less: {left}")
         compile_layers()
-        return CompileChoice(True, f"layers are compiled: that saves {human_duration(gain)} of {left}")
+        problem = _try_out(graphs) if graphs is not None and remembered.graphs_pay else ""
+        how, words = _told(remembered.graphs_pay and not problem)
+        problem = f"; CUDA graphs are not used ({problem})" if problem else ""
+        return CompileChoice(how, f"{words}: that saves {human_duration(gain)} of {left}{problem}")
     say(f"compiling the layers to see whether they get quicker, about a minute, once: {left}")
     try:
         compile_layers()
         first = seconds_of_pass()
         compiled = min(seconds_of_pass() for _ in range(PASSES_TIMED))
     except Exception as error:  # whatever a compiler may raise: uncompiled, everything works
-        why = str(error).strip().partition("\n")[0] or type(error).__name__
-        return CompileChoice(False, f"layers are not compiled: torch cannot ({why[:160]})")
+        return CompileChoice(False, f"layers are not compiled: torch cannot ({_first_line(error)})")
     times = CompileTimes(eager, compiled, max(0.0, first - compiled))
     took = human_duration(times.compiling)
     figures = f"{1000 * compiled:.0f} ms a pass, eager {1000 * eager:.0f} ms; compiling took {took}"
-    if compiled < eager:  # what compiling took is spent either way
-        return CompileChoice(True, f"layers are compiled: {figures}", times)
+    if graphs is not None:
+        if problem := graphs.why_not or _try_out(graphs):
+            figures += f"; CUDA graphs are not used ({problem})"
+        else:
+            seconds = min(seconds_of_pass() for _ in range(PASSES_TIMED))
+            times = dataclasses.replace(times, graphs=seconds)
+            figures = f"{1000 * seconds:.1f} ms a pass, without graphs {figures}"
+        if not times.graphs_pay:
+            graphs.leave()
+    if times.after < eager:  # what compiling took is spent either way
+        how, words = _told(times.graphs_pay)
+        return CompileChoice(how, f"{words}: {figures}", times)
     return CompileChoice(False, f"layers are not compiled: {figures}", times)
+
+
+def _try_out(graphs: Graphs) -> str:
+    """Use them; gives what keeps them from being used, after which everything is as before, or nothing."""
+    try:
+        graphs.use()
+    except Exception as error:  # of memory, or of what torch cannot record: without them everything works
+        graphs.leave()
+        return _first_line(error)
+    return ""
+
+
+def _told(by_graphs: bool) -> tuple[Compiled, str]:
+    if by_graphs:
+        return "graphs", "layers are compiled and replayed as CUDA graphs"
+    return True, "layers are compiled"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().partition("\n")[0] or type(error).__name__)[:160]
 
 
 def require_compiler(device: torch.device) -> None:

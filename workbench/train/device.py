@@ -173,13 +173,14 @@ def environment(
     version: str,
     optimizer: str,
     working_model: str,
-    compiled: bool | None,
+    compiled: bool | str | None,
     micro_batch_tokens: int,
 ) -> dict[str, Any]:
     """What the last bits of a training result depend on besides recipe and data, as plain values.
 
     version: ours. optimizer: what computes its step. working_model: what computes the gradient.
-    compiled: whether its layers are; None when that is still to be decided.
+    compiled: whether its layers are, or "graphs" where they are replayed as CUDA graphs too; None when that is still
+    to be decided.
     """
     on_gpu = machine.device.type == "cuda"
     return {

@@ -6,6 +6,7 @@
     bfloat16 weights            copies of all but the tables, and the stream between the layers is bfloat16 too
     float8 products             the same weights, rounded to 8 bits for every product (float8.py)
     compiled layers             the same operations, fused by torch into fewer passes over memory
+    CUDA graphs                 the same kernels, recorded and launched all at once (graphed_layers.py)
     checkpointed layers         a layer keeps its input alone and computes the rest again in the backward pass
 
 Whoever keeps the kept model keeps everything: the working one follows from it. A model in shards has no copy: there
@@ -24,7 +25,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from workbench.layout import why_no_graphs
 from workbench.train.float8 import use_float8
+from workbench.train.graphed_layers import GraphedLayers
 from workbench.train.parameter_groups import kind_of
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -82,6 +85,7 @@ class WorkingModel(Generic[Model]):
             if not in_place:
                 use_float8(self.model.get_submodule("layers"))
             self._is_also("float8 products")
+        self._graphed: GraphedLayers | None = None
         self._checkpoint_layers = checkpoint_layers
         if checkpoint_layers:
             self._wrap_layers()
@@ -105,8 +109,33 @@ class WorkingModel(Generic[Model]):
         self._wrap_layers(BACKEND)
 
     def leave_layers_uncompiled(self) -> None:
-        """Take back what `compile_layers` did."""
+        """Take back what `compile_layers` and `use_graphs` did."""
+        self.leave_graphs()
         self._wrap_layers()
+
+    @property
+    def why_no_graphs(self) -> str:
+        """What keeps `use_graphs` from being called; empty where nothing does."""
+        return why_no_graphs(
+            on_gpu=next(self.kept.parameters()).device.type == "cuda",
+            devices=2 if self._in_place else 1,
+            checkpointed=self._checkpoint_layers,
+        )
+
+    def use_graphs(self) -> None:
+        """Let the layers, compiled before, be launched as CUDA graphs: recorded at the next forward pass."""
+        assert self.model is not self.kept and self._graphed is None, "compiled before, once"
+        layers = self.model.get_submodule("layers")
+        handed_over = {id(own) for own in self._own}
+        summed = [parameter for parameter in layers.parameters() if id(parameter) not in handed_over]
+        self._graphed = GraphedLayers(list(layers.children()), summed=summed)
+        self.model.through_layers = self._graphed  # type: ignore[assignment]
+
+    def leave_graphs(self) -> None:
+        """Take back what `use_graphs` did."""
+        if self._graphed is not None:
+            self._graphed = None
+            del self.model.through_layers
 
     def _wrap_layers(self, backend: str | None = None) -> None:
         for layer in self.model.get_submodule("layers").children():

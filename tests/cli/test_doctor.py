@@ -11,9 +11,13 @@ import pytest
 import torch
 
 from workbench import doctor, hardware
-from workbench.bench.worth import flash_attention, peaks, worths
+from workbench.bench import ways, worth
+from workbench.bench.ways import Ways
+from workbench.bench.worth import compiled_layers, flash_attention, peaks, worths
 from workbench.doctor import examine
-from workbench.train.device import prepare_machine
+from workbench.errors import BadInput
+from workbench.train.compile_choice import CompileMemory, CompileTimes
+from workbench.train.device import Machine, prepare_machine
 
 from .conftest import Workbench
 
@@ -54,25 +58,117 @@ def test_what_is_measured_is_a_speed() -> None:
     assert measured["AdamW in one pass"].active and (measured["AdamW in one pass"].times or 0) > 0.1
     float8 = measured["float8 products"]
     assert not float8.active and float8.times is None and float8.why_not
+    assert 0 < (measured["checkpointed layers"].memory_share or 0) < 0.5
     if machine.device.type == "cpu":
         assert "need a GPU" in float8.why_not and "TF32 products" not in measured
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_flash_attention_is_in_use_for_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """torch's word that it was built with it says nothing about float32, older GPUs, or rows of several documents."""
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A GPU of Hopper's generation as torch tells of one; nothing can be computed there."""
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
     monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: True)
-    narrow = dataclasses.replace(
-        prepare_machine("float32"), device=torch.device("cuda"), dtype=torch.bfloat16
-    )
+    monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion("2.13.0"))
+    return dataclasses.replace(prepare_machine("float32"), device=torch.device("cuda"), dtype=torch.bfloat16)
+
+
+def test_flash_attention_is_in_use_for_what_it_takes(gpu: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's word that it was built with it says nothing about float32, older GPUs, or rows of several documents."""
     for version, in_use in (("2.13.0", [True, True]), ("2.11.0", [True, False])):
         monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion(version))
-        uses = list(flash_attention(narrow))
+        uses = list(flash_attention(gpu, lambda pair: None))
         assert [use.active for use in uses] == in_use == [not use.why_not for use in uses]
-    wide = dataclasses.replace(narrow, dtype=torch.float32)
-    assert not any(use.active for use in flash_attention(wide))
+    wide = dataclasses.replace(gpu, dtype=torch.float32)
+    assert not any(use.active for use in flash_attention(wide, lambda pair: 2.0))
+
+
+def test_what_a_gpu_has_is_measured_there(gpu: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours takes 1 s and the other way 3; what is not there is not tried."""
+    made: list[str] = []
+    names = ["products", "products_by_precision", "products_in_float8", "attention_by_rows"]
+    names += ["attention_by_documents", "losses", "adamws"]
+    for name in names:
+        monkeypatch.setattr(ways, name, lambda *_, name=name: made.append(name) or Ways(print, print))
+    layers = ways.Checkpointed(Ways(print, print), 0.1)
+    monkeypatch.setattr(ways, "checkpointed_layers", lambda machine: layers)
+    monkeypatch.setattr(worth, "_quickest", lambda pair, machine, seconds: [1.0, 3.0])
+    told = {use.name: use for use in worths(gpu, seconds=0.1)}
+    assert sorted(made) == sorted(names)
+    compiled = {"compiled layers", "CUDA graphs"}
+    assert {name for name, use in told.items() if use.times != 3.0} == compiled
+    assert all(told[name].active is None and "first training" in told[name].why_not for name in compiled)
+    assert told["checkpointed layers"].memory_share == 0.1 and not told["checkpointed layers"].active
+    assert "the recipe has to ask" in told["float8 products"].why_not
+
+    def missing(machine: Machine) -> Ways:
+        raise BadInput("torchao is not installed", fix="")
+
+    monkeypatch.setattr(ways, "products_in_float8", missing)
+    made.clear()
+    told = {use.name: use for use in worths(dataclasses.replace(gpu, dtype=torch.float32), seconds=0.1)}
+    assert (told["float8 products"].times, told["float8 products"].why_not) == (
+        None,
+        "torchao is not installed",
+    )
+    assert not any(name.startswith("attention") for name in made), "FlashAttention has no float32"
+    assert all(use.times is None for use in worths(gpu, seconds=None))
+
+
+def test_what_a_training_was_told_of_compiling_stands(gpu: Machine, tmp_path: Path) -> None:
+    file = tmp_path / "compile_times.json"
+
+    def remember(times: CompileTimes, *, layers: int, **environment: str) -> None:
+        here = {"device": "NVIDIA H200", "torch": "2.13.0", "micro_batch_tokens": 8192} | environment
+        key = json.dumps([{"num_hidden_layers": layers, "hidden_size": 768}, here])
+        CompileMemory(file, key).remember(times)
+
+    remember(CompileTimes(0.3, 0.2, 30.0, graphs=0.1), layers=12)
+    remember(CompileTimes(0.3, 0.1, 30.0), layers=6)
+    remember(CompileTimes(9.0, 0.2, 30.0), layers=3, device="cpu")
+    remember(CompileTimes(9.0, 0.2, 30.0), layers=3, torch="2.11.0")
+    CompileMemory(file, "no json").remember(CompileTimes(9.0, 0.2, 30.0))
+    compiled, graphs = compiled_layers(gpu, file)
+    assert compiled.times == pytest.approx(3.0) and compiled.of == "6 layers of 768, 8,192 tokens at once"
+    assert graphs.active is False and "could not be used" in graphs.why_not
+    remember(CompileTimes(0.3, 0.2, 30.0, graphs=0.1), layers=12)  # the newest now
+    compiled, graphs = compiled_layers(gpu, file)
+    assert (compiled.times, graphs.times) == (pytest.approx(1.5), pytest.approx(2.0))
+    assert graphs.active is None and graphs.of == compiled.of == "12 layers of 768, 8,192 tokens at once"
+
+
+def test_both_ways_compute_the_same_and_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = dataclasses.replace(prepare_machine("float32"), device=torch.device("cpu"))
+    tiny = dataclasses.replace(ways.SHAPES["cpu"], rows=2, context=16, heads=2, head_dim=8, width=16)
+    monkeypatch.setitem(ways.SHAPES, "cpu", tiny)
+    random, precision = torch.get_rng_state(), torch.get_float32_matmul_precision()
+    for pair in (
+        ways.products_by_precision(machine),
+        ways.attention_by_rows(machine),
+        ways.attention_by_documents(machine),
+        ways.attention_written_out(machine),
+        ways.losses(machine),
+        ways.adamws(machine),
+    ):
+        pair.ours()
+        pair.other()
+    checkpointed = ways.checkpointed_layers(machine)
+    checkpointed.ways.ours()
+    checkpointed.ways.other()
+    assert 0 < checkpointed.kept_share < 0.5
+    assert torch.equal(torch.get_rng_state(), random)
+    assert torch.get_float32_matmul_precision() == precision
+
+
+@pytest.mark.gpu
+@pytest.mark.filterwarnings("default")
+def test_on_a_gpu_all_of_it_is_measured() -> None:
+    told = {use.name: use for use in worths(prepare_machine(), seconds=0.05)}
+    for name, use in told.items():
+        if name not in ("compiled layers", "CUDA graphs", "float8 products"):
+            assert (use.times or 0) > 0.01 or use.why_not, name
 
 
 def test_problems_are_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """What the training step uses on this machine, and what each is worth here: a few tenths of a second apiece.
 
-Both ways of a thing take turns, and the quickest of each counts: others use the machine too. Small shapes (rows of
-256, a vocabulary of 4,096), so these are orders of magnitude; `workbench bench train` measures whole steps.
+Both ways of a thing (ways.py) take turns, and the quickest of each counts: others use the machine too. Small shapes, so
+these are orders of magnitude; `workbench bench train` measures whole steps. Compiled layers take a minute to try: what
+a training was told of them stands here.
 """
 
 from __future__ import annotations
@@ -9,23 +10,21 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
+from workbench.bench import ways
 from workbench.bench.clocks import now, product_rate
+from workbench.bench.ways import Ways
 from workbench.errors import BadInput
-from workbench.model.attention import attend_written_out
+from workbench.layout import why_no_graphs
 from workbench.model.segments import why_no_flash_attention, why_no_segments
-from workbench.train.device import Machine
+from workbench.train.compile_choice import CompileTimes, newest_times
+from workbench.train.device import Machine, device_name
 from workbench.train.float8 import require_float8
-from workbench.train.losses import summed_cross_entropy
 
-HEADS, HEAD_DIM, CONTEXT, ROWS = 4, 64, 256, 4
-WIDTH, VOCABULARY, TOKENS = 256, 4096, 1024
-PARAMETERS = (2 << 20, 16)
-"""Numbers in each of so many parameters that AdamW moves."""
 COPIED_BYTES = 128 << 20
 SEGMENTS = "FlashAttention inside documents and windows (heads a multiple of 8 wide, no soft cap)"
 FEWEST_ROUNDS = 8
@@ -37,13 +36,17 @@ class Worth:
     """One thing the step could use. times: how many times as quick as without it, None where not measured.
 
     why_not: why it is not in use, where that can be told without measuring: the machine has it not, or nobody asked.
+    memory_share: of what a pass keeps in memory, where that is what it is for. active: None where every training
+    decides by measuring. of: what it was measured with, if not here and now.
     """
 
     name: str
-    active: bool
+    active: bool | None
     instead_of: str
     times: float | None
     why_not: str = ""
+    memory_share: float | None = None
+    of: str = ""
 
 
 def peaks(machine: Machine, *, seconds: float) -> dict[str, float]:
@@ -58,46 +61,104 @@ def peaks(machine: Machine, *, seconds: float) -> dict[str, float]:
     return {**rates, "memory_bytes_per_second": 2 * COPIED_BYTES / best}  # read and written
 
 
-def worths(machine: Machine, *, seconds: float | None) -> Iterator[Worth]:
-    """What the step uses here and what it gains; `seconds` is the time for each, None measures nothing."""
+def worths(machine: Machine, *, seconds: float | None, compile_times: Path | None = None) -> Iterator[Worth]:
+    """What the step uses here and what it gains; `seconds` is the time for each, None measures nothing.
+
+    compile_times: where a home keeps what compiling gave on this machine.
+    """
     on_cpu = machine.device.type == "cpu"
     narrow = machine.dtype == torch.bfloat16
 
-    def measured(ours: Callable[[], Any], others: Callable[[], Any]) -> float | None:
-        if seconds is None:
-            return None
-        mine, theirs = _quickest([ours, others], machine, seconds=seconds)
-        return theirs / mine
+    def measured(pair: Callable[[], Ways]) -> float | None:
+        return None if seconds is None else times_as_quick(pair(), machine, seconds=seconds)
 
-    products = [_product(machine, dtype) for dtype in (torch.bfloat16, torch.float32)]
-    yield Worth("bfloat16 products", narrow, "float32", measured(*products))
+    bfloat16_and_float32 = (torch.bfloat16, torch.float32)
+    times = measured(lambda: ways.products(machine, *bfloat16_and_float32))
+    yield Worth("bfloat16 products", narrow, "float32", times)
     if on_cpu:
         by_onednn = machine.float32_products == "oneDNN"
         yield Worth("oneDNN's float32 products", by_onednn, "torch's choice", None)
-        written = narrow  # see `attend`
         yield Worth(
             "attention with its scores written out (rows up to 1,024)",
-            written,
+            narrow,  # see `attend`
             "torch's kernel",
-            measured(*_attentions(machine)),
+            measured(lambda: ways.attention_written_out(machine)),
         )
     else:
-        yield from flash_attention(machine)
-    yield Worth("loss in chunks of logits", True, "all logits at once", measured(*_losses(machine)))
-    yield Worth("AdamW in one pass", True, "one operation after the other", measured(*_adamws(machine)))
+        yield from flash_attention(machine, measured)
+    yield Worth(
+        "loss in chunks of logits", True, "all logits at once", measured(lambda: ways.losses(machine))
+    )
+    yield Worth(
+        "AdamW in one pass", True, "one operation after the other", measured(lambda: ways.adamws(machine))
+    )
     if not on_cpu:
         exact = machine.float32_matmul_precision == "highest"
         asked = 'the recipe has to ask: float32_matmul_precision = "high"' if exact else ""
-        yield Worth("TF32 products", not exact, "full float32", None, asked)
-    yield Worth("float8 products", machine.float8, "bfloat16", None, _why_no_float8(machine))
+        times = measured(lambda: ways.products_by_precision(machine))
+        yield Worth("TF32 products", not exact, "full float32", times, asked)
+    why_not, times = _why_no_float8(machine), None
+    if machine.float8 or why_not == ASK_FOR_FLOAT8:
+        try:
+            times = measured(lambda: ways.products_in_float8(machine))
+        except BadInput as error:
+            why_not = error.message
+    yield Worth("float8 products", machine.float8, "bfloat16", times, why_not)
+    yield checkpointing(machine, seconds=seconds)
+    yield from compiled_layers(machine, compile_times)
 
 
-def flash_attention(machine: Machine) -> Iterator[Worth]:
+def times_as_quick(pair: Ways, machine: Machine, *, seconds: float) -> float:
+    """How many times as quick as the other way ours is, after turns of `seconds` in all."""
+    ours, others = _quickest([*pair], machine, seconds=seconds)
+    return others / ours
+
+
+def flash_attention(
+    machine: Machine, measured: Callable[[Callable[[], Ways]], float | None]
+) -> Iterator[Worth]:
     """Where a GPU's attention is FlashAttention: for rows read as one text, and for those of several documents."""
     for_rows = why_no_flash_attention(machine.device, machine.dtype)
-    yield Worth("FlashAttention over whole rows", not for_rows, "plain attention", None, for_rows)
+    times = None if for_rows else measured(lambda: ways.attention_by_rows(machine))
+    yield Worth("FlashAttention over whole rows", not for_rows, "plain attention", times, for_rows)
     by_segments = why_no_segments(machine.device, machine.dtype)
-    yield Worth(SEGMENTS, not by_segments, "a mask over every pair of positions", None, by_segments)
+    times = None if by_segments else measured(lambda: ways.attention_by_documents(machine))
+    yield Worth(SEGMENTS, not by_segments, "a mask over every pair of positions", times, by_segments)
+
+
+def checkpointing(machine: Machine, *, seconds: float | None) -> Worth:
+    """What layers cost that compute again what they do not keep, and what they keep."""
+    name, asked = "checkpointed layers", 'the recipe has to ask: activation_checkpointing = "layer"'
+    if seconds is None:
+        return Worth(name, False, "layers that keep everything", None, asked)
+    found = ways.checkpointed_layers(machine)
+    times = times_as_quick(found.ways, machine, seconds=seconds)
+    return Worth(name, False, "layers that keep everything", times, asked, found.kept_share)
+
+
+def compiled_layers(machine: Machine, compile_times: Path | None) -> Iterator[Worth]:
+    """What compiled layers, and CUDA graphs of them, gave the training that measured them here last."""
+    newest = None if compile_times is None else newest_times(compile_times, device_name(machine.device))
+    on_gpu = machine.device.type == "cuda"
+    no_graphs = why_no_graphs(on_gpu=on_gpu, devices=1, checkpointed=False)
+    if newest is None:
+        later = "measured at the first training that is long enough"
+        yield Worth("compiled layers", None, "layers as they are written", None, later)
+        yield Worth("CUDA graphs", None if on_gpu else False, "compiled layers", None, no_graphs or later)
+        return
+    of, times = newest
+    yield Worth("compiled layers", None, "layers as they are written", times.eager / times.compiled, of=of)
+    yield _graphs(times, no_graphs, of=of)
+
+
+def _graphs(times: CompileTimes, no_graphs: str, *, of: str) -> Worth:
+    if times.graphs is None:
+        why_not = no_graphs or "they could not be used when they were tried"
+        return Worth("CUDA graphs", False, "compiled layers", None, why_not)
+    return Worth("CUDA graphs", None, "compiled layers", times.compiled / times.graphs, of=of)
+
+
+ASK_FOR_FLOAT8 = 'the recipe has to ask: dtype = "float8"'
 
 
 def _why_no_float8(machine: Machine) -> str:
@@ -107,7 +168,7 @@ def _why_no_float8(machine: Machine) -> str:
         require_float8(machine.device)
     except BadInput:
         return "they need a GPU of Ada's or Hopper's generation or later"
-    return 'the recipe has to ask: dtype = "float8"'
+    return ASK_FOR_FLOAT8
 
 
 def _quickest(ways: list[Callable[[], Any]], machine: Machine, *, seconds: float) -> list[float]:
@@ -123,52 +184,3 @@ def _quickest(ways: list[Callable[[], Any]], machine: Machine, *, seconds: float
             way()
             best[place] = min(best[place], now("wall", machine.device) - began)
     return best
-
-
-def _drawn(machine: Machine, *shape: int, dtype: torch.dtype | None = None) -> torch.Tensor:
-    own = torch.Generator(machine.device).manual_seed(0)
-    return torch.randn(shape, device=machine.device, generator=own).to(dtype or machine.dtype)
-
-
-def _product(machine: Machine, dtype: torch.dtype) -> Callable[[], Any]:
-    a, b = _drawn(machine, TOKENS, WIDTH, dtype=dtype), _drawn(machine, WIDTH, 3 * WIDTH, dtype=dtype)
-    return lambda: a @ b
-
-
-def _attentions(machine: Machine) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    q, k, v = (_drawn(machine, ROWS, HEADS, CONTEXT, HEAD_DIM).requires_grad_() for _ in range(3))
-
-    def written_out() -> None:
-        attend_written_out(q, k, v, multiplier=HEAD_DIM**-0.5).sum().backward()
-
-    def kernel() -> None:
-        F.scaled_dot_product_attention(q, k, v, is_causal=True).sum().backward()
-
-    return written_out, kernel
-
-
-def _losses(machine: Machine) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    x_ND = _drawn(machine, TOKENS, WIDTH).requires_grad_()
-    head_VD = _drawn(machine, VOCABULARY, WIDTH).requires_grad_()
-    targets_N = torch.arange(TOKENS, device=machine.device)
-
-    def chunked() -> None:
-        summed_cross_entropy(x_ND, head_VD, targets_N).total.backward()
-
-    def whole() -> None:
-        F.cross_entropy(F.linear(x_ND, head_VD).float(), targets_N, reduction="sum").backward()
-
-    return chunked, whole
-
-
-def _adamws(machine: Machine) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    size, count = PARAMETERS
-    ways = []
-    for fused in (True, False):
-        parameters = [
-            torch.nn.Parameter(_drawn(machine, size // count, dtype=torch.float32)) for _ in range(count)
-        ]
-        for parameter in parameters:
-            parameter.grad = torch.ones_like(parameter)
-        ways.append(torch.optim.AdamW(parameters, fused=fused, foreach=False).step)
-    return ways[0], ways[1]

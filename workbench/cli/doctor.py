@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -33,10 +34,11 @@ def doctor(
     from workbench.doctor import examine
     from workbench.runs import find_home
 
-    findings = list(examine(find_home(home)))
+    found_home = find_home(home)
+    findings = list(examine(found_home))
     speed: dict[str, Any] = {"peaks": None, "uses": []}
     if not any(finding.name == "torch" and finding.problem for finding in findings):
-        speed = _speed(seconds=None if quick else SECONDS_EACH)
+        speed = _speed(found_home / "compile_times.json", seconds=None if quick else SECONDS_EACH)
     problems = [finding for finding in findings if finding.problem]
     if json:
         print_json(
@@ -57,7 +59,7 @@ def doctor(
         result("nothing is wrong")
 
 
-def _speed(*, seconds: float | None) -> dict[str, Any]:
+def _speed(compile_times: Path, *, seconds: float | None) -> dict[str, Any]:
     """What the step uses here and, unless `seconds` is None, what the machine can do."""
     from workbench.bench.worth import peaks, worths
     from workbench.train.device import prepare_machine
@@ -67,7 +69,9 @@ def _speed(*, seconds: float | None) -> dict[str, Any]:
         "arithmetic": str(machine.dtype).removeprefix("torch."),
         "threads": machine.threads,
         "peaks": None if seconds is None else peaks(machine, seconds=seconds),
-        "uses": [dataclasses.asdict(each) for each in worths(machine, seconds=seconds)],
+        "uses": [
+            dataclasses.asdict(each) for each in worths(machine, seconds=seconds, compile_times=compile_times)
+        ],
     }
 
 
@@ -84,13 +88,15 @@ def _print_speed(speed: dict[str, Any]) -> None:
     if speed["uses"]:
         result(f"\nthe training step, in {speed['arithmetic']} on {speed['threads']} threads:")
     for use in speed["uses"]:
-        worth = (
-            use["why_not"] or "not measured"
-            if use["times"] is None
-            else f"{use['times']:.2g} times as quick as {use['instead_of']}"
-        )
-        result(f"  {'in use' if use['active'] else 'not in use':<11} {use['name']}: {worth}")
-    if speed["uses"]:
-        result(
-            "  torch.compile: decided by measurement at the start of a training; `workbench show RUN` tells"
-        )
+        in_use = {True: "in use", False: "not in use", None: "where quicker"}[use["active"]]
+        result(f"  {in_use:<13} {use['name']}: {_worth_in_words(use)}")
+
+
+def _worth_in_words(use: dict[str, Any]) -> str:
+    if use["times"] is None:
+        return str(use["why_not"] or "not measured")
+    words = f"{use['times']:.2g} times as quick as {use['instead_of']}"
+    if use["memory_share"] is not None:
+        words += f", keeping {use['memory_share']:.0%} of the memory"
+    words += f" (a training of {use['of']})" if use["of"] else ""
+    return f"{words}; {use['why_not']}" if use["why_not"] else words

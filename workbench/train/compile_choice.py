@@ -277,19 +277,38 @@ class CompileMemory:
     def times(self) -> CompileTimes | None:
         """What was measured before; None when nothing was."""
         try:
-            return CompileTimes(**self._entries()[self._key])
+            return CompileTimes(**self.entries()[self._key])
         except (KeyError, TypeError):
             return None
 
     def remember(self, times: CompileTimes) -> None:
         """Keep what was measured now."""
-        entries = self._entries() | {self._key: dataclasses.asdict(times)}
+        entries = {key: entry for key, entry in self.entries().items() if key != self._key}
+        entries[self._key] = dataclasses.asdict(times)
         with contextlib.suppress(OSError):
             write_atomic(self._file, json.dumps(entries, indent=1) + "\n", durable=False)
 
-    def _entries(self) -> dict[str, Any]:
+    def entries(self) -> dict[str, Any]:
+        """All that the file holds, the newest last."""
         try:
             entries = json.loads(self._file.read_bytes())
         except (OSError, ValueError):
             return {}
         return entries if isinstance(entries, dict) else {}
+
+
+def newest_times(file: Path, device: str) -> tuple[str, CompileTimes] | None:
+    """What was measured last on `device` with this torch, and with what: by a key that tells model and environment."""
+    for key, entry in reversed(CompileMemory(file, "").entries().items()):
+        try:
+            config, environment = json.loads(key)
+            if (environment["device"], environment["torch"]) != (device, str(torch.__version__)):
+                continue
+            of = (
+                f"{config['num_hidden_layers']} layers of {config['hidden_size']}, "
+                f"{environment['micro_batch_tokens']:,} tokens at once"
+            )
+            return of, CompileTimes(**entry)
+        except (KeyError, TypeError, ValueError):  # another program's, or an older one's
+            continue
+    return None

@@ -186,7 +186,7 @@ def environment(
     return {
         "workbench": version,
         "torch": torch.__version__,
-        "device": torch.cuda.get_device_name(machine.device) if on_gpu else "cpu",
+        "device": device_name(machine.device),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": machine.threads,
         "float32_matmul_precision": machine.float32_matmul_precision,
@@ -200,6 +200,11 @@ def environment(
         # eager CPU kernels always add in one order; CUDA ones only when told to
         "deterministic": not on_gpu or torch.are_deterministic_algorithms_enabled(),
     }
+
+
+def device_name(device: torch.device) -> str:
+    """What a device is called in an environment: its maker's name for a GPU, else `cpu`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -160,6 +160,31 @@ def test_tensors_that_nobody_needs_are_passed_over(
     assert torch.equal(load_model(tmp_path).embed_tokens.weight, tied.embed_tokens.weight)
 
 
+def test_a_head_of_its_own_is_not_lost_without_a_word(llama: Decoder, folder: Path) -> None:
+    """config.json says the model is tied; the weights beside it were trained with a head."""
+    change_config(folder, tie_word_embeddings=True)
+    with pytest.raises(BadInput) as caught:
+        load_model(folder)
+    assert str(caught.value) == (
+        f"{folder / 'model.safetensors'}: lm_head.weight is not the embedding, and config.json says "
+        "tie_word_embeddings = true; write false there to keep this head, or take it out of the file"
+    )
+    change_config(folder, tie_word_embeddings=False)
+    assert torch.equal(load_model(folder).lm_head.weight, llama.lm_head.weight)
+
+
+def test_the_spare_head_of_a_tied_model_has_its_shape(
+    make_tiny: Callable[..., Decoder], llama: Decoder, tmp_path: Path
+) -> None:
+    tied = make_tiny(dataclasses.replace(llama.config, tie_word_embeddings=True))
+    save_model(tied, tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"][:-1].clone()
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(BadInput, match=r"lm_head\.weight has shape"):
+        load_model(tmp_path)
+
+
 def test_foreign_keys_are_ignored_and_listed(folder: Path) -> None:
     change_config(
         folder, auto_map={"AutoModel": "evil.Model"}, trust_remote_code=True, _attn_implementation="x"

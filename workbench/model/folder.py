@@ -23,6 +23,7 @@ from workbench.model.transformer import Decoder
 from workbench.model.weights import StoredTensor, read_tensors, stored_tensors, write_weights
 from workbench.model_config import ModelConfig
 
+HEAD = "lm_head.weight"
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
 
@@ -67,17 +68,26 @@ def load_model(
     """The model in `folder`, in eval mode.
 
     Nothing is allocated before the header of the weights was compared with the model that config.json
-    describes: the same names, the same shapes. Raises NotFound, BadInput or Damaged, one line each.
+    describes: the same names, the same shapes. Raises NotFound, BadInput or Damaged, one line each; BadInput too for a
+    head of its own in the file of a model that is said to be tied.
     """
     model, useful = check_model(folder)
     found = read_tensors(useful, device=device, dtype=dtype)
     named = {with_prefix(model.config, name): tensor for name, tensor in found.items()}
-    model.load_state_dict(from_hf(model.config, named, list(model.state_dict())), assign=True)
+    state = from_hf(model.config, named, list(model.state_dict()))
+    if model.lm_head is None and HEAD in named and not torch.equal(named[HEAD], state["embed_tokens.weight"]):
+        raise BadInput(
+            f"{HEAD} is not the embedding, and config.json says tie_word_embeddings = true",
+            file=useful[HEAD].file,
+            fix="write false there to keep this head, or take it out of the file",
+        )
+    model.load_state_dict(state, assign=True)
     return model.eval()
 
 
 def check_model(folder: str | Path) -> tuple[Decoder, dict[str, StoredTensor]]:
-    """The model that config.json describes, without memory for its weights, and the tensors of the files that fill it.
+    """The model that config.json describes, without memory for its weights, and the tensors of the files that fill it:
+    with them the head of a tied model where a file has one, to be held against the embedding.
 
     Raises NotFound, BadInput or Damaged, one line each, when they do not fit; no tensor is read.
     """
@@ -90,25 +100,28 @@ def check_model(folder: str | Path) -> tuple[Decoder, dict[str, StoredTensor]]:
         model = Decoder(read_config(folder).model)
     config, state = model.config, model.state_dict()
     wanted = {name: tuple(tensor.shape) for name, tensor in to_hf(config, state).items()}
+    wanted_head = tuple(state["embed_tokens.weight"].shape)
     there = stored_tensors(folder)
     stored = _matching(
         folder,
         {with_prefix(config, name): tensor for name, tensor in there.items()},
         wanted,
-        tied=model.lm_head is None,
+        may_be={HEAD: wanted_head} if model.lm_head is None else {},
     )
     return model, {name: tensor for name, tensor in there.items() if with_prefix(config, name) in stored}
 
 
 def _matching(
-    folder: Path, stored: dict[str, StoredTensor], wanted: dict[str, tuple[int, ...]], *, tied: bool
+    folder: Path,
+    stored: dict[str, StoredTensor],
+    wanted: dict[str, tuple[int, ...]],
+    *,
+    may_be: dict[str, tuple[int, ...]],
 ) -> dict[str, StoredTensor]:
-    """Exactly the wanted tensors; BadInput if one is missing, too many, or of another shape or kind."""
-    useful = {
-        name: tensor
-        for name, tensor in stored.items()
-        if not is_redundant(name) and not (tied and name == "lm_head.weight")
-    }
+    """Exactly the wanted tensors, and those that `may_be` there; BadInput if one is missing, too many, or of another
+    shape or kind."""
+    useful = {name: tensor for name, tensor in stored.items() if not is_redundant(name)}
+    wanted = wanted | {name: shape for name, shape in may_be.items() if name in useful}
     a_file = next((tensor.file for tensor in stored.values()), folder / "model.safetensors")
     for name in sorted(wanted.keys() | useful.keys()):
         if name not in useful:

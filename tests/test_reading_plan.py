@@ -27,8 +27,8 @@ tokens = "1M"
 
 @pytest.fixture
 def planned(write_recipe: Callable[[str], Path], tmp_path: Path, home: Path) -> Callable[..., Plan]:
-    (tmp_path / "web.txt").write_bytes(b"x" * 1_400_000)
-    (tmp_path / "book.txt").write_bytes(b"x" * 350_000)
+    (tmp_path / "web.txt").write_bytes(b"x" * 1_440_000)
+    (tmp_path / "book.txt").write_bytes(b"x" * 360_000)
 
     def plan(keys: str = "") -> Plan:
         return make_plan(load_recipe(write_recipe(RECIPE + keys)))

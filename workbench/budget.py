@@ -27,6 +27,7 @@ from workbench.recipe_corpus import Corpus
 from workbench.recipe_file import LoadedRecipe
 from workbench.source_sizes import GZIP_RATIO, text_bytes
 from workbench.step_memory import MemoryParts, checkpoint_bytes
+from workbench.token_sizes import bytes_per_token
 from workbench.training_cost import TrainingCost, fitting_advice, model_shape, training_cost
 from workbench.training_step import PROCESS_BYTES, Arithmetic, arithmetic_of
 from workbench.training_time import FORWARD_SHARE, PartSeconds, sampling_seconds, seconds_of
@@ -316,8 +317,9 @@ def _cost(plan: Plan, stage: StagePlan, shape: ModelConfig | None, nproc: int) -
         seen = min(text, table.sample_bytes)
         return StageBudget(seen / 4e6 + 1, disk_bytes=2_000_000, summary=f"{table.vocab_size:,} tokens")
     if stage.name == "pack":
+        tokens = text / bytes_per_token(plan)
         return StageBudget(
-            text / 3e6 + 1, disk_bytes=round(text / 3.5 * 2), summary=f"~{human_count(text / 3.5)} tokens"
+            text / 3e6 + 1, disk_bytes=round(2 * tokens), summary=f"~{human_count(tokens)} tokens"
         )
     if shape is None:
         return StageBudget(0.0)

@@ -15,8 +15,7 @@ from workbench.ramps import Stretch
 from workbench.recipe import Pretrain
 from workbench.recipe_corpus import Corpus
 from workbench.source_sizes import source_bytes, text_bytes
-
-BYTES_PER_TOKEN = 3.5
+from workbench.token_sizes import bytes_per_token
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,5 +66,5 @@ def _guessed_lengths(plan: Plan) -> dict[str, dict[int, int]]:
     if not isinstance(corpus, Corpus):
         return {}
     bytes_by_source = {source: source_bytes(source, folder=plan.recipe_folder) for source in corpus.sources}
-    tokens_per_byte = text_bytes(plan) / max(1, sum(bytes_by_source.values())) / BYTES_PER_TOKEN
+    tokens_per_byte = text_bytes(plan) / max(1, sum(bytes_by_source.values())) / bytes_per_token(plan)
     return {source: {round(size * tokens_per_byte): 1} for source, size in bytes_by_source.items() if size}

@@ -6,8 +6,10 @@ Arithmetic over a recipe's table and the model's shape; how long that takes on w
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
+from workbench.example_sizes import example_sizes, num_steps
 from workbench.files import human_bytes, human_count
 from workbench.hardware import has_gpu
 from workbench.layout import Layout, lay_out
@@ -16,7 +18,6 @@ from workbench.model_config import SIZES, ModelConfig
 from workbench.plan import Plan, StagePlan, summary_of
 from workbench.recipe import Dpo, Pretrain, Sft, Tokenizer, Training
 from workbench.recipe_model import Model
-from workbench.source_sizes import count_examples
 from workbench.step_memory import FLOAT32, MemoryParts, StepShape, checkpoint_bytes, training_memory
 from workbench.training_step import (
     PROCESS_BYTES,
@@ -27,10 +28,8 @@ from workbench.training_step import (
     peak_bytes,
     step_of,
 )
-from workbench.training_time import StepsLeft
+from workbench.training_time import FORWARD_SHARE, StepsLeft
 
-EXAMPLE_TOKENS = 70
-"""Of a conversation, where nothing tells."""
 DOCUMENT_TOKENS = 600
 """Read of a held-out document, where nothing tells."""
 HELDOUT_EXAMPLES, SAMPLE_TOKENS = 256, 64
@@ -166,19 +165,20 @@ def _fine_tuning_cost(
 ) -> TrainingCost:
     known = summary_of(plan, stage).get("examples")
     about = "" if isinstance(known, int) else "~"
-    examples = min(known or count_examples(plan, table), table.max_examples or 2**53)
-    row = table.context_length
-    if isinstance(table, Dpo):  # both replies, by the frozen model and by the one that learns
-        tokens = 4.0 * examples * table.epochs * min(table.context_length, EXAMPLE_TOKENS)
-        steps = examples * table.epochs / table.batch_pairs
-        row = min(row, 2 * EXAMPLE_TOKENS)
-    else:
-        tokens = examples * table.epochs * min(table.context_length, EXAMPLE_TOKENS)
-        steps = tokens / table.batch_tokens
-    num_steps = max(1, round(steps))
+    sizes = example_sizes(plan, table)
+    if isinstance(known, int):
+        sizes = dataclasses.replace(sizes, train=known)
+    steps, row, sides = num_steps(table, sizes), table.context_length, 1
+    read = sizes.learned * sizes.tokens
+    learned = read * table.epochs
+    if isinstance(table, Dpo):
+        row, sides = max(1, min(row, math.ceil(sizes.longest))), 2
+        read, learned = sides * read, sides * learned
+    # The frozen model of DPO reads every pair once.
+    passes = learned + (FORWARD_SHARE * read if isinstance(table, Dpo) else 0.0)
     left = StepsLeft(
-        last=num_steps,
-        full_steps=num_steps,
+        last=steps,
+        full_steps=steps,
         eval_every_steps=table.eval_every_steps,
         save_every_seconds=table.save_every_seconds,
     )
@@ -186,11 +186,11 @@ def _fine_tuning_cost(
         step_of(table, shape, layout_of(table, nproc), row=row),
         arithmetic_of(table),
         left,
-        tokens,
-        tokens * shape.flops_per_token(table.context_length),
+        learned,
+        passes * shape.flops_per_token(table.context_length),
         _disk_bytes(table, shape),
-        f"{about}{human_count(examples)} examples",
-        evaluation_tokens=HELDOUT_EXAMPLES * EXAMPLE_TOKENS,
+        f"{about}{human_count(round(sizes.train))} examples",
+        evaluation_tokens=round(min(HELDOUT_EXAMPLES, sizes.heldout) * sides * sizes.tokens),
         sample_tokens=SAMPLE_TOKENS,
     )
 

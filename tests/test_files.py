@@ -123,6 +123,13 @@ def test_durations(seconds: float, text: str) -> None:
     assert files.human_duration(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("kilowatt_hours", "text"), [(2.64, "2.6 kWh"), (0.0123, "12.3 Wh"), (8e-5, "0.08 Wh"), (0.0, "0 Wh")]
+)
+def test_energy_for_people(kilowatt_hours: float, text: str) -> None:
+    assert files.human_energy(kilowatt_hours) == text
+
+
 def test_the_umask_is_read_and_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
     before = os.umask(0o027)
     try:

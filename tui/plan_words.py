@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from tui import words
-from workbench.files import human_bytes, human_count, human_duration
+from workbench.files import human_bytes, human_count, human_duration, human_energy
 from workbench.safe_text import one_line
 
 if TYPE_CHECKING:
@@ -100,18 +100,18 @@ def short_plan(cost: PlanCost, *, width: int = 200) -> Content:
 
 
 def _facts(cost: PlanCost, *, width: int) -> Content:
-    known = f" of {human_bytes(cost.memory_bytes)}" if cost.memory_bytes else ""
-    facts = [
-        f"{human_count(cost.parameters)} parameters" if cost.parameters else "",
-        f"{human_count(cost.tokens)} tokens" if cost.tokens else "",
-        f"~{human_duration(cost.seconds)}",
-        f"memory ~{human_bytes(cost.peak_bytes)}{known}",
-        f"disk ~{human_bytes(cost.disk_bytes)}",
-    ]
-    said = [fact for fact in facts if fact]
-    while len("plan  " + " · ".join(said)) > width and len(said) > 1:
-        said.pop()  # whole or not at all
-    return Content.assemble(("plan  ", "$primary bold"), " · ".join(said))
+    model = f"{human_count(cost.parameters)} parameters" if cost.parameters else ""
+    tokens = f"{human_count(cost.tokens)} tokens" if cost.tokens else ""
+    memory = f"memory ~{human_bytes(cost.peak_bytes)}"
+    of = f" of {human_bytes(cost.memory_bytes)}" if cost.memory_bytes else ""
+    disk, energy = f"disk ~{human_bytes(cost.disk_bytes)}", f"~{human_energy(cost.energy_kwh)}"
+    takes = [f"~{human_duration(cost.seconds)}", memory, disk, energy]
+    # Facts whole or not at all. What it takes stays longest: keys tell its size, and the last line whether it fits.
+    choices = [[model, tokens, takes[0], memory + of, *takes[2:]], [model, tokens, *takes], [model, *takes]]
+    choices += [takes[:count] for count in (4, 3, 2, 1)]
+    lines = (" · ".join(filter(None, facts)) for facts in choices)
+    said = next((line for line in lines if len("plan  " + line) <= width), takes[0])
+    return Content.assemble(("plan  ", "$primary bold"), said)
 
 
 def _stage_sign(stage: StageCost, *, times: bool) -> Content:
@@ -122,7 +122,7 @@ def _stage_sign(stage: StageCost, *, times: bool) -> Content:
 
 def _fits(cost: PlanCost) -> Content:
     if cost.problems:
-        return Content.assemble(("! cannot run here: ", "$warning"), one_line("; ".join(cost.problems), 300))
+        return Content.assemble(("✗ cannot run here: ", "$error"), one_line("; ".join(cost.problems), 300))
     return Content.styled("✓ fits this machine", "$success")
 
 
@@ -132,7 +132,8 @@ def plan_to_choose(cost: PlanCost, *, width: int) -> Content:
     facts = [
         f"{model}about {human_duration(cost.seconds)}",
         f"on {one_line(cost.device, 60)}",
-        f"memory {human_bytes(cost.peak_bytes)}, disk {human_bytes(cost.disk_bytes)}",
+        f"memory {human_bytes(cost.peak_bytes)}, disk {human_bytes(cost.disk_bytes)}, "
+        f"energy {human_energy(cost.energy_kwh)}",
     ]
     figures = _STAGE_CELLS + words.TASK_CELLS + 2
     lines = [*map(Content, facts), Content("")]
@@ -192,8 +193,7 @@ def long_plan(cost: PlanCost, *, width: int) -> Iterator[Content]:
         )
     yield Content(f"compute  {cost.flops:.2g} FLOPs on {one_line(cost.device, 60)}")
     yield Content(f"disk     ~{human_bytes(cost.disk_bytes)} of {human_bytes(cost.free_bytes)} free")
-    energy = f"{cost.energy_kwh:.1f} kWh" if cost.energy_kwh >= 0.1 else f"{1000 * cost.energy_kwh:.1f} Wh"
-    yield Content(f"energy   ~{energy} at {cost.power_watts:.0f} W")
+    yield Content(f"energy   ~{human_energy(cost.energy_kwh)} at {cost.power_watts:.0f} W")
     measured = sorted({stage.basis for stage in cost.stages})
     yield Content(f"basis    {one_line('; '.join(measured), 200)}")
     yield Content.assemble("run      ", (one_line(cost.run, 80), "$primary"))

@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 from workbench.accelerators import accelerators, power
+from workbench.doctor import obstacles
 from workbench.errors import BadInput
 from workbench.files import free_bytes, human_bytes, human_count
 from workbench.hardware import cpu_flags, has_fast_bfloat16, has_gpu, memory_bytes, usable_cores
@@ -107,7 +107,10 @@ class Budget:
     power_watts: float
     power_basis: str
     stages: dict[str, StageBudget]
+    obstacles: tuple[str, ...]
+    """Why nothing at all can run here, as `doctor` finds it."""
     problems: tuple[str, ...]
+    """These, and what will not fit."""
 
     @property
     def flops(self) -> float:
@@ -135,6 +138,14 @@ class Budget:
         return self.power_watts * self.seconds / 3.6e6
 
     @property
+    def refusals(self) -> tuple[str, ...]:
+        """The problems as whole lines."""
+        return tuple(
+            f"{'cannot run here' if each in self.obstacles else 'will not fit'}: {each}"
+            for each in self.problems
+        )
+
+    @property
     def compute_optimal_tokens(self) -> int:
         """The tokens for which, of all models of these FLOPs, one of this size would be the best."""
         return TOKENS_PER_PARAMETER * self.parameters
@@ -153,7 +164,7 @@ class Budget:
 
 
 def estimate(plan: Plan, *, nproc: int = 1) -> Budget:
-    """The budget of a plan on this machine. `problems` says in words what will not fit.
+    """The budget of a plan on this machine. `problems` says in words why it cannot run here.
 
     nproc: devices like this machine's, with a process each; on a CPU, processes that share it. Raises BadInput for
     a number that the recipe's layout cannot deal out.
@@ -184,9 +195,11 @@ def estimate(plan: Plan, *, nproc: int = 1) -> Budget:
         power_watts=drawn.watts,
         power_basis=drawn.basis,
         stages=stages,
+        obstacles=obstacles(plan.home),
         problems=(),
     )
     problems = (
+        *budget.obstacles,
         _memory_problem(budget, plan),
         _machine_problem(budget, plan),
         _disk_problem(budget, plan.home),
@@ -211,8 +224,13 @@ def training_memory_bytes() -> int | None:
 
 
 def require_fit(plan: Plan, loaded: LoadedRecipe, *, nproc: int = 1) -> None:
-    """Raise BadInput when the plan cannot fit `nproc` devices or the disk: at [model] or [start], or with its home."""
+    """Raise BadInput when nothing can run here, or the plan cannot fit `nproc` devices or the disk.
+
+    It points at [model] or [start], or names the home.
+    """
     budget = estimate(plan, nproc=nproc)
+    if budget.obstacles:
+        raise BadInput(budget.refusals[0])
     if problem := _memory_problem(budget, plan) or _machine_problem(budget, plan):
         place = ("model", "") if loaded.recipe.start is None else ("start", "model")
         raise loaded.blame(*place, BadInput(f"will not fit: {problem}"))
@@ -268,20 +286,12 @@ def _machine_problem(budget: Budget, plan: Plan) -> str | None:
 
 
 def _disk_problem(budget: Budget, home: Path) -> str | None:
-    if not _can_hold_files(home):
-        return f"the home {home} cannot be written; choose another --home"
     if 1.1 * budget.disk_bytes <= budget.free_bytes:
         return None
     return (
         f"needs about {human_bytes(budget.disk_bytes)} of disk and {human_bytes(budget.free_bytes)} are free in "
         f"{home}; free some space or choose another --home"
     )
-
-
-def _can_hold_files(folder: Path) -> bool:
-    """Whether `folder` is, or will be, on a disk that we may write: /proc is none."""
-    there = next(each for each in (folder, *folder.parents) if each.exists())
-    return os.access(there, os.W_OK) and shutil.disk_usage(there).total > 0
 
 
 def _bytes_below(folder: Path) -> int:

@@ -11,7 +11,6 @@ import locale
 import os
 import platform
 import shutil
-import statistics
 import sys
 import tempfile
 import time
@@ -51,6 +50,8 @@ class Finding:
     value: str
     problem: str = ""
     fix: str = ""
+    refusal: str = ""
+    """Why no run can start here while it is so, with what to do, in a line; empty where it could only be better."""
 
 
 def examine(home: Path) -> Iterator[Finding]:
@@ -61,6 +62,12 @@ def examine(home: Path) -> Iterator[Finding]:
     yield from _home(home)
     yield from _software()
     yield from _terminal()
+
+
+def obstacles(home: Path) -> tuple[str, ...]:
+    """Why no run can start on this machine, whatever its recipe, each in a line: plans and starts are refused so."""
+    found = (_home_obstacle(home), _torch_obstacle())
+    return tuple(each.refusal for each in found if each is not None)
 
 
 def _processor() -> Iterator[Finding]:
@@ -132,12 +139,10 @@ def _gpus() -> Iterator[Finding]:
 
 
 def _home(home: Path) -> Iterator[Finding]:
-    there = next(each for each in (home, *home.parents) if each.exists())
-    if not os.access(there, os.W_OK):
-        yield Finding(
-            "home", str(home), "cannot be written", "choose another with --home DIR or $WORKBENCH_HOME"
-        )
+    if (obstacle := _home_obstacle(home)) is not None:
+        yield obstacle
         return
+    there = _folder_there(home)
     free = free_bytes(there)
     yield Finding(
         "home",
@@ -155,6 +160,19 @@ def _home(home: Path) -> Iterator[Finding]:
     yield Finding("durable write", f"{1000 * seconds:.2g} ms", problem, fix)
 
 
+def _home_obstacle(home: Path) -> Finding | None:
+    there = _folder_there(home)
+    if os.access(there, os.W_OK) and shutil.disk_usage(there).total > 0:  # /proc has no room for files
+        return None
+    problem, fix = "cannot be written", "choose another with --home DIR or $WORKBENCH_HOME"
+    return Finding("home", str(home), problem, fix, f"the home {home} {problem}; {fix}")
+
+
+def _folder_there(folder: Path) -> Path:
+    """`folder`, or the folder in which it will be made."""
+    return next(each for each in (folder, *folder.parents) if each.exists())
+
+
 def _fsync_seconds(folder: Path) -> float:
     """The median time that the disk of `folder` takes to say that 4 kB are durable."""
     taken = []
@@ -165,16 +183,15 @@ def _fsync_seconds(folder: Path) -> float:
             started = time.perf_counter()
             os.fsync(file.fileno())
             taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
+    return sorted(taken)[FSYNCS // 2]
 
 
 def _software() -> Iterator[Finding]:
     yield Finding("python", f"{platform.python_version()} at {sys.executable}")
-    try:
-        version = importlib.metadata.version("torch")
-    except importlib.metadata.PackageNotFoundError:
-        yield Finding("torch", "not installed", "nothing can be trained", "pip install 'torch>=2.11,<2.14'")
+    if (obstacle := _torch_obstacle()) is not None:
+        yield obstacle
         return
+    version = importlib.metadata.version("torch")
     cpu_build = has_gpu() and "+cpu" in version
     yield Finding(
         "torch",
@@ -182,6 +199,15 @@ def _software() -> Iterator[Finding]:
         "this build does not see the GPU" if cpu_build else "",
         "install the CUDA build of the same version" if cpu_build else "",
     )
+
+
+def _torch_obstacle() -> Finding | None:
+    try:
+        importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        problem, fix = "nothing can be trained", "pip install 'torch>=2.11,<2.14'"
+        return Finding("torch", "not installed", problem, fix, f"torch is not installed: {problem}; {fix}")
+    return None
 
 
 def _terminal() -> Iterator[Finding]:

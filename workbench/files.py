@@ -275,6 +275,14 @@ def _human(value: float, units: tuple[str, ...]) -> str:
     return f"{size:.3g}{units[-1]}"
 
 
+def human_energy(kilowatt_hours: float) -> str:
+    """2.6 -> "2.6 kWh"; 0.0123 -> "12.3 Wh"; 8e-5 -> "0.08 Wh"."""
+    if kilowatt_hours >= 0.1:
+        return f"{kilowatt_hours:.1f} kWh"
+    watt_hours = 1000 * kilowatt_hours
+    return f"{watt_hours:.1f} Wh" if watt_hours >= 1 else f"{watt_hours:.2g} Wh"
+
+
 def human_duration(seconds: float) -> str:
     """75 -> "1m 15s"; 9930 -> "2h 46m"; 0.4 -> "0.4s"."""
     if seconds < 10:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from workbench import doctor, hardware
 from workbench.bench import ways, worth
 from workbench.bench.ways import Ways
 from workbench.bench.worth import compiled_layers, flash_attention, peaks, worths
-from workbench.doctor import examine
+from workbench.doctor import examine, obstacles
 from workbench.errors import BadInput
 from workbench.train.compile_choice import CompileMemory, CompileTimes
 from workbench.train.device import Machine, prepare_machine
@@ -198,6 +199,36 @@ def test_a_home_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path
 
     monkeypatch.setattr(doctor.os, "access", unwritable)
     assert problems(tmp_path / "home")["home"] == "cannot be written"
+    (refusal,) = obstacles(tmp_path / "home")
+    assert refusal.startswith(f"the home {tmp_path / 'home'} cannot be written; choose another with --home")
+
+
+def test_only_what_makes_every_run_impossible_is_an_obstacle(
+    home: Path, monkeypatch: pytest.MonkeyPatch, workbench: Workbench
+) -> None:
+    """Little memory or a slow disk is told and no reason to refuse: the plan knows what fits."""
+    monkeypatch.setattr(doctor, "available_bytes", lambda: 1)
+    monkeypatch.setattr(doctor, "_fsync_seconds", lambda _: 60.0)
+    assert {"memory", "durable write"} <= problems(home).keys() and obstacles(home) == ()
+    monkeypatch.setattr(doctor.importlib.metadata, "version", no_package)
+    refused = [each for each in examine(home) if each.refusal]
+    assert [each.name for each in refused] == ["torch"] and (refused[0].refusal,) == obstacles(home)
+    assert "pip install 'torch" in refused[0].refusal
+    told = workbench("doctor", "--quick")
+    assert "✗ torch: nothing can be trained; pip install" in told.out and "! memory" in told.out
+    assert "no run can start here" in told.out
+
+
+def no_package(name: str) -> str:
+    raise doctor.importlib.metadata.PackageNotFoundError(name)
+
+
+def test_the_torch_to_install_is_the_one_that_the_package_wants() -> None:
+    wanted = tomllib.loads((Path(doctor.__file__).parents[1] / "pyproject.toml").read_text())
+    (torch_wanted,) = [each for each in wanted["project"]["dependencies"] if each.startswith("torch>")]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(doctor.importlib.metadata, "version", no_package)
+        assert any(torch_wanted in each for each in obstacles(Path.cwd()))
 
 
 def test_a_hidden_gpu_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,12 +44,26 @@ def test_no_line_of_a_plan_is_half_a_fact() -> None:
     cost = cost_of(("corpus", True, "1.19 MB of text"), ("pretrain", False, "240k tokens"))
     for width in (40, 60, 80, 120):
         head, stages, _ = short_plan(cost, width=width).plain.splitlines()
-        assert len(head) <= width and head.startswith("plan  320k parameters"), head
+        assert len(head) <= width and head.startswith(
+            "plan  320k parameters" if width > 74 else "plan  ~2m 30s"
+        ), head
         assert ("1m 15s" in stages) == (len("✓ corpus  ○ pretrain 1m 15s") <= width)
         lines = [each.plain for each in long_plan(cost, width=width)]
         pretrain = next(line for line in lines if line.startswith("○ pretrain"))
         assert ("learns to continue a text" in pretrain) and ("240k tokens" in pretrain) == (width >= 80)
-    assert "disk ~" not in short_plan(cost, width=60).plain and "disk ~" in short_plan(cost, width=120).plain
+
+
+def test_what_it_takes_outlasts_how_large_it_is_which_its_keys_tell_too() -> None:
+    cost = cost_of(("pretrain", False, "240k tokens"))
+    heads = {width: short_plan(cost, width=width).plain.splitlines()[0] for width in (56, 76, 100, 120)}
+    takes = "~2m 30s · memory ~537 MB · disk ~33.6 MB · ~0.1 kWh"
+    assert heads[56] == f"plan  {takes}"[:56].rpartition(" · ")[0]
+    assert heads[76] == f"plan  320k parameters · {takes}"  # the usual terminal
+    assert heads[120] == f"plan  320k parameters · 240k tokens · {takes}".replace(
+        "537 MB", "537 MB of 8.59 GB"
+    )
+    assert heads[100] == heads[120]
+    assert "energy 0.1 kWh" in plan_to_choose(cost, width=50).plain
 
 
 async def test_the_plan_of_a_new_run_is_whole_in_the_usual_terminal(

@@ -13,10 +13,12 @@ from tests.tui.small_home import RECIPE, shown
 from tests.tui.test_screens import HOSTILE, _inert, running, text_of, until
 from tui.app import WorkbenchApp
 from tui.launching import start
+from tui.screens.doctor import DoctorScreen
 from tui.screens.plan import PlanScreen
 from tui.screens.recipe import RecipeScreen
 from tui.screens.start import StartScreen
 from tui.widgets.still import StillText
+from workbench.doctor import Finding
 from workbench.errors import BadInput, RecipeError
 from workbench.plan import Plan, make_plan
 from workbench.prechecks import precheck
@@ -129,7 +131,7 @@ async def test_what_will_not_fit_is_not_started_and_says_why(
     launched: list[Plan] = []
     monkeypatch.setattr("workbench.launcher.launch", launched.append)
     async with running(WorkbenchApp(tmp_path), (140, 30)) as pilot:
-        app = await shown(pilot, RecipeScreen(tmp_path, "huge.toml"), "! cannot run here: ")
+        app = await shown(pilot, RecipeScreen(tmp_path, "huge.toml"), "✗ cannot run here: ")
         await pilot.press("G")
         await until(pilot, lambda: "start: it cannot run here: " in text_of(app))
         await shown(pilot, StartScreen(tmp_path, first="huge.toml"), "✗ cannot run here: ")
@@ -139,4 +141,34 @@ async def test_what_will_not_fit_is_not_started_and_says_why(
     loaded = load_recipe(tmp_path / "huge.toml")
     with pytest.raises(BadInput, match="will not fit"):
         start(loaded, home=tmp_path)
+    assert launched == []
+
+
+@pytest.mark.parametrize(
+    "obstacle",
+    ["the home /x cannot be written; choose another", "torch is not installed: nothing can be trained"],
+)
+async def test_what_doctor_calls_impossible_is_not_started_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, obstacle: str
+) -> None:
+    """In the app as with `run`: what is found is one list, doctor's."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts.txt").write_text("some text\n" * 100)
+    (tmp_path / "small.toml").write_text(RECIPE)
+    found = Finding("torch", "not installed", "nothing can be trained", "pip install it", obstacle)
+    monkeypatch.setattr("workbench.doctor._torch_obstacle", lambda: found)
+    launched: list[Plan] = []
+    monkeypatch.setattr("workbench.launcher.launch", launched.append)
+    async with running(WorkbenchApp(tmp_path), (140, 30)) as pilot:
+        app = await shown(pilot, RecipeScreen(tmp_path, "small.toml"), f"✗ cannot run here: {obstacle}")
+        await pilot.press("G")
+        await until(pilot, lambda: "start: it cannot run here: " in text_of(app))
+        await shown(pilot, StartScreen(tmp_path, first="small.toml"), f"✗ cannot run here: {obstacle}")
+        assert app.screen.query_one("#start", Button).disabled
+        await pilot.press("G", "enter")
+        assert isinstance(app.screen, StartScreen)
+        await shown(pilot, DoctorScreen(tmp_path), "✗ no run can start here")
+        assert "✗ torch" in text_of(app)
+    with pytest.raises(BadInput, match=f"^cannot run here: {obstacle}$"):
+        start(load_recipe(tmp_path / "small.toml"), home=tmp_path)
     assert launched == []

@@ -108,10 +108,15 @@ class DoctorScreen(Screen[None]):
 
     def _show(self) -> None:
         problems = sum(bool(each.problem) for each in self._findings)
+        refused = any(each.refusal for each in self._findings)
         state: tuple[str, str] = (LOOKING, "$dim")
         if self._findings:
             state = (
-                (f"! {problems} to look at", "$warning") if problems else ("✓ nothing is wrong", "$success")
+                ("✗ no run can start here", "$error")
+                if refused
+                else (f"! {problems} to look at", "$warning")
+                if problems
+                else ("✓ nothing is wrong", "$success")
             )
         measuring = ("  measuring…", "$dim") if self._measures else ("", "")
         self.query_one("#title", StillText).put(
@@ -168,14 +173,17 @@ def finding_lines(findings: Sequence[Finding]) -> Iterator[Content]:
     """Problems with their fixes, then all that is known."""
     for each in findings:
         if each.problem:
-            yield Content.assemble(
-                ("! ", "$warning"), (each.name, "bold"), f": {one_line(each.problem, 300)}"
-            )
+            yield Content.assemble(_sign(each), (each.name, "bold"), f": {one_line(each.problem, 300)}")
             yield Content.assemble(("  → ", "$primary"), one_line(each.fix, 300))
             yield Content("")
     for each in findings:
-        sign, color = ("!", "$warning") if each.problem else ("✓", "$success")
-        yield Content.assemble((f"{sign} ", color), (f"{each.name:<14} ", "$dim"), one_line(each.value, 300))
+        yield Content.assemble(_sign(each), (f"{each.name:<14} ", "$dim"), one_line(each.value, 300))
+
+
+def _sign(finding: Finding) -> tuple[str, str]:
+    if finding.refusal:
+        return "✗ ", "$error"
+    return ("! ", "$warning") if finding.problem else ("✓ ", "$success")
 
 
 def speed_lines(facts: Mapping[str, Any]) -> Iterator[Content]:

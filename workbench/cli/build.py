@@ -203,8 +203,8 @@ def plan(
         *cost_lines(budget),
     ):
         result(line)
-    for problem in budget.problems:
-        say(f"will not fit: {problem}")
+    for refusal in budget.refusals:
+        say(refusal)
     _print_changed(planned)
     if budget.problems:
         raise typer.Exit(int(ExitCode.BAD_INPUT))

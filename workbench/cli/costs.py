@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 
 from workbench.budget import ESTIMATED, Budget
-from workbench.files import human_bytes, human_count, human_duration
+from workbench.files import human_bytes, human_count, human_duration, human_energy
 
 
 def cost_lines(budget: Budget) -> Iterator[str]:
@@ -25,7 +25,7 @@ def cost_lines(budget: Budget) -> Iterator[str]:
     basis = "estimated, but for:" if measured else "estimated, not measured"
     yield f"time     ~{human_duration(budget.seconds)} on {budget.device}, {basis}"
     yield from (f"  {name:<10} {how}" for name, how in measured)
-    yield f"energy   ~{_energy(budget.energy_kwh)} at {budget.power_watts:.0f} W ({budget.power_basis})"
+    yield f"energy   ~{human_energy(budget.energy_kwh)} at {budget.power_watts:.0f} W ({budget.power_basis})"
 
 
 def probe_line(figures: Mapping[str, float]) -> str:
@@ -71,7 +71,3 @@ def _machine_lines(budget: Budget) -> Iterator[str]:
                 f"~{human_bytes(stage.machine_bytes)},"
             )
             yield f"  {'':<8} the first one's copy of all while it saves ~{human_bytes(stage.copy_bytes)}"
-
-
-def _energy(kilowatt_hours: float) -> str:
-    return f"{kilowatt_hours:.1f} kWh" if kilowatt_hours >= 0.1 else f"{1000 * kilowatt_hours:.1f} Wh"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from workbench.cli.output import Home, Json, print_json, result
+
+if TYPE_CHECKING:
+    from workbench.doctor import Finding
 
 SECONDS_EACH = 0.3
 """For each thing that is measured; all of them are a few seconds."""
@@ -50,13 +53,19 @@ def doctor(
         )
         return
     for finding in findings:
-        result(f"{'!' if finding.problem else ' '} {finding.name:<14} {finding.value}")
+        result(f"{_sign(finding)} {finding.name:<14} {finding.value}")
     _print_speed(speed)
     result("")
     for finding in problems:
-        result(f"! {finding.name}: {finding.problem}; {finding.fix}")
+        result(f"{_sign(finding)} {finding.name}: {finding.problem}; {finding.fix}")
+    if any(finding.refusal for finding in problems):
+        result("no run can start here while something is marked ✗")
     if not problems:
         result("nothing is wrong")
+
+
+def _sign(finding: Finding) -> str:
+    return "✗" if finding.refusal else "!" if finding.problem else " "
 
 
 def _speed(compile_times: Path, *, seconds: float | None) -> dict[str, Any]:

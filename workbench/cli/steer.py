@@ -115,8 +115,8 @@ def resume(
         if nproc is not None:
             lay_out(nproc)
             check_devices(nproc)
-            for problem in estimate(frozen_plan(run), nproc=nproc).problems:
-                raise BadInput(f"will not fit: {problem}")
+            for refusal in estimate(frozen_plan(run), nproc=nproc).refusals:
+                raise BadInput(refusal)
         relaunch(run, nproc=nproc)
         say(f"going on; `workbench follow {run.name}` shows it")
     result(run.name)

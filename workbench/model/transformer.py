@@ -42,6 +42,9 @@ class Decoder(nn.Module):
     `load_model` has set them.
     """
 
+    loss_compiled = False
+    """Whether torch compiles what a loss does with the logits too (`workbench/train/working_model.py`)."""
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config

@@ -9,7 +9,8 @@ Shapes: B rows, T positions, N learned tokens, C of them at a time, D width, V v
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -23,6 +24,7 @@ from workbench.model.transformer import Decoder
 # Logits alive at once. 2^21 in float32 are 8 MB: they stay in a processor's cache between the passes over them,
 # which makes the loss twice as quick as over all logits of a batch. A GPU wants larger products.
 _LOGITS_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 25}
+BACKEND = "inductor"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ def next_token_loss(model: Decoder, batch: Batch, *, z_loss_weight: float = 0.0)
         targets_N,
         z_loss_weight=z_loss_weight,
         softcap=model.config.final_logit_softcapping,
+        compiled=model.loss_compiled,
     )
     extras = {"z_loss": z_loss.detach()} if z_loss_weight else {}
     return LossSum(total=total, count=len(targets_N), extras=extras)
@@ -85,18 +88,20 @@ def summed_cross_entropy(
     *,
     z_loss_weight: float = 0.0,
     softcap: float | None = None,
+    compiled: bool = False,
 ) -> SummedLoss:
     """Sum over N of -log softmax(x_ND head_VD^T)[target], in float32, without ever holding logits_NV.
 
     The same value and gradients as `F.cross_entropy(F.linear(x, head), targets, reduction="sum")`; products
     are in the autocast type if there is one. For logits that are wanted themselves, use `model.head`.
     softcap: bends the logits, see `workbench.model.attention.soft_capped`.
+    compiled: what is done with a chunk of logits for their gradient is one program, compiled at the first.
     """
     device = x_ND.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x_ND.dtype
     if torch.is_grad_enabled():
         return SummedLoss(
-            *_SummedCrossEntropy.apply(x_ND, head_VD, targets_N, dtype, z_loss_weight, softcap)  # type: ignore[no-untyped-call]
+            *_SummedCrossEntropy.apply(x_ND, head_VD, targets_N, dtype, z_loss_weight, softcap, compiled)  # type: ignore[no-untyped-call]
         )
     total, z_loss = x_ND.new_zeros(()), x_ND.new_zeros(())
     with torch.autocast(device, enabled=False):
@@ -128,31 +133,19 @@ class _SummedCrossEntropy(torch.autograd.Function):
         dtype: torch.dtype,
         z_loss_weight: float,
         softcap: float | None,
+        compiled: bool,
     ) -> tuple[Tensor, Tensor]:
+        gradient_of = _fused() if compiled else _gradient_of_logits
         with torch.autocast(x_ND.device.type, enabled=False):
             head = head_VD.to(dtype)
             grad_x_ND, grad_head_VD = torch.empty_like(x_ND), torch.zeros_like(head_VD)
             total, z_loss = (torch.zeros((), device=x_ND.device) for _ in range(2))
             pieces = (_chunks(tensor, len(head)) for tensor in (x_ND, targets_N, grad_x_ND))
             for x_CD, targets_C, grad_x_CD in zip(*pieces, strict=True):
-                x_CD, rows_C = x_CD.to(dtype), torch.arange(len(x_CD), device=x_CD.device)
-                logits_CV = x_CD @ head.T
-                if softcap is not None:
-                    logits_CV = soft_capped(logits_CV.float(), softcap)
-                p_CV = torch.softmax(logits_CV, dim=-1, dtype=torch.float32)
-                # ln p of the target from the largest of its row: p itself may be too small for a float.
-                below_C = logits_CV[rows_C, targets_C].float() - logits_CV.amax(-1).float()
-                log_largest_C = p_CV.amax(-1).log()
-                total -= (below_C + log_largest_C).sum()
-                grad_CV = p_CV
-                if z_loss_weight:
-                    log_z_C = logits_CV.amax(-1).float() - log_largest_C
-                    z_loss += log_z_C.square().sum()
-                    grad_CV *= 1 + 2 * z_loss_weight * log_z_C[:, None]
-                grad_CV[rows_C, targets_C] -= 1
-                if softcap is not None:
-                    grad_CV *= 1 - (logits_CV / softcap).square()
-                grad_CV = grad_CV.to(dtype)
+                x_CD = x_CD.to(dtype)
+                loss, squares, grad_CV = gradient_of(x_CD @ head.T, targets_C, dtype, z_loss_weight, softcap)
+                total += loss
+                z_loss += squares
                 grad_x_CD.copy_(grad_CV @ head)
                 grad_head_VD += grad_CV.T @ x_CD
         ctx.save_for_backward(grad_x_ND, grad_head_VD)
@@ -163,7 +156,70 @@ class _SummedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         grad_total, _ = grad_outputs
         grad_x_ND, grad_head_VD = ctx.saved_tensors
-        return grad_x_ND * grad_total, grad_head_VD * grad_total, None, None, None, None
+        return grad_x_ND * grad_total, grad_head_VD * grad_total, None, None, None, None, None
+
+
+class LogitsGradient(NamedTuple):
+    """Of a chunk: its summed loss, the sum of its (ln Z)² where that has a weight, and the gradient of its logits."""
+
+    loss: Tensor
+    squares: Tensor | float
+    grad_CV: Tensor
+
+
+def _gradient_of_logits(
+    logits_CV: Tensor, targets_C: Tensor, dtype: torch.dtype, z_loss_weight: float, softcap: float | None
+) -> LogitsGradient:
+    rows_C = torch.arange(len(logits_CV), device=logits_CV.device)
+    if softcap is not None:
+        logits_CV = soft_capped(logits_CV.float(), softcap)
+    p_CV = torch.softmax(logits_CV, dim=-1, dtype=torch.float32)
+    # ln p of the target from the largest of its row: p itself may be too small for a float.
+    below_C = logits_CV[rows_C, targets_C].float() - logits_CV.amax(-1).float()
+    log_largest_C = p_CV.amax(-1).log()
+    loss = -(below_C + log_largest_C).sum()
+    squares: Tensor | float = 0.0
+    grad_CV = p_CV
+    if z_loss_weight:
+        log_z_C = logits_CV.amax(-1).float() - log_largest_C
+        squares = log_z_C.square().sum()
+        grad_CV *= 1 + 2 * z_loss_weight * log_z_C[:, None]
+    grad_CV[rows_C, targets_C] -= 1
+    if softcap is not None:
+        grad_CV *= 1 - (logits_CV / softcap).square()
+    return LogitsGradient(loss, squares, grad_CV.to(dtype))
+
+
+def _gradient_in_two_reads(
+    logits_CV: Tensor, targets_C: Tensor, dtype: torch.dtype, z_loss_weight: float, softcap: float | None
+) -> LogitsGradient:
+    """The same as a compiler likes it: every number of the gradient follows from one logit and its row's ln Z.
+
+    Operation by operation that would be more passes over memory; fused it is two, and nothing in float32 is stored.
+    """
+    logits_CV = soft_capped(logits_CV.float(), softcap)
+    log_z_C = logits_CV.logsumexp(-1)
+    is_target_CV = torch.arange(logits_CV.shape[1], device=logits_CV.device) == targets_C[:, None]
+    loss = (log_z_C - logits_CV.gather(1, targets_C[:, None])[:, 0]).sum()
+    grad_CV = (logits_CV - log_z_C[:, None]).exp() * (1 + 2 * z_loss_weight * log_z_C[:, None])
+    grad_CV = grad_CV - is_target_CV.float()
+    if softcap is not None:
+        grad_CV = grad_CV * (1 - (logits_CV / softcap).square())
+    squares = log_z_C.square().sum() if z_loss_weight else 0.0
+    return LogitsGradient(loss, squares, grad_CV.to(dtype))
+
+
+@functools.cache
+def _fused() -> Callable[..., LogitsGradient]:
+    """`_gradient_in_two_reads`, compiled for any number of tokens at once."""
+    program = torch.compile(_gradient_in_two_reads, backend=BACKEND)
+
+    def gradient_of(logits_CV: Tensor, targets_C: Tensor, *how: Any) -> LogitsGradient:
+        for chunk in (logits_CV, targets_C):
+            torch._dynamo.maybe_mark_dynamic(chunk, 0)
+        return program(logits_CV, targets_C, *how)
+
+    return gradient_of
 
 
 def _chunks(tensor: Tensor, vocab_size: int) -> tuple[Tensor, ...]:

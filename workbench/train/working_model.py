@@ -98,7 +98,8 @@ class WorkingModel(Generic[Model]):
             torch._foreach_copy_(self._own, self._kept)
 
     def compile_layers(self) -> None:
-        """Let torch compile the layers, each by itself: all are one program, compiled at the first forward pass.
+        """Let torch compile the layers, each by itself: all are one program, compiled at the first forward pass. On a
+        GPU what a loss does with the logits is compiled too.
 
         The whole model as one program would take as many times longer to compile as it has layers. Every shape has a
         program of its own, so that the bits of a step do not depend on the shapes before it.
@@ -107,17 +108,28 @@ class WorkingModel(Generic[Model]):
             self.model = copy_with(self.kept, {})
         torch._dynamo.config.recompile_limit = MOST_SHAPES
         self._wrap_layers(BACKEND)
+        self._compile_loss(self._is_on_gpu)
 
     def leave_layers_uncompiled(self) -> None:
         """Take back what `compile_layers` and `use_graphs` did."""
         self.leave_graphs()
         self._wrap_layers()
+        self._compile_loss(False)
+
+    def _compile_loss(self, wanted: bool) -> None:
+        """On a CPU chunks of logits stay in its cache, and operation by operation is as quick."""
+        if self.model is not self.kept or self._in_place:
+            vars(self.model)["loss_compiled"] = wanted
+
+    @property
+    def _is_on_gpu(self) -> bool:
+        return next(self.kept.parameters()).device.type == "cuda"
 
     @property
     def why_no_graphs(self) -> str:
         """What keeps `use_graphs` from being called; empty where nothing does."""
         return why_no_graphs(
-            on_gpu=next(self.kept.parameters()).device.type == "cuda",
+            on_gpu=self._is_on_gpu,
             devices=2 if self._in_place else 1,
             checkpointed=self._checkpoint_layers,
         )

@@ -5,6 +5,8 @@ It holds no truth: close it, open it, nothing is lost. It never stops a run by l
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +47,8 @@ ACTS = frozenset(
 )
 """Actions that change something outside of this window: dim when it was opened to look only."""
 LOOKS_ONLY = "this window only looks (--read-only)"
+LAST_LOOK_SECONDS = 1.0
+"""So long whoever leaves waits for the names of the runs that go on."""
 
 
 class WorkbenchApp(App[None], inherit_bindings=False):
@@ -296,10 +300,14 @@ class WorkbenchApp(App[None], inherit_bindings=False):
         self._terminal.forget()
         self.refresh(repaint=True, layout=True)
 
-    def action_detach(self) -> None:
+    async def action_detach(self) -> None:
         """Leave; runs go on, and the shell says so."""
         live = [name for screen in self.screen_stack for name in getattr(screen, "live_runs", list)()]
-        names = [one_line(name, 120) for name in dict.fromkeys(live)]
+        from tui.rows import live_names  # a window that shows one run has no list
+
+        with contextlib.suppress(TimeoutError, OSError):  # a home that does not answer keeps nobody here
+            live += await asyncio.wait_for(asyncio.to_thread(live_names, self._home), LAST_LOOK_SECONDS)
+        names = list(dict.fromkeys(one_line(name, 120) for name in live))
         if names:
             shown = ", ".join(names[:3]) + ("…" if len(names) > 3 else "")
             goes_on = "goes on; `workbench open` comes back to it." if len(names) == 1 else "go on."

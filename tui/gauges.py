@@ -254,7 +254,7 @@ STATES = (
     ),
     Explanation(
         "◌ stopped",
-        "It saved and ended because somebody asked. R takes it up exactly where it was.",
+        "It ended because somebody asked. R goes on from what it saved, as if nothing had been.",
     ),
     Explanation(
         "✗ failed",

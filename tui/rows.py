@@ -99,6 +99,11 @@ class RowReader:
         return tuple(row for _, row in kept.values())
 
 
+def live_names(home: Path) -> list[str]:
+    """The folders' names of the runs that go on by themselves, the newest first."""
+    return [run.name for run in list_runs(home) if run.state() in LIVE]
+
+
 def _stamp(run: Run) -> int:
     try:
         return (run.path / "status.json").stat().st_mtime_ns

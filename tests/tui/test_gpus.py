@@ -48,6 +48,13 @@ def test_one_gpu_is_told_in_full() -> None:
     assert told["GPU clock"] == ("1980 MHz", "")
 
 
+def test_a_stage_without_a_curve_has_it_too() -> None:
+    run = seen(GPU)
+    stage = StageSeen("eval", "running", done=40, total=200, unit="items")
+    names = [tile.name for tile in tiles_of(run, stage)]
+    assert names[:5] == ["● running", "items", "progress", "left", "GPU"] and "GPU memory" in names
+
+
 def test_several_are_told_as_one_and_the_one_in_trouble_is_heard() -> None:
     run = seen(GPU, GPU | {"busy": 0.5, "celsius": 91, "clock_mhz": 900, "throttle": "too hot"})
     told = tiles(run)

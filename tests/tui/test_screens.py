@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import sys
@@ -230,6 +231,22 @@ async def test_a_live_run_takes_requests_and_quitting_asks_nothing_of_it(
         assert app.return_code == 0
         assert _requests(run) == ["save"]
         assert f"{run.name} goes on" in capsys.readouterr().err
+
+
+async def test_leaving_from_one_run_names_the_others_that_go_on_too(
+    make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.app.LAST_LOOK_SECONDS", 60.0)
+    runs = [make_run(name, state="running", now=time.time()) for name in ("first", "second")]
+    make_run("over", state="stopped")
+    with contextlib.ExitStack() as locks:
+        for run in runs:
+            locks.enter_context(lock_file(run.lock_path) or pytest.fail("the lock was not free"))
+        app = WorkbenchApp(tmp_path, "first")
+        async with running(app) as pilot:
+            await until(pilot, lambda: "s=0.9" in text_of(app))
+            await pilot.press("q")
+    assert "first, second go on." in capsys.readouterr().err
 
 
 async def test_stopping_asks_first_and_cancel_is_the_default(make_run: MakeRun, tmp_path: Path) -> None:

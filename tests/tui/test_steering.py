@@ -14,16 +14,20 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from tui.app import WorkbenchApp
+from tui.keys import KEYS
+from tui.run_seen import RunSeen
 from tui.screens.compare import CompareScreen
 from tui.screens.run import RunScreen
 from tui.screens.steer import SteerScreen
 from tui.screens.stop import DecayScreen
 from tui.screens.tune import BranchScreen, TuneScreen
+from tui.steering import actions_for
 from workbench.errors import BadInput
 from workbench.files import lock_file
 from workbench.runs import Run
 
 MakeRun = Any
+STEER = ("save", "pause", "stop", "resume", "tune", "decay", "branch")
 
 
 def text_of(app: WorkbenchApp) -> str:
@@ -124,6 +128,19 @@ async def test_the_list_of_actions_has_commands_and_reasons(live: Run, tmp_path:
         await pilot.press("P")
         await until(pilot, lambda: "pause asked for" in text_of(app))
         assert [request for _, request in asked(live)] == ["pause"]
+
+
+async def test_the_letters_of_the_list_are_explained_in_its_help(live: Run, tmp_path: Path) -> None:
+    app = WorkbenchApp(tmp_path, live.name)
+    async with running(app) as pilot:
+        await shown(pilot)
+        await pilot.press("A")
+        await until(pilot, lambda: isinstance(app.screen, SteerScreen) and app.focused is not None)
+        keys = {key.shown: key for key in app.active_keys()}
+        letters = [keys[action.key] for action in actions_for(RunSeen("run", tmp_path), tmp_path)]
+        assert [key.does for key in letters] == [KEYS[meaning].does for meaning in STEER]
+        assert all(key.about for key in letters if key.shown != "B")
+        assert {key.shown: key.why_not for key in letters if key.why_not} == {"R": "the run is running"}
 
 
 async def test_a_value_is_checked_before_it_is_asked_for(

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import BindingsMap, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import OptionList, Static
@@ -40,6 +40,8 @@ class SteerScreen(Dialog[str]):
     def __init__(self, name: str, actions: Sequence[Action]) -> None:
         super().__init__()
         self._run_name, self._actions = name, actions
+        letters = BindingsMap(bind(each.name, f"choose('{each.name}')", show=False) for each in actions)
+        self._bindings = BindingsMap.merge([self._bindings, letters])
 
     def compose(self) -> ComposeResult:
         """The list, and about the one under the cursor."""
@@ -57,11 +59,17 @@ class SteerScreen(Dialog[str]):
         return self._under_cursor().command
 
     def on_mount(self) -> None:
-        """One key is enough for what is on the list: each has its own."""
+        """The cursor on the first that can be done; one key is enough, too: each on the list has its own."""
         possible = [index for index, action in enumerate(self._actions) if not action.why_not]
         self.query_one(OptionList).highlighted = possible[0] if possible else 0
-        for action in self._actions:
-            self._bindings.bind(action.key, f"choose('{action.name}')", action.label, show=False)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The letter of what cannot be done now is dim."""
+        return None if action == "choose" and self.why_not(action, parameters) else True
+
+    def why_not(self, action: str, parameters: tuple[object, ...]) -> str:
+        """Why what a letter chooses cannot be done now; empty where it can."""
+        return next((each.why_not for each in self._actions if each.name in parameters), "")
 
     def _under_cursor(self) -> Action:
         return self._actions[self.query_one(OptionList).highlighted or 0]

@@ -99,7 +99,8 @@ def tiles_of(seen: RunSeen, stage: StageSeen | None) -> list[Tile]:
         return []
     figures = seen.figures.get(stage.name, {})
     if "loss" not in figures:
-        return list(_counting(stage))
+        gpus = [] if seen.gpus is None else [_gpu(seen.gpus), *_gpu_further(seen.gpus)]
+        return [*_counting(stage), *gpus]
     told = list(_training(seen, stage, figures))
     if seen.gpus is not None:
         told[GPU_PLACE:GPU_PLACE] = [_gpu(seen.gpus), *_mfu(figures)]

@@ -176,8 +176,8 @@ class Pretrain(Reading, Training):
     """Let torch compile the layers. `auto` times a few passes first, compiles where the steps left can earn that back,
     keeps what is faster and remembers it for this machine: off for short runs on a CPU. Compiled layers round
     differently, so a resumed run keeps the choice. Rows that grow (`context_ramp`) are compiled for every length.
-    `graphs` has them replayed as CUDA graphs too, which `auto` tries on a GPU and takes where they gain: for small
-    models, on one device, without `activation_checkpointing`."""
+    `graphs` has them replayed as CUDA graphs too: for small models, on one GPU, without `activation_checkpointing`.
+    Where a training has done so once, `auto` tries them too and takes them where they gain."""
     warmup_steps: NaturalInt = 20
     weight_decay: NaturalFloat = 0.0
     z_loss_weight: NaturalFloat = 0.0

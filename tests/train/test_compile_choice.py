@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.train.recorded_graphs import stand_in_for_cuda
-from workbench.errors import BadInput
+from workbench.errors import BadInput, WorkbenchError
 from workbench.train import compile_choice, graphed_layers, working_model
 from workbench.train.compile_choice import (
     CompileChoice,
@@ -18,6 +18,7 @@ from workbench.train.compile_choice import (
     Graphs,
     choose_compiling,
     require_compiler,
+    use_graphs,
     weigh,
 )
 from workbench.train.losses import next_token_loss
@@ -259,14 +260,46 @@ def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compile_choice, "GRAPHS_MUST_TAKE", 1e9)
 
 
+@pytest.fixture
+def memory(tmp_path: Path) -> CompileMemory:
+    """Of a machine on which a training has used graphs before."""
+    memory = CompileMemory(tmp_path / "times.json", "key")
+    memory.note_graphs(torch.device("cpu"))
+    return memory
+
+
+def test_graphs_are_not_tried_where_none_has_worked_yet(
+    quick_compiler: None, on_a_gpu: None, make_model: Callable, make_batch: Callable, tmp_path: Path
+) -> None:
+    working, memory = WorkingModel(make_model()), CompileMemory(tmp_path / "times.json", "key")
+    choice = choose_compiling(
+        working, make_batch(0), loss_fn=next_token_loss, autocast=None, passes_left=10**9, memory=memory
+    )
+    assert not working.by_graphs and "no training has used them on this machine yet" in choice.reason
+    working.compile_layers()
+    use_graphs(working, make_batch(0), loss_fn=next_token_loss, autocast=None, memory=memory)
+    assert working.by_graphs and memory.graphs_worked(torch.device("cpu"))
+    assert memory.times() == choice.times, "beside what was remembered"
+    later = WorkingModel(make_model())
+    choice = choose_compiling(
+        later, make_batch(0), loss_fn=next_token_loss, autocast=None, passes_left=10**9, memory=memory
+    )
+    assert choice.times is not None and choice.times.graphs is not None, "measured anew"
+
+
 @pytest.mark.parametrize("weights", [torch.float32, torch.bfloat16])
 def test_graphs_that_give_the_same_gradient_are_taken(
-    quick_compiler: None, on_a_gpu: None, make_model: Callable, make_batch: Callable, weights: torch.dtype
+    quick_compiler: None,
+    on_a_gpu: None,
+    make_model: Callable,
+    make_batch: Callable,
+    memory: CompileMemory,
+    weights: torch.dtype,
 ) -> None:
     kept = make_model()
     working = WorkingModel(kept, weights_dtype=weights)
     choice = choose_compiling(
-        working, make_batch(0), loss_fn=next_token_loss, autocast=None, passes_left=10**9, memory=None
+        working, make_batch(0), loss_fn=next_token_loss, autocast=None, passes_left=10**9, memory=memory
     )
     assert choice.times is not None and choice.times.graphs is not None, choice.reason
     assert choice.compiled == ("graphs" if choice.times.graphs < choice.times.eager else False)
@@ -278,6 +311,7 @@ def test_graphs_that_give_another_gradient_are_not(
     on_a_gpu: None,
     make_model: Callable,
     make_batch: Callable,
+    memory: CompileMemory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without the copy that keeps a sum apart from what the next replay writes."""
@@ -289,9 +323,13 @@ def test_graphs_that_give_another_gradient_are_not(
         loss_fn=next_token_loss,
         autocast=None,
         passes_left=10**9,
-        memory=None,
+        memory=memory,
     )
     assert (
         choice.compiled != "graphs"
         and "CUDA graphs are not used (they gave another gradient)" in choice.reason
     )
+    working = WorkingModel(kept)
+    working.compile_layers()
+    with pytest.raises(WorkbenchError, match="CUDA graphs do not work here: they gave another gradient"):
+        use_graphs(working, make_batch(0), loss_fn=next_token_loss, autocast=None, memory=memory)

@@ -153,7 +153,7 @@ def compiled_layers(machine: Machine, compile_times: Path | None) -> Iterator[Wo
 
 def _graphs(times: CompileTimes, no_graphs: str, *, of: str) -> Worth:
     if times.graphs is None:
-        why_not = no_graphs or "they could not be used when they were tried"
+        why_not = no_graphs or 'the training that measured did not use them: compile = "graphs" does'
         return Worth("CUDA graphs", False, "compiled layers", None, why_not)
     return Worth("CUDA graphs", None, "compiled layers", times.compiled / times.graphs, of=of)
 

@@ -33,7 +33,7 @@ from workbench.tokenizer import Tokenizer
 from workbench.train.averaging import WeightAverage
 from workbench.train.checkpoint import TrainingState
 from workbench.train.checkpoint_folder import steps_in, write_summary
-from workbench.train.compile_choice import CompileMemory, choose_compiling
+from workbench.train.compile_choice import CompileMemory, choose_compiling, use_graphs
 from workbench.train.device import Machine, has_spare_core
 from workbench.train.loop import StepReport, accumulate_gradient, train
 from workbench.train.losses import LossSum
@@ -339,6 +339,7 @@ class Course:
     ) -> None:
         """Compile the layers if so it was decided; if that is still open, decide it by the next batch."""
         environment = self.state.environment
+        memory = CompileMemory(self._run.compile_times_path, self._kind_of_pass())
         if environment["compiled"] is None:
             batch = next(iter(batches_from(self.state.batch)))
             choice = choose_compiling(
@@ -347,9 +348,7 @@ class Course:
                 loss_fn=loss_fn,
                 autocast=self._autocast,
                 passes_left=(self.num_steps - self.state.step) * len(batch),
-                memory=CompileMemory(self._run.compile_times_path, self._kind_of_pass())
-                if self._ranks.is_first
-                else None,
+                memory=memory if self._ranks.is_first else None,
                 ranks=self._ranks,
                 say=self._run.note,
             )
@@ -359,8 +358,9 @@ class Course:
             self._run.note(choice.reason)
         elif environment["compiled"]:
             self._working.compile_layers()
-            if environment["compiled"] == "graphs":
-                self._working.use_graphs()
+        if environment["compiled"] == "graphs" and not self._working.by_graphs:
+            first = next(iter(batches_from(self.state.batch)))[0]
+            use_graphs(self._working, first, loss_fn=loss_fn, autocast=self._autocast, memory=memory)
 
     def _kind_of_pass(self) -> str:
         """What the time of a pass depends on, in one line."""

@@ -20,15 +20,15 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from workbench.errors import BadInput
+from workbench.errors import BadInput, WorkbenchError
 from workbench.files import human_duration, write_atomic
 from workbench.train.losses import LossSum
 from workbench.train.ranks import ALONE, Ranks
@@ -44,6 +44,8 @@ LEAST_COMPILE_SECONDS = 10.0
 PASSES_TIMED = 3
 HAS_GRAPHS = ("cuda",)
 """Kinds of devices on which graphs are worth a word."""
+UNTRIED = 'no training has used them on this machine yet: compile = "graphs" does'
+"""A recording that fails can leave a GPU unusable for the process: only who insists on graphs takes that risk first."""
 GRAPHS_MUST_TAKE = 0.97
 """At most this share of the time of a pass without them."""
 SAME_GRADIENT = 0.01
@@ -103,38 +105,7 @@ def choose_compiling(
     say: told before the layers are compiled, because nothing else moves until they are.
     """
     device = next(working.kept.parameters()).device
-
-    def take_pass(weight: float = 1.0) -> None:
-        with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-            part = loss_fn(working.model, ranks.share(micro_batch).rows)
-        (weight * part.total).backward()
-
-    def forget_gradients() -> None:
-        for parameter in working.kept.parameters():
-            parameter.grad = None
-
-    def seconds_of_pass() -> float:
-        started = time.perf_counter()
-        take_pass()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        seconds = time.perf_counter() - started
-        forget_gradients()
-        return ranks.agree(seconds)
-
-    def gradient_norms(*weights: float) -> Tensor:
-        for weight in weights:
-            take_pass(weight)
-        found = [each.grad.norm() for each in working.kept.parameters() if each.grad is not None]
-        forget_gradients()
-        return torch.stack(found).float()
-
-    def use_graphs() -> None:
-        wanted = 3 * gradient_norms(1.0)
-        working.use_graphs()
-        found = gradient_norms(1.0, 2.0)  # what is added up must not be what the second pass wrote
-        if not torch.allclose(found, wanted, rtol=SAME_GRADIENT, atol=1e-6 * float(wanted.max())):
-            raise RuntimeError("they gave another gradient")
+    passes = Passes(working, micro_batch, loss_fn=loss_fn, autocast=autocast, ranks=ranks)
 
     def remembered() -> CompileTimes | None:
         known = None if memory is None else memory.times()
@@ -145,13 +116,13 @@ def choose_compiling(
         require_compiler(device)
     except BadInput as error:
         return CompileChoice(False, f"layers are not compiled: {error.message}")
-    graphs = (
-        Graphs(working.why_no_graphs, use_graphs, working.leave_graphs) if device.type in HAS_GRAPHS else None
-    )
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        working.model.train()
+    graphs = None
+    if device.type in HAS_GRAPHS:
+        untried = "" if memory is not None and memory.graphs_worked(device) else UNTRIED
+        graphs = Graphs(working.why_no_graphs or untried, passes.use_graphs, working.leave_graphs)
+    with passes.leaving_no_trace():
         choice = weigh(
-            seconds_of_pass,
+            passes.seconds,
             working.compile_layers,
             graphs=graphs,
             passes_left=passes_left,
@@ -164,6 +135,89 @@ def choose_compiling(
     if choice.times is not None and memory is not None:
         memory.remember(choice.times)
     return choice
+
+
+def use_graphs(
+    working: WorkingModel[Model],
+    micro_batch: MicroBatch,
+    *,
+    loss_fn: Callable[[Model, MicroBatch], LossSum],
+    autocast: torch.dtype | None,
+    memory: CompileMemory,
+) -> None:
+    """Replay the layers of `working`, compiled before, as CUDA graphs; remember that they work on this machine.
+
+    Raises WorkbenchError where they cannot be recorded, or give another gradient.
+    """
+    passes = Passes(working, micro_batch, loss_fn=loss_fn, autocast=autocast)
+    try:
+        with passes.leaving_no_trace():
+            passes.use_graphs()
+    except Exception as error:  # of memory, or of what torch cannot record
+        raise WorkbenchError(
+            f"CUDA graphs do not work here: {_first_line(error)}",
+            fix='compile = "always" goes on without them',
+        ) from error
+    memory.note_graphs(next(working.kept.parameters()).device)
+
+
+class Passes(Generic[Model, MicroBatch]):
+    """Passes, forward and backward, over one micro-batch, by `working` as it is then."""
+
+    def __init__(
+        self,
+        working: WorkingModel[Model],
+        micro_batch: MicroBatch,
+        *,
+        loss_fn: Callable[[Model, MicroBatch], LossSum],
+        autocast: torch.dtype | None,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self._working, self._micro_batch, self._loss_fn = working, micro_batch, loss_fn
+        self._autocast, self._ranks = autocast, ranks
+        self._device = next(working.kept.parameters()).device
+
+    @contextlib.contextmanager
+    def leaving_no_trace(self) -> Iterator[None]:
+        """Take all passes in this block: random numbers are after it what they were."""
+        with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
+            self._working.model.train()
+            yield
+
+    def seconds(self) -> float:
+        """What one takes, on the first rank."""
+        started = time.perf_counter()
+        self._take()
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        seconds = time.perf_counter() - started
+        self._forget_gradients()
+        return self._ranks.agree(seconds)
+
+    def use_graphs(self) -> None:
+        """From here on replay graphs. Raises RuntimeError when they add up to another gradient."""
+        wanted = 3 * self._gradient_norms(1.0)
+        self._working.use_graphs()
+        found = self._gradient_norms(1.0, 2.0)  # what is added up must not be what the second pass wrote
+        if not torch.allclose(found, wanted, rtol=SAME_GRADIENT, atol=1e-6 * float(wanted.max())):
+            raise RuntimeError("they gave another gradient")
+
+    def _take(self, weight: float = 1.0) -> None:
+        autocast = self._autocast
+        with torch.autocast(self._device.type, dtype=autocast, enabled=autocast is not None):
+            part = self._loss_fn(self._working.model, self._ranks.share(self._micro_batch).rows)
+        (weight * part.total).backward()
+
+    def _gradient_norms(self, *weights: float) -> Tensor:
+        for weight in weights:
+            self._take(weight)
+        found = [each.grad.norm() for each in self._working.kept.parameters() if each.grad is not None]
+        self._forget_gradients()
+        return torch.stack(found).float()
+
+    def _forget_gradients(self) -> None:
+        for parameter in self._working.kept.parameters():
+            parameter.grad = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -198,6 +252,9 @@ def weigh(
     if remembered is not None:
         if graphs is None or graphs.why_not:
             remembered = dataclasses.replace(remembered, graphs=None)
+        elif remembered.graphs is None:  # measured before they were known to work
+            remembered = None
+    if remembered is not None:
         gain = remembered.gain(passes_left)
         if gain <= 0:
             return CompileChoice(
@@ -283,10 +340,15 @@ class CompileMemory:
 
     def remember(self, times: CompileTimes) -> None:
         """Keep what was measured now."""
-        entries = {key: entry for key, entry in self.entries().items() if key != self._key}
-        entries[self._key] = dataclasses.asdict(times)
-        with contextlib.suppress(OSError):
-            write_atomic(self._file, json.dumps(entries, indent=1) + "\n", durable=False)
+        self._keep(self._key, dataclasses.asdict(times))
+
+    def graphs_worked(self, device: torch.device) -> bool:
+        """Whether a training has replayed CUDA graphs here that gave the right gradient."""
+        return _graphs_key(device) in self.entries()
+
+    def note_graphs(self, device: torch.device) -> None:
+        """Remember that one did."""
+        self._keep(_graphs_key(device), {})
 
     def entries(self) -> dict[str, Any]:
         """All that the file holds, the newest last."""
@@ -295,6 +357,11 @@ class CompileMemory:
         except (OSError, ValueError):
             return {}
         return entries if isinstance(entries, dict) else {}
+
+    def _keep(self, key: str, entry: dict[str, Any]) -> None:
+        entries = {other: each for other, each in self.entries().items() if other != key} | {key: entry}
+        with contextlib.suppress(OSError):
+            write_atomic(self._file, json.dumps(entries, indent=1) + "\n", durable=False)
 
 
 def newest_times(file: Path, device: str) -> tuple[str, CompileTimes] | None:
@@ -312,3 +379,8 @@ def newest_times(file: Path, device: str) -> tuple[str, CompileTimes] | None:
         except (KeyError, TypeError, ValueError):  # another program's, or an older one's
             continue
     return None
+
+
+def _graphs_key(device: torch.device) -> str:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return f"CUDA graphs on {name}, torch {torch.__version__}"

@@ -143,6 +143,11 @@ class WorkingModel(Generic[Model]):
         self._graphed = GraphedLayers(list(layers.children()), summed=summed)
         self.model.through_layers = self._graphed  # type: ignore[assignment]
 
+    @property
+    def by_graphs(self) -> bool:
+        """Whether `use_graphs` is in force."""
+        return self._graphed is not None
+
     def leave_graphs(self) -> None:
         """Take back what `use_graphs` did."""
         if self._graphed is not None:

@@ -48,7 +48,8 @@ class Decoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.num_key_value_heads = config.num_key_value_heads  # fewer where several processes slice the model
+        # A cache asks for it: fewer than the config's where several processes slice the model.
+        self.num_key_value_heads = config.num_key_value_heads
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         # A vector for every place, added to the token's: GPT-2's way. It cannot look past the last place it learned.
         learned = config.positions == "learned"
@@ -95,6 +96,7 @@ class Decoder(nn.Module):
         T = ids_BT.shape[1]
         positions_BT = torch.arange(T, device=ids_BT.device)[None] if cache is None else cache.grow(T)
         x_BTD = self.embedded(ids_BT, positions_BT, cache=cache, documents_BT=documents_BT)
+        # Where a position may look and how far it is turned is the same in every layer; a cache knows where by itself.
         sight = None if cache is not None else visible(x_BTD, documents_BT, self.config)
         rotation = Rotation.at(positions_BT, self.config) if self.embed_positions is None else None
         count = len(self.layers)
@@ -211,7 +213,8 @@ class SwiGLU(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width, inner = config.hidden_size, config.intermediate_size
-        self.gate_proj, self.up_proj = (nn.Linear(width, inner, bias=config.bias) for _ in range(2))
+        self.gate_proj = nn.Linear(width, inner, bias=config.bias)
+        self.up_proj = nn.Linear(width, inner, bias=config.bias)
         self.down_proj = nn.Linear(inner, width, bias=config.bias)
 
     def forward(self, x_BTD: Tensor) -> Tensor:

@@ -94,13 +94,14 @@ def train(
     A loss or gradient that is not finite, or that `guard` refuses, never reaches the weights: the step is skipped
     and says so. Raises TrainingDiverged at the third skip in a row.
     """
-    ranks.settle(model)
+    ranks.settle(model)  # whoever measured before may still hold other ranks' weights
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     guard = guard or SpikeGuard()
     working = working or WorkingModel(model)
     working.take_weights()
     started = time.perf_counter()
 
+    # The steps come first: after the last one no batch is asked for that nobody would learn from.
     for step, micro_batches in zip(range(start_step, num_steps), batches, strict=False):
         waited = time.perf_counter() - started
         working.model.train()  # whoever had the last report may have measured in eval mode
@@ -111,6 +112,7 @@ def train(
         )
         grad_norm = average_and_clip(parameters, count=batch.count, max_norm=max_grad_norm, ranks=ranks)
 
+        # The weights are untouched so far: refused here, a step leaves them as they were.
         skip_reason = reason_to_skip(model, batch, grad_norm, guard, ranks=ranks)
         guard.skips_in_a_row = guard.skips_in_a_row + 1 if skip_reason else 0
         if not skip_reason:
@@ -166,18 +168,20 @@ def accumulate_gradient(
             part = ranks.loss(loss_fn, model, share.rows)
         part = part if share.counts else part.of_nobody()
         ranks.backward(part.total)
-        parts.append(dataclasses.replace(part, total=part.total.detach()))
+        parts.append(dataclasses.replace(part, total=part.total.detach()))  # its graph is not needed any more
 
+    # Summed over the micro-batches here, over the ranks by one message: only then are there means.
     sums: dict[str, Tensor | int] = {
         "count": sum(part.count for part in parts),
         "tokens": sum(part.count if part.tokens is None else part.tokens for part in parts),
         "loss": sum(part.total for part in parts),
-    } | {name: sum(part.extras[name] for part in parts) for name in parts[0].extras}
-    added = ranks.add_up(np.array([float(each) for each in sums.values()])).tolist()
-    figures = dict(zip(sums, added, strict=True))
+        **{name: sum(part.extras[name] for part in parts) for name in parts[0].extras},
+    }
+    over_ranks = ranks.add_up(np.array([float(each) for each in sums.values()]))
+    figures = dict(zip(sums, over_ranks.tolist(), strict=True))
 
     count, tokens = int(figures.pop("count")), int(figures.pop("tokens"))
-    means = {name: each / count if count else math.nan for name, each in figures.items()}
+    means = {name: total / count if count else math.nan for name, total in figures.items()}
     return BatchLoss(loss=means.pop("loss"), count=count, tokens=tokens, extras=means)
 
 
@@ -186,7 +190,8 @@ def average_and_clip(
 ) -> float:
     """Turn the summed gradients into the mean over `count` items, clip it, and give its norm before clipping.
 
-    One pass does both: a gradient divided by the count and then scaled down is one multiplication.
+    One pass does both: a gradient divided by the count and then scaled down is one multiplication. Where the norm is
+    not finite they stay as they are: the step will be skipped.
     """
     gradients = ranks.gradients(parameters)
     norm = ranks.norm(gradients) / count if count else math.nan

@@ -9,7 +9,8 @@ import pytest
 
 from workbench.less_memory import less_memory
 from workbench.plan import Plan, make_plan
-from workbench.recipe_file import all_tables, load_recipe, parse_assignments
+from workbench.recipe_file import load_recipe, parse_assignments
+from workbench.recipe_vocabulary import all_tables
 
 RECIPE = """name = "x"
 [corpus]

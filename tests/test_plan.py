@@ -12,7 +12,8 @@ from workbench import source_identity
 from workbench.accelerators import Accelerator
 from workbench.budget import CPU_FLOPS, GPU_FLOPS, estimate, require_fit
 from workbench.errors import BadInput
-from workbench.plan import Plan, difference, make_plan
+from workbench.plan import Plan, make_plan
+from workbench.plan_difference import difference
 from workbench.recipe_fields import identifying_values
 from workbench.recipe_file import load_recipe
 from workbench.source_check import check_sources

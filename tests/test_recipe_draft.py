@@ -10,7 +10,8 @@ import pytest
 from workbench.errors import BadInput
 from workbench.recipe_draft import key_at, keys_of_recipes, with_table, with_value, without, written_values
 from workbench.recipe_fields import tables_inside
-from workbench.recipe_file import all_tables, shipped_folder
+from workbench.recipe_file import shipped_folder
+from workbench.recipe_vocabulary import all_tables
 
 
 def test_what_a_table_alone_has_comes_first() -> None:

@@ -13,14 +13,13 @@ from workbench.recipe import Recipe
 from workbench.recipe_fields import Table, is_cosmetic, tables_inside
 from workbench.recipe_file import (
     NAME,
-    all_tables,
-    describe_key,
     load_recipe,
     parse_assignments,
     shipped_recipes,
     tables,
 )
 from workbench.recipe_model import Model
+from workbench.recipe_vocabulary import all_tables, describe_key
 
 GOOD = """name = "x"
 [corpus]

@@ -11,7 +11,8 @@ import pytest
 
 from tests.small_wsd import RECIPE, write_text
 from workbench.errors import BadInput
-from workbench.plan import Plan, difference, make_plan
+from workbench.plan import Plan, make_plan
+from workbench.plan_difference import difference
 from workbench.recipe import Pretrain, Sft
 from workbench.recipe_fields import is_cosmetic
 from workbench.recipe_file import load_recipe

@@ -292,7 +292,7 @@ TOPICS: dict[str, tuple[Explanation, ...]] = {
 
 def recipe_key(dotted: str) -> Explanation | None:
     """What a key of a recipe (`pretrain.learning_rate`) is, from its docstring; None when there is no such key."""
-    from workbench.recipe_file import all_tables, describe_key
+    from workbench.recipe_vocabulary import all_tables, describe_key
 
     name, _, key = dotted.rpartition(".")
     table = all_tables().get(name)

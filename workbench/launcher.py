@@ -17,7 +17,8 @@ from workbench.artifacts import verify
 from workbench.budget import predictions
 from workbench.errors import BadInput, WorkbenchError
 from workbench.files import disk_errors_named
-from workbench.plan import Plan, difference
+from workbench.plan import Plan
+from workbench.plan_difference import difference
 from workbench.runs import Run, create_run
 
 # Paper imports and the lock come first in a worker: this is long even on a crowded machine.

@@ -7,7 +7,6 @@ be taken up again from `plan.json` alone, whatever happened to the recipe meanwh
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,10 @@ from workbench.errors import BadInput, NotFound, WorkbenchError
 from workbench.extension import LENGTH, Shorter, family_of, find_shorter, step_folder
 from workbench.model_config import ModelConfig
 from workbench.recipe_fields import Table, defaults_of_later_keys, identifying_values, tables_inside
-from workbench.recipe_file import NAME, NAME_RULE, LoadedRecipe, tables
+from workbench.recipe_file import NAME, NAME_RULE, LoadedRecipe
 from workbench.recipe_model import Model
 from workbench.recipe_start import Start
+from workbench.recipe_vocabulary import tables
 from workbench.runs import find_home
 from workbench.safe_text import one_line
 from workbench.source_identity import SourceDigests, identity_of, identity_of_packages
@@ -381,31 +381,6 @@ def make_plan(loaded: LoadedRecipe, *, home: Path | None = None, name: str | Non
 
 def _shorter_of(facts: Mapping[str, Any]) -> Shorter:
     return Shorter(ArtifactName(**facts["artifact"]), facts["tokens"], facts["step"])
-
-
-def difference(old: Plan, new: Plan) -> list[str]:
-    """What differs between two plans, one `table.key: old -> new` a setting."""
-    before, after = (dict(_all_settings(plan)) for plan in (old, new))
-    lines = []
-    for key in sorted(before.keys() | after.keys()):
-        if before.get(key) != after.get(key):
-            lines.append(f"{key}: {_shown(before.get(key))} -> {_shown(after.get(key))}")
-    if not lines and [s.by_recipe for s in old.stages] != [s.by_recipe for s in new.stages]:
-        lines.append("the files of a source, or the version of Python or Workbench, changed")
-    return lines
-
-
-def _all_settings(plan: Plan) -> Iterator[tuple[str, Any]]:
-    for stage in plan.stages:
-        for key, value in defaults_of_later_keys(tables()[stage.name]).items():
-            yield f"{stage.name}.{key}", value  # in a plan from before there was that key
-        for table, settings in ((stage.name, stage.settings), ("model", stage.model or {})):
-            for key, setting in settings.items():
-                yield from ((name, each.value) for name, each in setting.flat(f"{table}.{key}"))
-
-
-def _shown(value: Any) -> str:
-    return "(absent)" if value is None else json.dumps(value)
 
 
 def _find_start(loaded: LoadedRecipe, *, home: Path) -> StartingPoint | None:

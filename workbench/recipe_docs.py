@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pydantic_core import PydanticUndefined
 
 from workbench.recipe_fields import Table, is_cosmetic, tables_inside
-from workbench.recipe_file import all_tables, describe_key
+from workbench.recipe_vocabulary import all_tables, describe_key
 
 INTRODUCTION = """\
 # Recipes

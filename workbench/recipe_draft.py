@@ -21,7 +21,8 @@ from pydantic_core import PydanticUndefined
 from workbench.errors import BadInput
 from workbench.recipe import Recipe, Training
 from workbench.recipe_fields import Table, is_cosmetic
-from workbench.recipe_file import all_tables, describe_key, key_lines
+from workbench.recipe_file import key_lines
+from workbench.recipe_vocabulary import all_tables, describe_key
 
 _TABLE = re.compile(r"^\s*\[{1,2}")
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"|\'[^\']*\'')

@@ -6,22 +6,21 @@ A recipe is data: TOML, at most 256 kB, no includes, no code. `--set TABLE.KEY=V
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from workbench.errors import BadInput, NotFound, RecipeError, WorkbenchError
 from workbench.model_config import MOST_BIGRAM_VOCABULARY
 from workbench.recipe import Recipe, Tokenizer
 from workbench.recipe_derived import derive_from_depth
-from workbench.recipe_fields import Table, tables_inside
 from workbench.recipe_model import Model
+from workbench.recipe_problems import line_of, nearest, problem_of
+from workbench.recipe_vocabulary import all_tables, tables
 
 MAX_BYTES = 256_000
 MAX_PROBLEMS = 20
@@ -86,38 +85,7 @@ class LoadedRecipe:
         message = f"{place} {said}"
         if (origin := self.origin(table, key)) in ("--set", "--from"):
             return BadInput(message, file=origin)
-        return BadInput(message, file=self.path, line=_line(self.lines, table, key))
-
-
-def tables() -> dict[str, type[Table]]:
-    """The table class of every TOML table, by name, in recipe order."""
-    found = {}
-    for name, field in Recipe.model_fields.items():
-        for kind in get_args(field.annotation):
-            if isinstance(kind, type) and issubclass(kind, Table):
-                found[name] = kind
-    return found
-
-
-def all_tables() -> dict[str, type[Table]]:
-    """`tables`, each followed by those inside it: `corpus`, `corpus.near_duplicates`, …"""
-    found = {}
-    for name, table in tables().items():
-        found[name] = table
-        found |= {f"{name}.{key}": inner for key, inner in tables_inside(table).items()}
-    return found
-
-
-def describe_key(table: type[BaseModel], key: str) -> str:
-    """The documentation of a key: its own docstring, else the one it inherits."""
-    for kind in table.__mro__:
-        if (
-            issubclass(kind, BaseModel)
-            and key in kind.model_fields
-            and (text := kind.model_fields[key].description)
-        ):
-            return " ".join(text.split())
-    return ""
+        return BadInput(message, file=self.path, line=line_of(self.lines, table, key))
 
 
 def shipped_folder() -> Path:
@@ -180,11 +148,11 @@ def load_recipe(
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
-        problems += [_problem(path, lines, overrides, dict(one)) for one in error.errors()]
+        problems += [problem_of(path, lines, overrides, dict(one)) for one in error.errors()]
         raise RecipeError(_capped(path, problems)) from None
     loaded = LoadedRecipe(recipe, path, text, overrides, lines, start or {}, derived)
     problems += [
-        BadInput(message, file=path, line=_line(lines, table, key), fix=fix)
+        BadInput(message, file=path, line=line_of(lines, table, key), fix=fix)
         for table, key, message, fix in _cross_checks(recipe)
     ]
     if problems:
@@ -295,10 +263,6 @@ def _told_twice(text: str) -> tuple[str, int, int] | None:
     return None
 
 
-def _line(lines: Mapping[str, int], table: str, key: str) -> int:
-    return lines.get(f"{table}.{key}", lines.get(f"{table}", lines.get(key, 1)))
-
-
 def _override_value(value: Any) -> Any:
     if not isinstance(value, str):
         return value
@@ -331,108 +295,9 @@ def _apply(overrides: Mapping[str, Any], values: dict[str, Any]) -> list[BadInpu
                 target[key] = value
         else:
             problems.append(
-                BadInput(f"--set {name}: [{table or key}] is not a table", fix=_nearest(table or key, known))
+                BadInput(f"--set {name}: [{table or key}] is not a table", fix=nearest(table or key, known))
             )
     return problems
-
-
-def _problem(
-    path: Path, lines: Mapping[str, int], overrides: Mapping[str, Any], error: dict[str, Any]
-) -> BadInput:
-    """One line for one pydantic error: `FILE:LINE: [table] key ...`."""
-    table, key = _place(error["loc"])
-    name = f"{table}.{key}" if table else key
-    where: dict[str, Any] = {"file": path, "line": _line(lines, table or key, key)}
-    if {name, ".".join(map(str, error["loc"]))} & set(overrides):
-        where = {"file": "--set"}
-    label = f"[{table}] {key}".strip() if table else key or "the recipe"
-    if any(isinstance(part, str) for part in error["loc"][2:]):
-        return _problem_inside(label, name, lines, error, where)
-    if error["type"] == "extra_forbidden":
-        known = tables()[table].model_fields if table else Recipe.model_fields
-        what = "key" if table or not isinstance(error["input"], dict) else "table"
-        label = label if what == "key" else f"[{key}]"
-        return BadInput(f"{label} is not a {what}", fix=_nearest(key, known), **where)
-    if error["type"] == "missing":
-        return BadInput(
-            f"{label} is missing",
-            fix=f"add it: {describe_key(tables()[table] if table else Recipe, key)[:120]}",
-            **where,
-        )
-    message = str(error["msg"]).removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    if error["type"] == "tuple_type" and isinstance(error["input"], str):
-        whole = json.dumps([error["input"]], ensure_ascii=False)
-        message = f"write --set '{name}={whole}'" if name in overrides else f"write {whole}"
-        return BadInput(f"{label} is a list: {message}", **where)
-    if error["type"] in ("model_type", "dict_type") and table:
-        inner = _table_inside(table, key)
-        wanted = ", ".join(f"{name} = …" for name in inner.model_fields) if inner else '"NAME" = NUMBER'
-        return BadInput(f"{label} is a table", fix=f"write {key} = {{ {wanted} }}", **where)
-    if error["type"] == "string_pattern_mismatch":
-        message = "may only hold letters, digits, dot, dash and underscore, at most 64"
-    shown = (
-        repr(error["input"])
-        if isinstance(error["input"], str | int | float | bool)
-        else type(error["input"]).__name__
-    )
-    if isinstance(
-        error["input"], dict
-    ):  # a check over the whole table: the message says it all, and names its key
-        named = (f"{table}.{word}" for word in re.findall(r"\w+", message))
-        where["line"] = next((lines[name] for name in named if name in lines), where["line"])
-        return BadInput(f"{label}: {message}", **where)
-    return BadInput(f"{label} = {shown[:80]}: {message}", **where)
-
-
-def _problem_inside(
-    label: str, name: str, lines: Mapping[str, int], error: dict[str, Any], where: dict[str, Any]
-) -> BadInput:
-    """The same for a value that is itself a table, or a list of them: `[pretrain] curriculum[0] until ...`."""
-    *before, last = error["loc"][2:]
-    if (table := ".".join(map(str, error["loc"][:2]))) in all_tables():
-        label = f"[{table}]"
-    label += "".join(f"[{part}]" if isinstance(part, int) else f" {part}" for part in before)
-    if "line" in where:
-        where["line"] = lines.get(f"{name}.{last}", where["line"])
-    inner = _table_inside(*map(str, error["loc"][:2]))
-    if error["type"] == "extra_forbidden":
-        fix = _nearest(str(last), inner.model_fields if inner else {})
-        return BadInput(f"{label} {last} is not a key", fix=fix, **where)
-    if error["type"] == "missing":
-        fix = f"add it: {describe_key(inner, str(last)) if inner else ''}"
-        return BadInput(f"{label} {last} is missing", fix=fix, **where)
-    message = str(error["msg"])
-    if error["type"] == "tuple_type" and isinstance(error["input"], str):
-        message = f"write {json.dumps([error['input']], ensure_ascii=False)}"
-    return BadInput(f"{label} {last} = {error['input']!r:.80}: {message[:1].lower() + message[1:]}", **where)
-
-
-def _table_inside(table: str, key: str) -> type[Table] | None:
-    """The table that the value of a key is, or is a list of; None for plain values."""
-
-    def found(annotation: Any) -> Iterator[type[Table]]:
-        if isinstance(annotation, type) and issubclass(annotation, Table):
-            yield annotation
-        for argument in get_args(annotation):
-            yield from found(argument)
-
-    return next(found(tables()[table].model_fields[key].annotation), None)
-
-
-def _place(parts: Sequence[str | int]) -> tuple[str, str]:
-    """Table and key that pydantic points at; the key is empty when it is the whole table."""
-    names = [str(part) for part in parts]
-    if len(names) > 1:
-        return names[0], names[1]
-    if names and names[0] not in tables():
-        return "", names[0]
-    return (names[0] if names else ""), ""
-
-
-def _nearest(word: str, known: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"known are {', '.join(list(known)[:12])}"
 
 
 def _capped(path: Path, problems: list[BadInput]) -> list[BadInput]:

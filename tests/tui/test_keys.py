@@ -30,7 +30,7 @@ from tui.screens.run import RunScreen
 from tui.screens.start import StartScreen
 from workbench.eval_terms import BASELINES, METRICS, TASKS
 from workbench.files import lock_file
-from workbench.recipe_file import all_tables
+from workbench.recipe_vocabulary import all_tables
 from workbench.runs import Run
 
 MakeRun = Any

@@ -83,6 +83,21 @@ async def test_a_request_is_followed_until_it_is_done(live: Run, tmp_path: Path)
         await until(pilot, lambda: "checkpoint ✓ saved at step 401, as asked" in text_of(app))
 
 
+async def test_a_request_that_cannot_be_put_down_says_which_and_where(live: Run, tmp_path: Path) -> None:
+    (live.path / "control").rmdir()
+    (live.path / "control").write_text("no folder")
+    app = WorkbenchApp(tmp_path, live.name)
+    async with running(app) as pilot:
+        await shown(pilot)
+        await pilot.press("C")
+        await until(pilot, lambda: bool(app._notifications))
+        where = live.path / "control"
+        assert [each.message for each in app._notifications] == [
+            f"checkpoint could not be asked for: {where}: file exists"
+        ]
+        assert "asked for…" not in text_of(app)
+
+
 async def test_a_refusal_says_why(live: Run, tmp_path: Path) -> None:
     app = WorkbenchApp(tmp_path, live.name)
     async with running(app) as pilot:

@@ -349,7 +349,8 @@ class RunScreen(Screen[None]):
             name = open_run(self._home, self._run_name).request(request)
             self.post_message(Asked(request, name))
         except (WorkbenchError, OSError) as error:
-            self.post_message(ActionFailed(in_one_line(error)))
+            asked = steering.Asked(request, "", 0.0).label
+            self.post_message(ActionFailed(f"{asked} could not be asked for: {in_one_line(error)}"))
 
     @on(Asked)
     def _request_lies_there(self, message: Asked) -> None:

@@ -19,6 +19,7 @@ from workbench.model.segments import (
     LEAST_TORCH,
     Segments,
     attend_in_segments,
+    attention_in_words,
     segments_of,
     takes_segments,
     why_no_segments,
@@ -208,6 +209,38 @@ def test_heads_that_the_kernel_does_not_take() -> None:
     assert fitting.fits_flash_attention
     for change in ({"head_dim": 12}, {"head_dim": 264}, {"attn_logit_softcapping": 30.0}):
         assert not dataclasses.replace(fitting, **change).fits_flash_attention  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "in_documents", "version", "told"),
+    [
+        ({}, True, "2.13.0", "FlashAttention inside documents"),
+        ({}, False, "2.11.0", "FlashAttention over whole rows"),
+        ({"sliding_window": 64}, False, "2.13.0", "FlashAttention in windows"),
+        (
+            {},
+            True,
+            "2.11.0",
+            "attention inside documents by a mask, not FlashAttention: it needs torch 2.13 or later",
+        ),
+        (
+            {"head_dim": 12},
+            False,
+            "2.13.0",
+            "attention over whole rows, not FlashAttention: it does not take such heads",
+        ),
+    ],
+)
+def test_a_training_tells_how_a_gpu_attends(
+    change: dict[str, Any], in_documents: bool, version: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: True)
+    monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion(version))
+    config = dataclasses.replace(LLAMA, **{"head_dim": 64} | change)
+    for device, words in ((GPU, told), (torch.device("cpu"), "")):
+        assert attention_in_words(config, device, torch.bfloat16, in_documents=in_documents) == words
 
 
 def test_the_plan_knows_from_which_torch_on() -> None:

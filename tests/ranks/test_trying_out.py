@@ -47,11 +47,6 @@ def texts(run: Run, kind: str) -> list[str]:
     return [event["text"] for event in read_events(run.events_path) if event["kind"] == kind]
 
 
-def environment(run: Run) -> dict[str, Any]:
-    (found,) = [e["environment"] for e in read_events(run.events_path) if "environment" in e]
-    return dict(found)
-
-
 @pytest.mark.parametrize("how", [{}, {"pretrain.tensor_parallel": 2}], ids=["shards", "slices"])
 def test_what_the_fullest_bears_is_taken_by_all(
     train: Train, alone: Run, second_is_full: Any, how: dict[str, Any], request: pytest.FixtureRequest

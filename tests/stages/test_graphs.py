@@ -12,7 +12,10 @@ from tests.stages.conftest import Killed, Worker
 from tests.train.recorded_graphs import RecordedGraph, stand_in_for_cuda
 from workbench.errors import BadInput
 from workbench.recipe import Pretrain
+from workbench.stages import course
+from workbench.stages.training import in_words
 from workbench.train import working_model
+from workbench.train.compile_choice import CompileChoice
 
 pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
 GRAPHS = {"compile": "graphs", "micro_batch_tokens": 32}
@@ -55,6 +58,23 @@ def test_where_they_cannot_be_it_goes_on_without_and_says_so(
     worker.work(compile="auto", micro_batch_tokens=32)
     assert "not exact: compiled graphs -> True" in worker.texts("warning")
     assert graphs.replays == before
+
+
+def test_the_events_tell_what_was_chosen(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = CompileChoice(True, "layers are compiled: 1.0 ms a pass")
+    monkeypatch.setattr(course, "choose_compiling", lambda *_, **__: chosen)
+    worker.work(compile="auto")
+    told = [event for event in worker.events("note") if "environment" in event]
+    assert [event["environment"]["compiled"] for event in told] == [None, True]
+    assert told[1]["text"] == chosen.reason
+
+
+def test_tf32_is_told_where_products_are_float32() -> None:
+    of = {"dtype": "float32", "device": "NVIDIA H200", "optimizer": "muon", "working_model": "plain"}
+    of |= {"micro_batch_tokens": 64, "threads": 1, "float32_matmul_precision": "high"}
+    assert in_words(of).startswith("float32 (TF32 inside) on NVIDIA H200, muon")
+    assert in_words(of | {"dtype": "bfloat16"}).startswith("bfloat16 on NVIDIA H200")
+    assert in_words(of | {"device": "cpu"}).startswith("float32 on 1 CPU thread")
 
 
 def test_checkpointed_layers_are_not_replayed() -> None:

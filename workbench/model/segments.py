@@ -65,6 +65,26 @@ def why_no_flash_attention(device: torch.device, dtype: torch.dtype) -> str:
     return "" if built else "this build of torch is without it"
 
 
+def attention_in_words(
+    config: ModelConfig, device: torch.device, dtype: torch.dtype, *, in_documents: bool
+) -> str:
+    """How a GPU attends while it learns in `dtype`, and what keeps it from FlashAttention; empty elsewhere.
+
+    in_documents: whether rows hold several, each to be read by itself.
+    """
+    if device.type != "cuda":
+        return ""
+    masked = in_documents or config.sliding_window is not None
+    where = "inside documents" if in_documents else "in windows" if masked else "over whole rows"
+    if config.fits_flash_attention:
+        why_not = (why_no_segments if masked else why_no_flash_attention)(device, dtype)
+    else:
+        why_not = "it does not take such heads"
+    if not why_not:
+        return f"FlashAttention {where}"
+    return f"attention {where}{' by a mask' if masked else ''}, not FlashAttention: {why_not}"
+
+
 def segments_of(x_BTD: Tensor, documents_BT: Tensor | None, window: int | None) -> Segments:
     """The documents of every row, which lie in one piece each; whole rows where documents_BT does not tell them apart.
 

@@ -339,7 +339,9 @@ class Course:
     ) -> None:
         """Compile the layers if so it was decided; if that is still open, decide it by the next batch."""
         environment = self.state.environment
-        memory = CompileMemory(self._run.compile_times_path, self._kind_of_pass())
+        memory = None  # other ranks know of no home
+        if self._ranks.is_first:
+            memory = CompileMemory(self._run.compile_times_path, self._kind_of_pass())
         if environment["compiled"] is None:
             batch = next(iter(batches_from(self.state.batch)))
             choice = choose_compiling(
@@ -348,17 +350,18 @@ class Course:
                 loss_fn=loss_fn,
                 autocast=self._autocast,
                 passes_left=(self.num_steps - self.state.step) * len(batch),
-                memory=memory if self._ranks.is_first else None,
+                memory=memory,
                 ranks=self._ranks,
                 say=self._run.note,
             )
             environment["compiled"] = choice.compiled
             if choice.times is not None and not choice.compiled:  # remembered: nobody tries it again
                 self._run.tell_cost(tried_seconds=choice.times.compiling)
-            self._run.note(choice.reason)
+            self._run.emit("note", text=choice.reason, environment=environment)
         elif environment["compiled"]:
             self._working.compile_layers()
         if environment["compiled"] == "graphs" and not self._working.by_graphs:
+            assert memory is not None, "graphs are for one device"
             first = next(iter(batches_from(self.state.batch)))[0]
             use_graphs(self._working, first, loss_fn=loss_fn, autocast=self._autocast, memory=memory)
 

@@ -20,6 +20,7 @@ from workbench.errors import BadInput, Damaged
 from workbench.layout import IN_WHOLE_MATRICES, Seat, check_engine, check_value, lay_out, no_graphs
 from workbench.model.folder import load_model
 from workbench.model.parametrization import rate_factors
+from workbench.model.segments import attention_in_words
 from workbench.model.transformer import Decoder
 from workbench.recipe import Dpo, Pretrain, Sft, Training
 from workbench.stage_run import StageRun
@@ -126,7 +127,10 @@ def open_course(
     else:
         torch.manual_seed(settings.seed)
         state = TrainingState(seed=settings.seed, environment=here)
-    run.emit("note", text=in_words(here), environment=here)
+    attention = attention_in_words(
+        model.config, machine.device, machine.dtype, in_documents=reads_documents(settings)
+    )
+    run.emit("note", text="; ".join(filter(None, (in_words(here), attention))), environment=here)
     return Course(
         run,
         settings,
@@ -151,10 +155,18 @@ def in_words(environment: Mapping[str, Any]) -> str:
         if on_cpu
         else environment["device"]
     )
+    dtype = environment["dtype"]
+    if dtype == "float32" and not on_cpu and environment["float32_matmul_precision"] != "highest":
+        dtype = "float32 (TF32 inside)"
     return (
-        f"{environment['dtype']} on {where}, {environment['optimizer']}, {environment['working_model']} model, "
+        f"{dtype} on {where}, {environment['optimizer']}, {environment['working_model']} model, "
         f"{environment['micro_batch_tokens']:,} tokens at once"
     )
+
+
+def reads_documents(settings: Pretrain | Sft | Dpo) -> bool:
+    """Whether rows hold several documents or conversations, each of which is read by itself."""
+    return isinstance(settings, Sft) or (isinstance(settings, Pretrain) and settings.isolate_documents)
 
 
 def make_optimizer(model: Decoder, settings: Pretrain | Sft | Dpo, machine: Machine) -> Optimizers:

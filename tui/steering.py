@@ -26,7 +26,7 @@ LABELS = {
 }
 KNOBS = {
     "learning_rate": "peak rate; makes the result this run's",
-    "eval_every_steps": "between evaluations; makes the result this run's",
+    "eval_every_steps": "how often; makes the result this run's",
     "save_every_seconds": "between checkpoints; no other result",
     "sample_every_steps": "between samples; no other result",
     "sample_prompts": 'text, or ["A", "B"]; no other result',
@@ -48,7 +48,7 @@ class Asked:
     @property
     def label(self) -> str:
         """What a person calls it."""
-        return LABELS.get(self.request) or one_line(self.request, 40)
+        return LABELS.get(self.request) or one_line(self.request, 30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def check_tuning(home: Path, run_name: str, assignment: str) -> str:
 
 
 def knobs(home: Path, run_name: str) -> list[tuple[str, str, str]]:
-    """What may be tuned in the stage at work: key, value in the recipe, what it is for."""
+    """What may be tuned in the stage at work: key, the value that holds now, what it is for."""
     from workbench.launcher import frozen_plan
     from workbench.recipe import Training
     from workbench.tuning import tunable_keys
@@ -162,12 +162,17 @@ def knobs(home: Path, run_name: str) -> list[tuple[str, str, str]]:
     stage = next((each for each in frozen_plan(run).stages if each.name == run.status().get("stage")), None)
     if stage is None or not isinstance(table := stage.table(), Training):
         return []
-    return [(key, _told(getattr(table, key)), KNOBS[key]) for key in tunable_keys(table) if key in KNOBS]
+    tuned = run.status().get("tuned")
+    now = tuned if isinstance(tuned, dict) else {}
+    keys = [key for key in tunable_keys(table) if key in KNOBS]
+    return [(key, _told(now.get(key, getattr(table, key))), KNOBS[key]) for key in keys]
 
 
 def _told(value: object) -> str:
-    """A value of a recipe in a few cells."""
-    return str(value) if not isinstance(value, tuple) else f"{len(value)} texts" if value else "held-out"
+    """A value in a few cells."""
+    if not isinstance(value, tuple | list):
+        return str(value)
+    return f"{len(value)} text{'s' if len(value) > 1 else ''}" if value else "held-out"
 
 
 def branch_points(home: Path, run_name: str) -> list[int]:

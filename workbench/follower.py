@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,9 @@ class SilentRun(StageRun):
         """Say nothing: the first rank knows the same facts."""
 
     def progress(self, done: float, total: float | None, unit: str) -> None:
+        """Say nothing."""
+
+    def tell_tuned(self, values: Mapping[str, Any]) -> None:
         """Say nothing."""
 
     def request(self) -> str | None:

@@ -193,6 +193,10 @@ class StageRun:
         """Say what the work took: plans on this machine are reckoned with it."""
         self.cost.update(figures)
 
+    def tell_tuned(self, values: Mapping[str, Any]) -> None:
+        """Show in the run's status what a person changed in this stage, by key, as it holds now."""
+        self._status.update(tuned=dict(values) or None)
+
     def watched(self, watch: SourceWatch) -> None:
         """Say what became of the files of this stage's sources while it read them: it makes what is left of them."""
         self.watch = watch

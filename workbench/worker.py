@@ -207,7 +207,7 @@ def _do_stage(work: _Work, name: str, *, again: bool) -> None:
     if again and work.plan.stage(name).steering:  # made again as the recipe has it
         _freeze(work, work.plan.steered(name, ()))
     plan, stage = work.plan, work.plan.stage(name)
-    work.status.update(stage=stage.name, progress=None, **dict.fromkeys(SHOWN_METRICS))
+    work.status.update(stage=stage.name, progress=None, tuned=None, **dict.fromkeys(SHOWN_METRICS))
     handle = StageRun(
         work.run,
         stage=stage.name,

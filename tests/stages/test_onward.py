@@ -14,6 +14,7 @@ from tests.stages.conftest import NUM_STEPS, Killed, Worker
 from workbench.errors import Damaged
 from workbench.model.folder import load_model
 from workbench.recipe import Pretrain
+from workbench.stage_run import StageRun
 from workbench.train.checkpoint import TrainingState, restore
 from workbench.train.checkpoint_folder import STATE_TENSORS, step_folder, steps_in
 from workbench.train.optimizers import Optimizers
@@ -241,6 +242,19 @@ def test_other_prompts_from_a_step_on(tmp_path: Path, artifacts: dict[str, Path]
     asked = [(event["step"], event["prompt"]) for event in killed.events("sample") if event["step"] > 7]
     assert set(asked) == {(step, prompt) for step in (12, 18, 24) for prompt in ("the of a", "is it")}
     assert "from step 5 on sample_prompts = 2 prompts" in killed.texts("note")
+
+
+def test_what_was_tuned_is_told_and_told_again_after_a_kill(
+    tmp_path: Path, artifacts: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(StageRun, "tell_tuned", lambda _, values: told.append(dict(values)))
+    ask = {3: "tune sample_prompts=one", 4: "tune eval_every_steps=3", 5: "tune eval_every_steps=2"}
+    steered_run(tmp_path / "killed", artifacts, ask, 9)
+    prompts = {"sample_prompts": ("one",)}
+    *told, again = told
+    assert told == [{}, prompts, prompts | {"eval_every_steps": 3}, prompts | {"eval_every_steps": 2}]
+    assert again == {"sample_prompts": ["one"], "eval_every_steps": 2}
 
 
 def test_no_prompts_are_the_beginnings_of_documents(worker: Worker) -> None:

@@ -57,14 +57,26 @@ async def submit(pilot: Pilot[None], text: str) -> None:
     await pilot.press("enter")
 
 
-def test_every_key_that_may_be_tuned_is_explained() -> None:
+def test_every_key_that_may_be_tuned_is_explained_in_a_line_of_the_usual_terminal() -> None:
     assert set(KNOBS) == {*STEERING, *COSMETIC} - {"decay"}
+    assert max(map(len, KNOBS.values())) <= 40
 
 
 def test_it_offers_what_the_stage_has(live: Run, tmp_path: Path) -> None:
     offered = {key: value for key, value, _ in knobs(tmp_path, live.name)}
     assert list(offered) == list(KNOBS)
     assert offered["eval_every_steps"] == "200" and offered["sample_prompts"] == "held-out"
+
+
+def test_it_tells_what_holds_now(live: Run, tmp_path: Path) -> None:
+    tuned = {"eval_every_steps": 50, "sample_prompts": ["one"]}
+    (live.path / "status.json").write_text(json.dumps(live.status() | {"tuned": tuned}))
+    now = {key: value for key, value, _ in knobs(tmp_path, live.name)}
+    assert (now["eval_every_steps"], now["sample_prompts"], now["sample_every_steps"]) == (
+        "50",
+        "1 text",
+        "200",
+    )
 
 
 @pytest.mark.parametrize("size", [(60, 15), (80, 24), (200, 50)])

@@ -136,7 +136,8 @@ def tune(
     save_every_seconds, sample_every_steps and sample_prompts change no result. sample_prompts takes a text, a list of
     texts, or [] for the beginnings of held-out documents.
 
-    What was tuned is kept in the training state: after an interruption it holds as before.
+    What was tuned is saved with the next checkpoint: after an interruption it holds as before. `workbench status RUN
+    --field tuned` tells it.
 
     Example: workbench tune quickstart decay=now
 

@@ -26,8 +26,8 @@ STATE_GLYPHS = {
 }  # fmt: skip
 FIELDS = (
     "name", "state", "pid", "host", "started_at", "heartbeat", "finished_at", "stage", "step", "progress", "loss",
-    "val_loss", "val_bpb", "heldout_bits_per_byte", "learning_rate", "tokens", "tokens_per_second", "waits_for",
-    "error", "exit_code",
+    "val_loss", "val_bpb", "heldout_bits_per_byte", "learning_rate", "tokens", "tokens_per_second", "tuned",
+    "waits_for", "error", "exit_code",
 )  # fmt: skip
 """All that a status ever holds."""
 NOT_COUNTS = ("pid", "started_at", "heartbeat", "finished_at")

@@ -436,6 +436,7 @@ class Course:
             return False
         self.state.steering.append({"step": step, tuning.key: tuning.value})
         self._lay_out()
+        self._take_tuned()
         self._save(durable=True)
         self._tell_steering()
         end = (
@@ -466,6 +467,8 @@ class Course:
 
     def _take_tuned(self) -> None:
         self._checkpoints.every_seconds = self.setting("save_every_seconds")
+        decided = {key: value for each in self.state.steering for key, value in each.items() if key != "step"}
+        self._run.tell_tuned({**decided, **self.state.tuned})
 
     @property
     def _save_seconds(self) -> float:

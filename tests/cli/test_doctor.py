@@ -133,7 +133,7 @@ def test_what_a_training_was_told_of_compiling_stands(gpu: Machine, tmp_path: Pa
     CompileMemory(file, "no json").remember(CompileTimes(9.0, 0.2, 30.0))
     compiled, graphs = compiled_layers(gpu, file)
     assert compiled.times == pytest.approx(3.0) and compiled.of == "6 layers of 768, 8,192 tokens at once"
-    assert graphs.active is False and "could not be used" in graphs.why_not
+    assert graphs.active is False and "did not use them" in graphs.why_not
     remember(CompileTimes(0.3, 0.2, 30.0, graphs=0.1), layers=12)  # the newest now
     compiled, graphs = compiled_layers(gpu, file)
     assert (compiled.times, graphs.times) == (pytest.approx(1.5), pytest.approx(2.0))

@@ -97,7 +97,9 @@ def test_whatever_ends_it_ends_the_training_too(tmp_path: Path, number: signal.S
     assert bench.stderr is not None
     assert "preparing a run" in bench.stderr.readline()  # its worker holds it
     [lock] = tmp_path.glob("workbench-bench-*/runs/*/.lock")
-    worker = int(json.loads(lock.read_text())["pid"])
+    while not (holder := lock.read_text()):  # it is held a moment before it says by whom
+        time.sleep(0.01)
+    worker = int(json.loads(holder)["pid"])
     bench.send_signal(number)
     bench.communicate()
     assert bench.returncode == code

@@ -270,7 +270,7 @@ def test_what_one_gpu_cannot_hold_the_number_that_can_is_named(
     assert f"on each of {enough - 1} devices and a GPU has" in problem and f"--nproc {enough} " in problem
 
 
-def test_devices_share_time_and_state_and_the_first_keeps_a_copy(
+def test_devices_share_time_and_state_and_what_is_saved(
     planned: Callable[..., Plan], gpus_of_40_gb: None
 ) -> None:
     one, eight = (estimate(planned(**LARGE), nproc=nproc) for nproc in (1, 8))
@@ -282,7 +282,15 @@ def test_devices_share_time_and_state_and_the_first_keeps_a_copy(
     assert b.seconds < a.seconds / 4, "all but starting, saving and samples"
     assert eight.power_watts > 5 * one.power_watts
     assert b.devices == "8 (1 x 8 x 1)"
-    assert b.copy_bytes > 4 * eight.parameters and b.machine_bytes > 8 * 4 * eight.parameters
+    assert b.machine_bytes > 8 * 4 * eight.parameters
+    assert b.saved_together and b.copy_bytes < 4 * eight.parameters / 20, "nobody holds the whole"
+    small = estimate(planned(**LARGE | {"model__size": "100m"}), nproc=8)
+    first = small.stages["pretrain"]
+    assert not first.saved_together and first.copy_bytes > 4 * small.parameters, (
+        "the first keeps a copy of all"
+    )
+    by_deepspeed = estimate(planned(**LARGE, pretrain__engine="deepspeed"), nproc=8).stages["pretrain"]
+    assert not by_deepspeed.saved_together and by_deepspeed.copy_bytes > 4 * eight.parameters
 
 
 def test_a_machine_too_small_for_all_processes_is_refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from workbench.launcher import frozen_plan
 from workbench.references import steps_of
 from workbench.runs import Run
 
-# What training made, and nothing that differs between equal trainings (times, paths, host).
-TRAINED_FILES = ("model.safetensors", "training/state.safetensors")
+# What training made, and nothing that differs between equal trainings (times, paths, host): files of tensors, and the
+# indexes of those that lie in parts.
+TRAINED_FILES = re.compile(r"(model|training/state)(-[0-9]+-of-[0-9]+)?\.safetensors(\.index\.json)?")
 
 
 def problems_of_run(run: Run) -> Iterator[str]:
@@ -35,7 +37,8 @@ def problems_of_run(run: Run) -> Iterator[str]:
 def digest_of_run(run: Run) -> str:
     """One hash over the weights and training state that each training stage of the run ended with.
 
-    Equal for equal training, whatever the machine, the time or the number of interruptions. Raises NotFound
+    Equal for equal training, whatever the machine, the time or the number of interruptions; a checkpoint that several
+    processes wrote in parts is equal to another of as many. Raises NotFound
     when a training stage is not finished.
     """
     plan = frozen_plan(run)
@@ -50,7 +53,7 @@ def digest_of_run(run: Run) -> str:
             )
         step, folder = next(reversed(steps_of(plan, stage).items()))
         files = read_manifest(folder)["files"]
-        for name in filter(files.get, TRAINED_FILES):  # a start has no training state
+        for name in filter(TRAINED_FILES.fullmatch, sorted(files)):  # a start has no training state
             digest.update(f"{stage.name} {step} {name} {files[name]['digest']}\n".encode())
     return digest.hexdigest()
 

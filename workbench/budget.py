@@ -64,7 +64,7 @@ class StageBudget:
 
     memory: the peak by part, without the process. tokens_at_once: of a forward pass. On several devices these and
     peak_bytes are of each of them; machine_bytes are of all their processes together, copy_bytes of the first one's
-    while it saves.
+    while it saves, or of each one's where they are saved_together.
     """
 
     seconds: float
@@ -79,6 +79,7 @@ class StageBudget:
     devices: str = "1"
     """How many, and if several as copies x shards x slices."""
     copy_bytes: int = 0
+    saved_together: bool = False
     machine_bytes: int = 0
     process_bytes: int = 0
     """Of the peak: what holds the training besides `memory`."""
@@ -263,7 +264,7 @@ def _memory_problem(budget: Budget, plan: Plan) -> str | None:
 
 
 def _machine_problem(budget: Budget, plan: Plan) -> str | None:
-    """Of several processes together, and of the whole tensors that the first of them saves."""
+    """Of several processes together, and of the whole tensors that are saved."""
     if budget.nproc == 1:
         return None
     there = memory_bytes()
@@ -273,7 +274,8 @@ def _machine_problem(budget: Budget, plan: Plan) -> str | None:
     if hungriest.machine_bytes <= LARGEST_SHARE_OF_MEMORY * there:
         return None
     what = f"[{name}] needs about {human_bytes(hungriest.machine_bytes)} of this machine's memory in all"
-    copy = f", {human_bytes(hungriest.copy_bytes)} of it while the first process saves"
+    who = "each process" if hungriest.saved_together else "the first process"
+    copy = f", {human_bytes(hungriest.copy_bytes)} of it while {who} saves"
     shape = model_shape(plan)
     assert shape is not None, "only training has several processes"
     for fewer in range(budget.nproc - 1, 0, -1):
@@ -381,6 +383,7 @@ def _training_budget(cost: TrainingCost) -> StageBudget:
         memory=memory,
         devices=str(layout),
         copy_bytes=cost.copy_bytes,
+        saved_together=cost.saved_together,
         machine_bytes=cost.machine_bytes(local_processes(layout.ranks)),
         process_bytes=process,
         tokens_at_once=cost.step.tokens,

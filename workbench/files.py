@@ -172,16 +172,23 @@ def sweep(folder: Path, *, spare_seconds: float = 0.0) -> None:
 
 def digest_bytes(data: bytes | memoryview) -> str:
     """The BLAKE2b digest of `data`, 32 hex characters (128 bit)."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+    digest = new_digest()
+    digest.update(data)
+    return digest.hexdigest()
 
 
 def digest_file(path: Path) -> str:
     """The BLAKE2b digest of a file's content, 32 hex characters, read in pieces."""
-    digest = hashlib.blake2b(digest_size=16)
+    digest = new_digest()
     with open(path, "rb") as file:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def new_digest() -> hashlib.blake2b:
+    """The digest of nothing yet, for content that comes in pieces: its `hexdigest` is then that of `digest_file`."""
+    return hashlib.blake2b(digest_size=16)
 
 
 def free_bytes(folder: Path) -> int:

@@ -16,13 +16,10 @@ from typing import Any
 from workbench.artifacts import ArtifactName
 from workbench.errors import BadInput, NotFound, WorkbenchError
 from workbench.hf_config import read_config
-from workbench.hf_values import read_json_object
 from workbench.model_config import ModelConfig
 from workbench.recipe_start import Start
 from workbench.source_identity import SourceDigests
-
-MAX_INDEX_BYTES = 100_000_000
-TRAINING_FILES = ("training/state.json", "training/state.safetensors")
+from workbench.tensor_files import MODEL, STATE_NUMBERS, STATE_TENSORS, tensor_files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +56,7 @@ def find_starting_point(table: Start, *, base: Path, home: Path) -> StartingPoin
 
         trained = find_trained(table.model, home=home)
         folder, reference, tokenizer = trained.folder, trained.reference, trained.tokenizer
-    if table.state == "training" and not all((folder / name).is_file() for name in TRAINING_FILES):
+    if table.state == "training" and not _holds_training(folder):
         raise BadInput(
             "holds weights, not the state of a training",
             file=folder,
@@ -71,12 +68,16 @@ def find_starting_point(table: Start, *, base: Path, home: Path) -> StartingPoin
 def start_from(reference: str, *, home: Path | None) -> dict[str, str]:
     """The [start] table that `--from REFERENCE` means: a branch where it names a checkpoint of pretraining."""
     if Path(reference).is_dir():
-        is_branch = all((Path(reference) / name).is_file() for name in TRAINING_FILES)
+        is_branch = _holds_training(Path(reference))
         return {"model": str(Path(reference).absolute()), "state": "training" if is_branch else "weights"}
     from workbench.references import find_trained  # deferred as above
 
     found = find_trained(reference, home=home).reference
     return {"model": found, "state": "training" if "/pretrain@" in found else "weights"}
+
+
+def _holds_training(folder: Path) -> bool:
+    return (folder / STATE_NUMBERS).is_file() and bool(tensor_files(folder, STATE_TENSORS))
 
 
 def _shape(table: Start, folder: Path) -> ModelConfig:
@@ -92,16 +93,8 @@ def _shape(table: Start, folder: Path) -> ModelConfig:
 
 def _files_read(folder: Path, *, with_training: bool) -> list[str]:
     """The files of a model folder that a start reads, as far as they are there, by relative path."""
-    wanted = ["config.json", "generation_config.json", "tokenizer.json"]
-    index = folder / "model.safetensors.index.json"
-    if (folder / "model.safetensors").is_file():
-        wanted.append("model.safetensors")
-    elif index.is_file():
-        shards = read_json_object(index, most_bytes=MAX_INDEX_BYTES).get("weight_map")
-        named = {str(shard) for shard in shards.values()} if isinstance(shards, dict) else set()
-        # A name that leads elsewhere is refused by whoever reads the weights.
-        wanted += [index.name, *sorted(shard for shard in named if Path(shard).name == shard)]
-    wanted += TRAINING_FILES if with_training else ()
+    wanted = ["config.json", "generation_config.json", "tokenizer.json", *tensor_files(folder, MODEL)]
+    wanted += [STATE_NUMBERS, *tensor_files(folder, STATE_TENSORS)] if with_training else ()
     return [name for name in wanted if (folder / name).is_file()]
 
 

@@ -39,6 +39,9 @@ SEGMENTS_TORCH = (2, 13)
 """The torch from which on a GPU attends inside documents without a mask (`model/segments.py`)."""
 LAYERS_IN_FLIGHT = 2
 """The one whose turn it is and the next, which comes together meanwhile."""
+IN_PARTS_FROM_BYTES = 2 << 30
+"""A checkpoint of at least so many bytes is written by all processes of a training, each a part (`train/together.py`).
+A smaller one the first process writes into single files, which is a few seconds at most."""
 MATRICES_TOGETHER_BYTES = 1 << 28
 """Of matrices that come together to be orthogonalised (`train/sharded_optimizers.py`)."""
 

@@ -18,7 +18,14 @@ from workbench.model_config import SIZES, ModelConfig
 from workbench.plan import Plan, StagePlan, summary_of
 from workbench.recipe import Dpo, Pretrain, Sft, Tokenizer, Training
 from workbench.recipe_model import Model
-from workbench.step_memory import FLOAT32, MemoryParts, StepShape, checkpoint_bytes, training_memory
+from workbench.step_memory import (
+    FLOAT32,
+    IN_PARTS_FROM_BYTES,
+    MemoryParts,
+    StepShape,
+    checkpoint_bytes,
+    training_memory,
+)
 from workbench.training_step import (
     PROCESS_BYTES,
     Arithmetic,
@@ -54,6 +61,7 @@ class TrainingCost:
     summary: str
     evaluation_tokens: int
     sample_tokens: int
+    engine: str = "fsdp"
 
     @property
     def steps(self) -> int:
@@ -77,26 +85,44 @@ class TrainingCost:
         return self.flops + (self.steps * muon_flops(step.config) if step.optimizer == "muon" else 0.0)
 
     @property
+    def saved_together(self) -> bool:
+        """Whether every process writes its part of a checkpoint."""
+        return (
+            self.step.layout.ranks > 1
+            and self.engine == "fsdp"
+            and self._checkpoint_bytes >= IN_PARTS_FROM_BYTES
+        )
+
+    @property
     def copy_bytes(self) -> int:
-        """What the first of several processes holds besides while it saves: all in whole tensors, not on a GPU."""
-        step = self.step
-        if step.layout.ranks == 1:
+        """What the first of several processes holds besides while it saves, not on a GPU: all in whole tensors.
+
+        Where every process writes its part, what each holds: a whole tensor of its own, and one that comes together.
+        """
+        if self.step.layout.ranks == 1:
             return 0
-        return checkpoint_bytes(step.config, step.optimizer, averaged=step.averaged)
+        config = self.step.config
+        largest = config.hidden_size * max(config.vocab_size, config.intermediate_size)
+        return 2 * FLOAT32 * largest if self.saved_together else self._checkpoint_bytes
 
     def machine_bytes(self, local_ranks: int) -> int:
         """The memory of the machine that `local_ranks` processes, the first among them, take together.
 
-        Each builds or reads the whole model before it keeps its shard. A thread of the first writes its copy meanwhile.
+        Each builds the whole model before it keeps its shard. A thread of the first writes its copy meanwhile.
         """
         step = self.step
         if step.layout.ranks == 1:
             return self.peak_bytes if step.device == "cpu" else PROCESS_BYTES + self._whole_bytes
         starting = PROCESS_BYTES + self._whole_bytes
+        copies = self.copy_bytes * (local_ranks if self.saved_together else 1)
         if step.device == "cuda":
-            return max(local_ranks * starting, local_ranks * PROCESS_BYTES + self.copy_bytes)
+            return max(local_ranks * starting, local_ranks * PROCESS_BYTES + copies)
         held = self.memory.weights + self.memory.optimizer
-        return max(local_ranks * (starting + held), local_ranks * self.peak_bytes + self.copy_bytes)
+        return max(local_ranks * (starting + held), local_ranks * self.peak_bytes + copies)
+
+    @property
+    def _checkpoint_bytes(self) -> int:
+        return checkpoint_bytes(self.step.config, self.step.optimizer, averaged=self.step.averaged)
 
     @property
     def _whole_bytes(self) -> int:
@@ -140,6 +166,7 @@ def training_cost(plan: Plan, stage: StagePlan, shape: ModelConfig, *, nproc: in
             f"{human_count(table.tokens)} tokens",
             evaluation_tokens=_heldout_tokens(plan, table),
             sample_tokens=SAMPLE_TOKENS,
+            engine=table.engine,
         )
     if isinstance(table, Sft | Dpo):
         return _fine_tuning_cost(plan, stage, table, shape, nproc)
@@ -192,6 +219,7 @@ def _fine_tuning_cost(
         f"{about}{human_count(round(sizes.train))} examples",
         evaluation_tokens=round(min(HELDOUT_EXAMPLES, sizes.heldout) * sides * sizes.tokens),
         sample_tokens=SAMPLE_TOKENS,
+        engine=table.engine,
     )
 
 

@@ -15,8 +15,9 @@ from workbench.errors import Damaged
 from workbench.model.folder import load_model
 from workbench.recipe import Pretrain
 from workbench.stage_run import StageRun
+from workbench.tensor_files import STATE_TENSORS
 from workbench.train.checkpoint import TrainingState, restore
-from workbench.train.checkpoint_folder import STATE_TENSORS, step_folder, steps_in
+from workbench.train.checkpoint_folder import step_folder, steps_in
 from workbench.train.optimizers import Optimizers
 from workbench.train.parameter_groups import OptimizerSettings
 

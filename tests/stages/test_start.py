@@ -32,9 +32,8 @@ from workbench.prechecks import check_start, precheck
 from workbench.recipe_file import load_recipe
 from workbench.references import open_checkpoint
 from workbench.runs import Run
-from workbench.starting_point import TRAINING_FILES, start_from
+from workbench.starting_point import start_from
 from workbench.tokenizer import Tokenizer
-from workbench.train.checkpoint_folder import STATE_NUMBERS, STATE_TENSORS
 from workbench.worker import work
 
 WORDS = "the a old new red river stone bird house sings falls opens under over by night day and then it"
@@ -417,7 +416,3 @@ def test_weights_alone_have_no_state_of_a_training(project: Path) -> None:
     text = READ_ON.format(model="theirs").replace("[corpus]", 'state = "training"\n[corpus]')
     with pytest.raises(BadInput, match="holds weights, not the state of a training"):
         plan_of(project, text)
-
-
-def test_paper_and_craft_mean_the_same_files() -> None:
-    assert TRAINING_FILES == (STATE_NUMBERS, STATE_TENSORS)

@@ -22,17 +22,11 @@ from workbench.data.loader import Batch
 from workbench.errors import Damaged, NoSpace, TrainingDiverged
 from workbench.model.folder import load_model
 from workbench.model.transformer import Decoder
+from workbench.tensor_files import STATE_NUMBERS, STATE_TENSORS
 from workbench.tokenizer import Tokenizer
 from workbench.train import snapshot as module
 from workbench.train.checkpoint import SaveClock, TrainingState, restore, save_checkpoint
-from workbench.train.checkpoint_folder import (
-    STATE_NUMBERS,
-    STATE_TENSORS,
-    Found,
-    latest_good,
-    steps_in,
-    write_manifest,
-)
+from workbench.train.checkpoint_folder import Found, latest_good, steps_in, write_manifest
 from workbench.train.loop import train
 from workbench.train.losses import LossSum, next_token_loss
 from workbench.train.optimizers import Optimizers

@@ -144,7 +144,7 @@ def plan(
     time is told from it. A run does the same by itself, for the plans after it.
 
     With --nproc it tells what each of N devices holds, laid out as `run --nproc N` and the keys replicate and
-    tensor_parallel have it, and what the first process holds while it saves. There need not be so many here.
+    tensor_parallel have it, and what they hold besides while they save. There need not be so many here.
 
     Example: workbench plan quickstart --set pretrain.tokens=4M
 

@@ -70,4 +70,5 @@ def _machine_lines(budget: Budget) -> Iterator[str]:
                 f"  {name:<8} devices {stage.devices}: copies x shards x slices; this machine's processes "
                 f"~{human_bytes(stage.machine_bytes)},"
             )
-            yield f"  {'':<8} the first one's copy of all while it saves ~{human_bytes(stage.copy_bytes)}"
+            copy = "whole tensors that each holds" if stage.saved_together else "the first one's copy of all"
+            yield f"  {'':<8} {copy} while it saves ~{human_bytes(stage.copy_bytes)}"

@@ -25,8 +25,9 @@ from workbench.hf_config import read_config
 from workbench.model.fold import fold_multipliers
 from workbench.model.folder import load_model, save_model
 from workbench.model.transformer import Decoder
+from workbench.tensor_files import MODEL, tensor_files
 
-REQUIRED = ("config.json", "generation_config.json", "model.safetensors")
+CONFIG_FILES = ("config.json", "generation_config.json")
 TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json"),
     *("special_tokens_map.json", "chat_template.jinja"),
@@ -64,11 +65,15 @@ def export_hf(
     refuse_existing(output)
     original = exportable(source)
     with new_folder(output) as building:
-        files = [name for name in (*REQUIRED, *TOKENIZER_FILES) if (source / name).is_file()]
+        is_folded = original.config.known_as is None
+        weights = [MODEL] if is_folded else tensor_files(source, MODEL)
+        configs = [name for name in CONFIG_FILES if (source / name).is_file()]
+        files = [*configs, *weights, *(name for name in TOKENIZER_FILES if (source / name).is_file())]
         for name in files:
-            shutil.copyfile(source / name, building / name)
+            if name != MODEL or not is_folded:
+                shutil.copyfile(source / name, building / name)
         _say_longest(building, original.config.max_position_embeddings)
-        if original.config.known_as is None:
+        if is_folded:
             said = read_config(source)
             folded = fold_multipliers(original)
             save_model(folded, building, bos_id=said.bos_id, stop_ids=said.stop_ids, pad_id=said.pad_id)

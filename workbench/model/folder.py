@@ -22,6 +22,7 @@ from workbench.model.hf_names import from_hf, is_redundant, to_hf, with_prefix
 from workbench.model.transformer import Decoder
 from workbench.model.weights import StoredTensor, read_tensors, stored_tensors, write_weights
 from workbench.model_config import ModelConfig
+from workbench.tensor_files import MODEL
 
 HEAD = "lm_head.weight"
 _FLOATS = ("F64", "F32", "F16", "BF16")
@@ -53,9 +54,23 @@ def write_model(
     pad_id: int | None = None,
 ) -> None:
     """`save_model` of a model of that shape with these weights, which are named and laid out as in the file."""
-    dtype = str(next(iter(weights.values())).dtype).removeprefix("torch.")
-    write_weights(folder / "model.safetensors", weights)
-    config = config_json(shape, dtype=dtype, bos_id=bos_id, stop_ids=stop_ids, pad_id=pad_id)
+    write_weights(folder / MODEL, weights)
+    dtype = next(iter(weights.values())).dtype
+    write_config(folder, shape, dtype=dtype, bos_id=bos_id, stop_ids=stop_ids, pad_id=pad_id)
+
+
+def write_config(
+    folder: Path,
+    shape: ModelConfig,
+    *,
+    dtype: torch.dtype,
+    bos_id: int | None = None,
+    stop_ids: Sequence[int] = (),
+    pad_id: int | None = None,
+) -> None:
+    """The files of `save_model` that say what its weights, of that dtype, mean. Raises NoSpace."""
+    kind = str(dtype).removeprefix("torch.")
+    config = config_json(shape, dtype=kind, bos_id=bos_id, stop_ids=stop_ids, pad_id=pad_id)
     generation_config = generation_config_json(bos_id=bos_id, stop_ids=stop_ids, pad_id=pad_id)
     with disk_errors_named(folder):
         for name, content in (("config.json", config), ("generation_config.json", generation_config)):
@@ -122,7 +137,7 @@ def _matching(
     shape or kind."""
     useful = {name: tensor for name, tensor in stored.items() if not is_redundant(name)}
     wanted = wanted | {name: shape for name, shape in may_be.items() if name in useful}
-    a_file = next((tensor.file for tensor in stored.values()), folder / "model.safetensors")
+    a_file = next((tensor.file for tensor in stored.values()), folder / MODEL)
     for name in sorted(wanted.keys() | useful.keys()):
         if name not in useful:
             raise BadInput(f"{name} is missing", file=a_file, fix="config.json describes another model")

@@ -8,7 +8,7 @@ which is how a file is compared with a model before anything is allocated.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -44,21 +44,31 @@ def is_redundant(name: str) -> bool:
 
 def to_hf(config: ModelConfig, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a Hugging Face file of the model whose parameters are `state`."""
-    if config.known_as != "gpt2":
-        return {name if name == "lm_head.weight" else f"model.{name}": each for name, each in state.items()}
     stored: dict[str, Tensor] = {}
-    for name, tensor in state.items():
+    for theirs, ours in hf_sources(config, state).items():
+        tensor = state[ours[0]] if len(ours) == 1 else torch.cat([state[name] for name in ours])
+        turned = config.known_as == "gpt2" and ours[0] not in _GPT2_TOP
+        stored[theirs] = _turned(tensor) if turned else tensor
+    return stored
+
+
+def hf_sources(config: ModelConfig, names: Iterable[str]) -> dict[str, list[str]]:
+    """Of every tensor of a Hugging Face file those of our parameters `names` that it is made of, in order."""
+    if config.known_as != "gpt2":
+        return {name if name == "lm_head.weight" else f"model.{name}": [name] for name in names}
+    sources: dict[str, list[str]] = {}
+    for name in names:
         if name in _GPT2_TOP:
-            stored[_GPT2_TOP[name]] = tensor
+            sources[_GPT2_TOP[name]] = [name]
             continue
         layer, part, kind = _parts(name)
         if part.startswith("self_attn.") and part.removeprefix("self_attn.") in QKV:
             if part.endswith("q_proj"):
-                three = [state[name.replace("q_proj", each)] for each in QKV]
-                stored[f"transformer.h.{layer}.attn.c_attn.{kind}"] = _turned(torch.cat(three))
+                three = [name.replace("q_proj", each) for each in QKV]
+                sources[f"transformer.h.{layer}.attn.c_attn.{kind}"] = three
         else:
-            stored[f"transformer.h.{layer}.{_GPT2_LAYER[part]}.{kind}"] = _turned(tensor)
-    return stored
+            sources[f"transformer.h.{layer}.{_GPT2_LAYER[part]}.{kind}"] = [name]
+    return sources
 
 
 def from_hf(config: ModelConfig, stored: Mapping[str, Tensor], names: list[str]) -> dict[str, Tensor]:

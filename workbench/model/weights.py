@@ -21,6 +21,7 @@ from torch import Tensor
 from workbench.errors import BadInput, Damaged, NotFound
 from workbench.files import disk_errors_named
 from workbench.hf_values import parse_json_object, read_json_object
+from workbench.tensor_files import MODEL, index_name
 
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 MAX_TENSORS = 100_000
@@ -68,7 +69,7 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
 
     Raises NotFound, BadInput (a pickle instead) or Damaged.
     """
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    single, index = folder / MODEL, folder / index_name(MODEL)
     if single.is_file():
         return read_header(single)
     if not index.is_file():
@@ -169,4 +170,4 @@ def _no_weights(folder: Path) -> BadInput | NotFound:
                 file=pickle,
                 fix="get the safetensors version, or convert it on a machine you can lose",
             )
-    return NotFound("there is no such file", file=folder / "model.safetensors", fix="name a model folder")
+    return NotFound("there is no such file", file=folder / MODEL, fix="name a model folder")

@@ -4,7 +4,8 @@
     writing thread                 write  fsync  rename
 
 One is written at a time. Whatever must find it on disk (stop, pause, `save`, a decision of a person, the last step)
-has it written while the training waits. How often the clock asks for one: SaveClock.
+has it written while the training waits. How often the clock asks for one: SaveClock. A large one of several processes
+all write together, while the training waits.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from collections.abc import Collection
 from concurrent.futures import Future
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workbench.errors import DiskFull
 from workbench.files import human_bytes
@@ -21,6 +23,7 @@ from workbench.hardware import available_bytes
 from workbench.model.transformer import Decoder
 from workbench.recipe import Training
 from workbench.stage_run import StageRun
+from workbench.step_memory import IN_PARTS_FROM_BYTES
 from workbench.tokenizer import Tokenizer
 from workbench.train.averaging import WeightAverage
 from workbench.train.checkpoint import SaveClock, TrainingState, take_snapshot
@@ -28,6 +31,9 @@ from workbench.train.checkpoint_folder import Found, latest_good, step_folder
 from workbench.train.optimizers import Optimizers
 from workbench.train.ranks import Ranks
 from workbench.train.snapshot import Saved, Snapshot, write_snapshot
+
+if TYPE_CHECKING:
+    from workbench.train.together import HeldSnapshot
 
 WORTH_A_THREAD_SECONDS = 0.03
 """What takes longer to write is written by a thread while the next steps run. For less training waits: at ten seconds
@@ -129,6 +135,50 @@ class Checkpoints:
 
         self._run.when_there_is_room(save_now)
 
+    def save_together(
+        self,
+        model: Decoder,
+        optimizer: Optimizers,
+        state: TrainingState,
+        *,
+        ranks: Ranks,
+        keep: Collection[int] = (),
+        average: WeightAverage | None = None,
+    ) -> bool:
+        """Save a checkpoint into which every rank writes what it holds, while all wait; all must call.
+
+        False, and nothing is done, for one so small that single files are better: `save` it. Else as `save`.
+        """
+        # The engine for several: a second that one need not wait.
+        from workbench.train.sharded_optimizers import ShardedOptimizers
+        from workbench.train.together import help_write, hold_snapshot, write_together
+
+        assert isinstance(optimizer, ShardedOptimizers)
+        snapshot = hold_snapshot(model, optimizer, state, ranks=ranks, average=average)
+        if not ranks.agree(snapshot.nbytes >= IN_PARTS_FROM_BYTES):
+            return False
+        ranks.first_does(lambda: self._run.when_there_is_room(self._finish_writing))
+        if not ranks.is_first:
+            while not help_write(self._run.folder, snapshot, ranks=ranks):
+                pass
+            return True
+
+        def save_now() -> Saved:
+            with self._clock.saving():
+                return write_together(
+                    self._run.folder,
+                    snapshot,
+                    ranks=ranks,
+                    tokenizer=self._tokenizer,
+                    keep_last=self._keep_last,
+                    keep=keep,
+                )
+
+        computed = time.thread_time()
+        self._tell(snapshot, self._run.when_there_is_room(save_now))
+        self.last_computed_seconds = time.thread_time() - computed
+        return True
+
     def abandon(self) -> None:
         """Return when nothing is being written. What could not be is told, and stops nobody any more."""
         try:
@@ -157,7 +207,7 @@ class Checkpoints:
             self._clock.written(seconds=self._write_seconds, computed_seconds=computed)
             self._tell(snapshot, saved)
 
-    def _tell(self, snapshot: Snapshot, saved: Saved) -> None:
+    def _tell(self, snapshot: Snapshot | HeldSnapshot, saved: Saved) -> None:
         is_best = snapshot.best_step == snapshot.step
         self._run.emit(
             "checkpoint", step=snapshot.step, path=saved.folder.name, bytes=saved.bytes, best=is_best

@@ -19,7 +19,7 @@ from workbench.data.prefetch import prefetched
 from workbench.errors import BadInput, Stopped, TrainingDiverged, WorkbenchError
 from workbench.files import human_duration, sweep
 from workbench.layout import Seat
-from workbench.model.folder import load_model
+from workbench.model.stored_weights import StoredWeights
 from workbench.model.transformer import Decoder
 from workbench.recipe import Dpo, Pretrain, Sft, Training
 from workbench.runs import STOP_NOW, STOPS
@@ -28,10 +28,9 @@ from workbench.stages.checkpoints import Checkpoints, newest_checkpoint
 from workbench.stages.meter import Meter
 from workbench.stages.micro_batch import device_memory_bytes, is_out_of_memory, out_of_memory
 from workbench.stages.pace import Pace
-from workbench.stages.restoring import put_back
 from workbench.tokenizer import Tokenizer
 from workbench.train.averaging import WeightAverage
-from workbench.train.checkpoint import TrainingState
+from workbench.train.checkpoint import TrainingState, restore
 from workbench.train.checkpoint_folder import steps_in, write_summary
 from workbench.train.compile_choice import CompileMemory, choose_compiling, use_graphs
 from workbench.train.device import Machine, has_spare_core
@@ -497,6 +496,15 @@ class Course:
             newest: self._seconds_at[newest],
             self.state.step: self.state.elapsed_seconds,
         }
+        if self._ranks.saves_blocks and self._checkpoints.save_together(
+            self.model,
+            self._optimizer,
+            self.state,
+            ranks=self._ranks,
+            keep=self._milestones,
+            average=self._average,
+        ):
+            return
         model, optimizer = self._ranks.gather(self.model, self._optimizer)
         average = self._average
         if average is not None and model is not self.model:  # one in shards
@@ -527,9 +535,9 @@ class Course:
             batches = f"batches {first_batch:,} to {state.batch - 1:,}"
             raise TrainingDiverged(f"{diverged.message}{tries}; {batches}", fix=diverged.fix) from None
         step, next_batch = state.step, state.batch
-        self._ranks.load(self.model, load_model(found.folder))
+        self._ranks.load(self.model, StoredWeights(found.folder))
         state.roll_back_to(
-            put_back(
+            restore(
                 found.folder,
                 self._optimizer,
                 model=self.model,

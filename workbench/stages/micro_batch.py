@@ -21,7 +21,8 @@ from workbench.model.transformer import Decoder
 from workbench.model_config import ModelConfig
 from workbench.recipe import Dpo, Pretrain, Sft
 from workbench.stage_run import StageRun
-from workbench.train.checkpoint_folder import STATE_NUMBERS, step_folder, steps_in
+from workbench.tensor_files import STATE_NUMBERS
+from workbench.train.checkpoint_folder import step_folder, steps_in
 from workbench.train.device import Machine
 from workbench.train.losses import LossSum
 from workbench.train.ranks import Ranks

@@ -20,14 +20,9 @@ from workbench.model.folder import load_model, save_model
 from workbench.model.transformer import Decoder
 from workbench.recipe_start import Start as Settings
 from workbench.stage_run import StageInputs, StageRun
+from workbench.tensor_files import STATE_NUMBERS
 from workbench.tokenizer import Adopted, adopt_tokenizer, stop_ids
-from workbench.train.checkpoint_folder import (
-    STATE_NUMBERS,
-    STATE_TENSORS,
-    step_folder,
-    write_manifest,
-    write_summary,
-)
+from workbench.train.checkpoint_folder import step_folder, training_files, write_manifest, write_summary
 
 
 def run(settings: Settings, inputs: StageInputs, run: StageRun) -> dict[str, Any]:
@@ -128,8 +123,13 @@ def steps_taken(source: Path) -> int:
 
 
 def copy_training(source: Path, target: Path) -> None:
-    """The training state of a checkpoint beside its weights."""
+    """The training state of a checkpoint beside its weights, in one file or in parts, as it lies there.
+
+    Raises Damaged when a part is missing.
+    """
     with disk_errors_named(target):
-        for name in (STATE_NUMBERS, STATE_TENSORS):
+        for name in training_files(source):
+            if not (source / name).is_file():
+                raise Damaged("is missing", file=source / name, fix="name another checkpoint")
             (target / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(source / name, target / name)

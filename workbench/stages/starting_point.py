@@ -14,8 +14,9 @@ from workbench.model.folder import load_model
 from workbench.model.transformer import Decoder
 from workbench.model_config import ModelConfig
 from workbench.stage_run import StageInputs
+from workbench.tensor_files import STATE_NUMBERS
 from workbench.tokenizer import Tokenizer
-from workbench.train.checkpoint_folder import STATE_NUMBERS, finished_checkpoint
+from workbench.train.checkpoint_folder import finished_checkpoint
 from workbench.train.device import Machine
 
 

@@ -18,7 +18,6 @@ import torch
 
 from workbench.errors import BadInput, Damaged
 from workbench.layout import IN_WHOLE_MATRICES, Seat, check_engine, check_value, lay_out, no_graphs
-from workbench.model.folder import load_model
 from workbench.model.parametrization import rate_factors
 from workbench.model.segments import attention_in_words
 from workbench.model.transformer import Decoder
@@ -26,11 +25,10 @@ from workbench.recipe import Dpo, Pretrain, Sft, Training
 from workbench.stage_run import StageRun
 from workbench.stages.checkpoints import newest_checkpoint
 from workbench.stages.course import Course, first_averaged
-from workbench.stages.restoring import put_back
 from workbench.stages.starting_point import Beginning
 from workbench.tokenizer import Tokenizer
 from workbench.train.averaging import WeightAverage
-from workbench.train.checkpoint import TrainingState
+from workbench.train.checkpoint import TrainingState, restore
 from workbench.train.checkpoint_folder import damage
 from workbench.train.compile_choice import Compiled, require_compiler
 from workbench.train.device import Machine, compare, environment, prepare_machine
@@ -98,13 +96,11 @@ def open_course(
         run.warning(f"starting over: {begin.folder.name} of the shorter training is damaged ({problem})")
         begin = None
     at = found or begin
-    weights_dtype = getattr(torch, settings.weights_dtype)
-    model = ranks.place(
-        fresh_model() if at is None else load_model(at.folder),
-        machine.device,
-        weights_dtype=weights_dtype,
-        float8=machine.float8,
-    )
+    compute: Compute = {"weights_dtype": getattr(torch, settings.weights_dtype), "float8": machine.float8}
+    if at is None:
+        model = ranks.place(fresh_model(), machine.device, **compute)
+    else:
+        model = ranks.open(at.folder, machine.device, **compute)
     optimizer = make_optimizer(model, settings, machine)
     working = make_working_model(model, settings, machine)
     here = environment(
@@ -120,7 +116,7 @@ def open_course(
     if found is not None:
         for line in found.set_aside:
             run.warning(f"damaged checkpoint set aside: {line}")
-        state = put_back(found.folder, optimizer, **weights)
+        state = restore(found.folder, optimizer, **weights)
         _say_how_exact(run, f"resuming at step {state.step}", state, here, working)
     elif begin is not None:
         state = _begin_with(run, begin, optimizer, weights, here, working, num_steps=num_steps)
@@ -231,6 +227,13 @@ def decided_there(compiled: object, working: WorkingModel[Decoder]) -> Compiled:
     return bool(compiled)
 
 
+class Compute(TypedDict):
+    """What computes a step, where that is no copy of the model."""
+
+    weights_dtype: torch.dtype
+    float8: bool
+
+
 class Weights(TypedDict):
     """What `restore` puts weights into."""
 
@@ -251,7 +254,7 @@ def _begin_with(
 ) -> TrainingState:
     """Where another training stood, to go on from; for a branch what was best there, by other rules, does not count."""
     try:
-        state = put_back(begin.folder, optimizer, **weights)
+        state = restore(begin.folder, optimizer, **weights)
     except Damaged as error:
         fix = 'leave optimizer and model as they were there, or write [start] state = "weights"'
         raise BadInput(f"cannot branch off there: {error.message}", file=error.file, fix=fix) from None

@@ -2,7 +2,7 @@
 
     weights                     model.safetensors, a Hugging Face folder with the tokenizer beside it; an average of
                                 many steps where one is kept, and then the newest are in training/state.safetensors
-    optimizer, random numbers   training/state.safetensors
+    optimizer, random numbers   training/state.safetensors; both in parts where many ranks wrote them, see together.py
     step, tokens, best…         training/state.json (step and batches passed over are the data position)
 
 A training that goes on from these is bit for bit the one that was never interrupted, in an equal environment
@@ -16,25 +16,26 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from workbench.errors import Damaged
 from workbench.model.hf_names import to_hf
+from workbench.model.stored_weights import Sliceable
 from workbench.model.transformer import Decoder
+from workbench.tensor_files import STATE_NUMBERS, STATE_TENSORS
 from workbench.tokenizer import Tokenizer
 from workbench.train.averaging import WeightAverage
-from workbench.train.checkpoint_folder import STATE_NUMBERS, STATE_TENSORS
 from workbench.train.guard import SpikeGuard
 from workbench.train.loop import StepReport
 from workbench.train.optimizers import Optimizers
+from workbench.train.ranks import ALONE, Ranks
 from workbench.train.snapshot import Saved, Snapshot, write_snapshot
+from workbench.train.state_files import open_state
 from workbench.training_time import LARGEST_SAVING_SHARE
 
 STATE_FORMAT = 1
@@ -111,20 +112,33 @@ def take_snapshot(
 
     average: what to publish as the weights, where it holds any.
     """
-    weights = dict(model.state_dict())
-    tensors = optimizer.state_tensors() | _random_state()
-    if average is not None and average.holds(state.step):
-        tensors |= {f"{NEWEST}{name}": weight for name, weight in model.named_parameters()}
-        weights |= average.named()
-    numbers = {"format": STATE_FORMAT, **dataclasses.asdict(state), "guard": state.guard.memory()}
+    weights, newest = published(model, state, average)
+    tensors = optimizer.state_tensors() | random_state() | newest
     return Snapshot(
         step=state.step,
         best_step=state.best_step,
         shape=model.config,
         weights=to_hf(model.config, weights),
         tensors={name: tensor.detach() for name, tensor in tensors.items()},
-        numbers=json.dumps(numbers, indent=1) + "\n",
+        numbers=numbers_text(state),
     )
+
+
+def published(
+    model: Decoder, state: TrainingState, average: WeightAverage | None
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The weights that others load, by name; and where these are an average the newest, as the state names them."""
+    weights = dict(model.state_dict())
+    if average is None or not average.holds(state.step):
+        return weights, {}
+    newest: dict[str, Tensor] = {f"{NEWEST}{name}": weight for name, weight in model.named_parameters()}
+    return weights | average.named(), newest
+
+
+def numbers_text(state: TrainingState) -> str:
+    """The text of training/state.json."""
+    numbers = {"format": STATE_FORMAT, **dataclasses.asdict(state), "guard": state.guard.memory()}
+    return json.dumps(numbers, indent=1) + "\n"
 
 
 def save_checkpoint(
@@ -149,25 +163,31 @@ def restore(
     *,
     model: Decoder | None = None,
     average: WeightAverage | None = None,
+    ranks: Ranks = ALONE,
 ) -> TrainingState:
-    """Put back optimizer and random numbers, and give the numbers; weights come by `load_model(checkpoint)`.
+    """Put back optimizer and random numbers, and give the numbers; weights come by `ranks.open(checkpoint)`.
 
-    model: so loaded. Where those weights are an average, it gets the newest ones back, and `average`, if there is to
-    be one, the average. Raises Damaged when anything is missing, unknown, or not of this model's shape.
+    model: so opened. Where those weights are an average, it gets the newest ones back, and `average`, if there is to
+    be one, the average. Whether one process or many wrote the checkpoint, a rank reads what it is to hold, a tensor at
+    a time. Raises Damaged when anything is missing, unknown, or not of this model's shape.
     """
     state = _read_numbers(checkpoint / STATE_NUMBERS)
-    try:
-        tensors = safetensors.torch.load_file(checkpoint / STATE_TENSORS)
-    except (OSError, SafetensorError) as error:
-        raise Damaged(f"cannot be read ({error})", file=checkpoint / STATE_TENSORS) from None
-    random_state = {name: tensors.pop(name) for name in list(tensors) if name.startswith("random.")}
-    newest = {name: tensors.pop(name) for name in list(tensors) if name.startswith(NEWEST)}
-    optimizer.load_state_tensors(tensors)
+    tensors = open_state(checkpoint)
+    others = ("random.", NEWEST)
+    optimizer.load_state_tensors(
+        {name: each for name, each in tensors.items() if not name.startswith(others)}
+    )
     if average is not None:
         average.begin_at_weights()
+    newest = {name.removeprefix(NEWEST): each for name, each in tensors.items() if name.startswith(NEWEST)}
     if newest and model is not None:
-        _put_back(newest, model, file=checkpoint / STATE_TENSORS)
-    _restore_random_state(random_state, file=checkpoint / STATE_TENSORS)
+        with torch.device("meta"):  # an engine may show parameters as less than they are
+            alone = Decoder(model.config)
+        shapes = {name: each.shape for name, each in alone.named_parameters()}
+        if shapes != {name: each.shape for name, each in newest.items()}:
+            raise Damaged("its weights are not this model's", file=checkpoint / STATE_TENSORS)
+        ranks.load(model, newest)
+    _restore_random_state(tensors, file=checkpoint / STATE_TENSORS)
     return state
 
 
@@ -237,18 +257,6 @@ class SaveClock:
         self._writing = seconds
 
 
-@torch.no_grad()
-def _put_back(newest: dict[str, Tensor], model: Decoder, *, file: Path) -> None:
-    """Give the parameters of `model` the values that stand in `newest` under their names."""
-    named = {f"{NEWEST}{name}": parameter for name, parameter in model.named_parameters()}
-    if {name: each.shape for name, each in named.items()} != {
-        name: each.shape for name, each in newest.items()
-    }:
-        raise Damaged("its weights are not this model's", file=file)
-    for name, parameter in named.items():
-        parameter.copy_(newest[name])
-
-
 def _read_numbers(path: Path) -> TrainingState:
     try:
         numbers = json.loads(path.read_bytes())
@@ -263,7 +271,7 @@ def _read_numbers(path: Path) -> TrainingState:
         raise Damaged(f"cannot be read ({error})", file=path) from None
 
 
-def _random_state() -> dict[str, Tensor]:
+def random_state() -> dict[str, Tensor]:
     """The generators a model with dropout draws from."""
     state = {"random.cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
@@ -271,9 +279,9 @@ def _random_state() -> dict[str, Tensor]:
     return state
 
 
-def _restore_random_state(state: dict[str, Tensor], *, file: Path) -> None:
+def _restore_random_state(state: Mapping[str, Sliceable], *, file: Path) -> None:
     if "random.cpu" not in state:
         raise Damaged("lacks random.cpu", file=file)
-    torch.set_rng_state(state["random.cpu"])
+    torch.set_rng_state(state["random.cpu"][()])
     if torch.cuda.is_available() and "random.cuda" in state:
-        torch.cuda.set_rng_state(state["random.cuda"])
+        torch.cuda.set_rng_state(state["random.cuda"][()])

@@ -2,7 +2,7 @@
 
     FOLDER/                         of one training stage
       step-00000200/                a complete Hugging Face folder, and
-        training/state.safetensors    the optimizer and the random numbers
+        training/state.safetensors    the optimizer and the random numbers; or in parts, see tensor_files.py
         training/state.json           step, tokens, best…
         manifest.json                 size and digest of every file; written last
       step-00000400/
@@ -17,19 +17,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from workbench.errors import BadInput, Damaged, NotFound
 from workbench.files import digest_file, fsync_folder, remove_folder, sweep, write_atomic
+from workbench.tensor_files import MODEL, STATE_NUMBERS, STATE_TENSORS, index_name, tensor_files
 
 MANIFEST = "manifest.json"
 MANIFEST_FORMAT = 1
 SUMMARY = "summary.json"
-STATE_TENSORS = "training/state.safetensors"
-STATE_NUMBERS = "training/state.json"
-REQUIRED = ("config.json", "model.safetensors", STATE_TENSORS, STATE_NUMBERS)
+REQUIRED = ("config.json", MODEL, STATE_TENSORS, STATE_NUMBERS)
+"""Of the tensors an index of their parts will do."""
 
 _STEP_FOLDER = re.compile(r"step-([0-9]{8,})")
 _DAMAGED_PREFIX = "damaged-"
@@ -91,7 +91,7 @@ def damage(checkpoint: Path) -> str | None:
     except Damaged as error:
         return error.message
     for name in REQUIRED:
-        if name not in files:
+        if name not in files and index_name(name) not in files:
             return f"{MANIFEST} does not list {name}"
     for name, entry in files.items():
         path = checkpoint / name
@@ -128,16 +128,24 @@ def read_manifest(checkpoint: Path) -> dict[str, dict[str, Any]]:
     return files
 
 
-def write_manifest(building: Path, *, step: int) -> int:
+def training_files(checkpoint: Path) -> list[str]:
+    """The files of the state of a training that are in a folder. Raises Damaged when their index cannot be read."""
+    numbers = [STATE_NUMBERS] if (checkpoint / STATE_NUMBERS).is_file() else []
+    return [*numbers, *tensor_files(checkpoint, STATE_TENSORS)]
+
+
+def write_manifest(building: Path, *, step: int, known: Mapping[str, dict[str, Any]] | None = None) -> int:
     """Write the manifest over all files of `building`; gives their bytes. The last file of a checkpoint.
 
+    known: the entries of files whose writers counted and digested them; the others are read here.
     Not durable by itself: `publish_folder` makes the whole folder so before it gives it its name.
     """
-    files: dict[str, dict[str, Any]] = {
-        path.relative_to(building).as_posix(): {"bytes": path.stat().st_size, "digest": digest_file(path)}
-        for path in sorted(building.rglob("*"))
-        if path.is_file() and path != building / MANIFEST
-    }
+    files: dict[str, dict[str, Any]] = {}
+    for path in sorted(building.rglob("*")):
+        name = path.relative_to(building).as_posix()
+        if path.is_file() and name != MANIFEST:
+            told = (known or {}).get(name)
+            files[name] = told or {"bytes": path.stat().st_size, "digest": digest_file(path)}
     manifest = {"kind": "checkpoint-step", "format": MANIFEST_FORMAT, "step": step, "files": files}
     write_atomic(building / MANIFEST, json.dumps(manifest, indent=1) + "\n", durable=False)
     return sum(entry["bytes"] for entry in files.values())

@@ -14,6 +14,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +23,8 @@ from torch import Tensor, nn
 
 from workbench.errors import BadInput, Damaged
 from workbench.layout import Layout
+from workbench.model.folder import load_model
+from workbench.model.stored_weights import Sliceable
 from workbench.model.transformer import Decoder
 from workbench.train.adaptive import EPSILON
 from workbench.train.losses import LossSum
@@ -70,6 +73,8 @@ class _Loss(nn.Module):
 class DeepSpeedRanks(ManyRanks):
     """This process among several whose parameters, gradients and moments DeepSpeed holds."""
 
+    saves_blocks = False
+
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout)
         self._engines: dict[int, Any] = {}  # by the model they run
@@ -86,6 +91,16 @@ class DeepSpeedRanks(ManyRanks):
         float8: bool = False,
     ) -> Decoder:
         return model.to(device)  # whole until there is an optimizer: the engine is made of both
+
+    def open(
+        self,
+        folder: Path,
+        device: torch.device,
+        *,
+        weights_dtype: torch.dtype = torch.float32,
+        float8: bool = False,
+    ) -> Decoder:
+        return self.place(load_model(folder), device)
 
     def settle(self, model: nn.Module) -> None:
         pass
@@ -168,13 +183,12 @@ class DeepSpeedRanks(ManyRanks):
             alone.load_state_dict(weights, assign=True)
         return alone, WholeState(state if self.is_first else {})
 
-    def load(self, model: Decoder, weights: Decoder) -> None:
+    def load(self, model: Decoder, weights: Mapping[str, Sliceable]) -> None:
         from deepspeed.runtime.zero import GatheredParameters
         from deepspeed.utils import safe_set_full_fp32_param
 
-        full = dict(weights.named_parameters())
         for name, parameter in model.named_parameters():
-            value = full[name].detach().to(parameter.device)
+            value = weights[name][()].detach().to(parameter.device)
             with GatheredParameters([parameter], modifier_rank=0):
                 if self.is_first:
                     parameter.data.copy_(value)
@@ -268,7 +282,7 @@ class ZeroOptimizers(Optimizers):
                 found[f"adamw.{name}.{moment}"] = whole.detach().to("cpu", copy=True)
         return found
 
-    def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+    def load_state_tensors(self, tensors: Mapping[str, Sliceable]) -> None:
         from deepspeed.utils import safe_set_full_optimizer_state
 
         mine = {f"adamw.{name}.{key}" for name in self._parameters for key in ("step", *MOMENTS)}
@@ -276,12 +290,12 @@ class ZeroOptimizers(Optimizers):
             raise Damaged(f"the optimizer state {'lacks' if key in mine else 'has an unknown'} {key}")
         for name, parameter in self._parameters.items():
             for moment in MOMENTS:
-                value = tensors[f"adamw.{name}.{moment}"]
+                value = tensors[f"adamw.{name}.{moment}"][()]
                 if value.shape != _whole_shape(parameter):
                     shapes = f"{list(value.shape)}, the model {list(_whole_shape(parameter))}"
                     raise Damaged(f"the optimizer state adamw.{name}.{moment} has shape {shapes}")
                 safe_set_full_optimizer_state(parameter, value.to(parameter.device), moment)
-        self._set_steps(float(tensors[f"adamw.{name}.step"]))
+        self._set_steps(float(tensors[f"adamw.{name}.step"][()]))
 
     def _steps(self) -> float:
         return float(next(iter(self._torchs.state.values()))["step"])

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.errors import Damaged
+from workbench.model.stored_weights import Sliceable
 from workbench.train.adaptive import AdamW, adafactor, adamw8bit
 from workbench.train.parameter_groups import OptimizerSettings, ParameterGroup, parameter_groups
 
@@ -139,8 +140,11 @@ class Optimizers:
         """
         return {name: tensor for part in self._parts for name, tensor in part.state_tensors().items()}
 
-    def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what `state_tensors` gave. Raises Damaged when names, shapes or types are not this model's."""
+    def load_state_tensors(self, tensors: Mapping[str, Sliceable]) -> None:
+        """Put back what `state_tensors` gave, one tensor after the other.
+
+        Raises Damaged when names, shapes or types are not this model's.
+        """
         mine = self.state_tensors()
         for key in sorted(mine.keys() ^ tensors.keys()):
             raise Damaged(f"the optimizer state {'lacks' if key in mine else 'has an unknown'} {key}")
@@ -151,7 +155,7 @@ class Optimizers:
             if tensor.dtype != mine[key].dtype:
                 raise Damaged(f"the optimizer state {key} is of {tensor.dtype}, not {mine[key].dtype}")
         for key, tensor in tensors.items():
-            mine[key].copy_(tensor)
+            mine[key].copy_(tensor[()])
 
 
 class Muon:

@@ -4,7 +4,8 @@
     all-gather    a layer's weights come together when it is their turn, forward and backward, and are let go
     reduce        gradients are *summed* over ranks, as the loop sums micro-batches: it divides once, by the
                   number of items of the whole batch, so uneven shares weigh what they should
-    one leader    the first rank alone decides, writes and answers requests; the others are told
+    one leader    the first rank alone decides, answers requests and writes; the others are told
+    a checkpoint  if it is large, is written by all, each what it holds (together.py)
 
 (ZeRO-3, Rajbhandari et al. 2020; PyTorch FSDP, Zhao et al. 2023; slices of matrices: Megatron, Shoeybi et al.
 2019.) Knows no recipe and no run. Imported only where there are several processes.
@@ -16,6 +17,7 @@ import datetime
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -41,13 +43,14 @@ from torch.distributed.tensor.parallel import (
 
 from workbench.errors import BadInput, TrainingDiverged
 from workbench.layout import Layout, Seat, check_slices, part_of
+from workbench.model.stored_weights import Sliceable, StoredWeights
 from workbench.model.transformer import Decoder
 from workbench.train.float8 import use_float8
 from workbench.train.optimizers import Optimizers
 from workbench.train.parameter_groups import OptimizerSettings
 from workbench.train.ranks import Ranks, Rows, Share
 from workbench.train.sharded_optimizers import ShardedOptimizers, WholeState, as_alone
-from workbench.train.shards import cut, held, holders, whole
+from workbench.train.shards import block_of, held, holders, whole
 from workbench.train.working_model import narrow_stream
 
 T = TypeVar("T")
@@ -122,8 +125,24 @@ def hear_first(value: T) -> T:
     return told
 
 
+def hear_all(value: T) -> list[T]:
+    """The value of every rank in order, plain data as JSON has it; each waits for all, however long."""
+    message = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
+    lengths = [torch.zeros((), dtype=torch.int64) for _ in range(dist.get_world_size())]
+    dist.all_gather(lengths, torch.tensor(len(message)), group=_leader)
+    longest = max(int(length) for length in lengths)
+    padded = torch.nn.functional.pad(message, (0, longest - len(message)))
+    heard = [torch.empty_like(padded) for _ in lengths]
+    dist.all_gather(heard, padded, group=_leader)
+    return [
+        json.loads(bytes(each[: int(length)].numpy())) for each, length in zip(heard, lengths, strict=True)
+    ]
+
+
 class ManyRanks(Ranks):
     """This process among several that have joined, laid out as copies, shards and slices."""
+
+    saves_blocks = True
 
     def __init__(self, layout: Layout) -> None:
         assert layout.ranks == dist.get_world_size(), "one rank per process"
@@ -135,7 +154,8 @@ class ManyRanks(Ranks):
         self._data = mesh["replicate", "shard"] if layout.replicate > 1 else mesh["shard"]
         self._part, self._slice = divmod(dist.get_rank(), layout.tensor)
         self.count = layout.ranks
-        self.is_first = dist.get_rank() == 0
+        self.number = dist.get_rank()
+        self.is_first = self.number == 0
         self.data_ranks = layout.data_ranks
 
     def __str__(self) -> str:
@@ -163,6 +183,9 @@ class ManyRanks(Ranks):
         if problem is not None:
             raise TrainingDiverged(problem, fix=fix)
         return done
+
+    def tell_all(self, value: T) -> list[T]:
+        return hear_all(value)
 
     # -- batches --------------------------------------------------------------------------------------
 
@@ -226,6 +249,21 @@ class ManyRanks(Ranks):
 
         model.hidden = forward  # type: ignore[method-assign]
         register_fsdp_forward_method(model, "hidden")
+        return model
+
+    def open(
+        self,
+        folder: Path,
+        device: torch.device,
+        *,
+        weights_dtype: torch.dtype = torch.float32,
+        float8: bool = False,
+    ) -> Decoder:
+        """Cut up before it has memory: this rank then reads its part of one tensor after the other."""
+        weights = StoredWeights(folder)
+        model = self.place(weights.skeleton, device, weights_dtype=weights_dtype, float8=float8)
+        model.to_empty(device=device)
+        self.load(model, weights)
         return model
 
     def _slice_matrices(self, model: Decoder) -> None:
@@ -293,11 +331,11 @@ class ManyRanks(Ranks):
             alone.load_state_dict(weights, assign=True)
         return alone, WholeState(state)
 
-    def load(self, model: Decoder, weights: Decoder) -> None:
+    def load(self, model: Decoder, weights: Mapping[str, Sliceable]) -> None:
         self.settle(model)
-        full = weights.state_dict()
         for name, placed in model.state_dict().items():
-            held(placed).copy_(cut(full[name], like=placed))
+            mine = block_of(placed)
+            mine.part.copy_(weights[name][mine.index])
 
 
 def _no_view(tensor: Tensor) -> Tensor:

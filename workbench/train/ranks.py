@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -17,6 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from workbench.model.folder import load_model
+from workbench.model.stored_weights import Sliceable
 from workbench.model.transformer import Decoder
 from workbench.train.losses import LossSum
 from workbench.train.optimizers import Optimizers
@@ -44,9 +47,13 @@ class Ranks:
     """One process alone: all rows are its own, all tensors whole, and what it decides holds."""
 
     count = 1
+    number = 0
+    """Of this rank among them."""
     is_first = True
     data_ranks = 1
     """Into how many parts a batch is cut."""
+    saves_blocks = False
+    """Whether a checkpoint can be written by all ranks, each what it holds (together.py)."""
 
     def __str__(self) -> str:
         return "1"
@@ -67,6 +74,10 @@ class Ranks:
         TrainingDiverged is raised on every rank; whatever else stops the first ends them all.
         """
         return action()
+
+    def tell_all(self, value: T) -> list[T]:
+        """The value of every rank, on every rank. Plain data, as JSON has it."""
+        return [value]
 
     # -- batches --------------------------------------------------------------------------------------
 
@@ -93,6 +104,17 @@ class Ranks:
         weights_dtype, float8: of what computes a step, where that is no copy of the model (working_model.py).
         """
         return model.to(device)
+
+    def open(
+        self,
+        folder: Path,
+        device: torch.device,
+        *,
+        weights_dtype: torch.dtype = torch.float32,
+        float8: bool = False,
+    ) -> Decoder:
+        """`place` of the model in a folder. Raises NotFound, BadInput or Damaged, one line each."""
+        return self.place(load_model(folder), device, weights_dtype=weights_dtype, float8=float8)
 
     def settle(self, model: nn.Module) -> None:
         """Let go of what a forward pass without a backward one still holds of the others' weights."""
@@ -146,9 +168,10 @@ class Ranks:
         """
         return model, optimizer
 
-    def load(self, model: Decoder, weights: Decoder) -> None:
-        """Put the weights of a whole model into a placed one."""
-        model.load_state_dict(weights.state_dict())
+    def load(self, model: Decoder, weights: Mapping[str, Sliceable]) -> None:
+        """Put weights, by name, into a placed model; of each no more is read than this rank holds."""
+        for name, tensor in model.state_dict().items():
+            tensor.copy_(weights[name][()])
 
 
 ALONE = Ranks()

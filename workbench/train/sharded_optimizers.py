@@ -18,12 +18,22 @@ from torch.distributed.tensor import DTensor, Shard
 
 from workbench.errors import Damaged
 from workbench.layout import check_moment_blocks
+from workbench.model.stored_weights import Sliceable
 from workbench.step_memory import MATRICES_TOGETHER_BYTES
 from workbench.train.adaptive import adamw8bit
 from workbench.train.optimizers import Muon, Optimizers, Part, orthogonalise
 from workbench.train.parameter_groups import OptimizerSettings, ParameterGroup
 from workbench.train.sharded_adafactor import SUMMED, ShardedAdafactor
-from workbench.train.shards import cut, held, placed_block_scales, placed_like, shards_of, stride_of
+from workbench.train.shards import (
+    Block,
+    block_of,
+    cut,
+    held,
+    placed_block_scales,
+    placed_like,
+    shards_of,
+    stride_of,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,18 +105,36 @@ class ShardedOptimizers(Optimizers):
             return placed_block_scales(part, self._placed[name])
         return placed_like(part, self._placed[name], summed=SUMMED.get(quantity))
 
-    def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what `state_tensors` of one process, or of any number of them, gave in whole tensors."""
+    def blocks(self) -> dict[str, Block]:
+        """`state_tensors`, each with where it lies in the tensor that one process alone would keep."""
+        found = {key: block_of(placed) for key, placed in self.placed_state().items()}
+        return {key: block.flattened() if _is_scale(key) else block for key, block in found.items()}
+
+    def load_state_tensors(self, tensors: Mapping[str, Sliceable]) -> None:
+        """Put back what `state_tensors` of one process, or of any number of them, gave as whole tensors.
+
+        Of each this rank's block alone is read.
+        """
         parts = dict(tensors)
-        for key, mine in self.placed_state().items():
+        for key, mine in self.blocks().items():
             if key in tensors:
-                shape = as_alone(key, mine).shape
-                if tensors[key].shape != shape:
-                    shapes = f"{list(tensors[key].shape)}, the model {list(shape)}"
+                if tensors[key].shape != mine.shape:
+                    shapes = f"{list(tensors[key].shape)}, the model {list(mine.shape)}"
                     raise Damaged(f"the optimizer state {key} has shape {shapes}")
-                held_part = cut(tensors[key].view(mine.shape), like=mine)
-                parts[key] = held_part.flatten() if _is_scale(key) else held_part
+                parts[key] = _BlockOf(tensors[key], mine)
         super().load_state_tensors(parts)
+
+
+class _BlockOf:
+    """A block of a tensor as a tensor that is read when it is asked for."""
+
+    def __init__(self, whole: Sliceable, block: Block) -> None:
+        self._whole, self._index = whole, block.index
+        self.shape, self.dtype = block.part.shape, whole.dtype
+
+    def __getitem__(self, index: tuple[slice, ...]) -> Tensor:
+        assert index == (), "it is taken whole"
+        return self._whole[self._index]
 
 
 def as_alone(key: str, whole: Tensor) -> Tensor:

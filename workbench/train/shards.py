@@ -8,13 +8,46 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor, Replicate
+from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
 from workbench.layout import MOMENT_BLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What a rank holds of a tensor: `part`, which begins at row, column… `start` of a whole of that `shape`."""
+
+    part: Tensor
+    shape: torch.Size
+    start: tuple[int, ...]
+
+    @property
+    def index(self) -> tuple[slice, ...]:
+        """Where it lies in the whole."""
+        ends = (first + size for first, size in zip(self.start, self.part.shape, strict=True))
+        return tuple(slice(first, end) for first, end in zip(self.start, ends, strict=True))
+
+    def flattened(self) -> Block:
+        """Of a block of whole rows of a matrix, the same of the matrix as a vector."""
+        rows, columns = self.shape
+        assert self.part.shape[1] == columns
+        return Block(self.part.flatten(), torch.Size((rows * columns,)), (self.start[0] * columns,))
+
+
+def block_of(tensor: Tensor) -> Block:
+    """What this rank holds of `tensor`, and where it lies in it; of a plain one that is all."""
+    part = held(tensor)
+    if not isinstance(tensor, DTensor):
+        return Block(part, part.shape, (0,) * part.ndim)
+    shape, start = compute_local_shape_and_global_offset(tensor.shape, tensor.device_mesh, tensor.placements)
+    assert tuple(part.shape) == tuple(shape), "a block as the engine cuts it"
+    return Block(part, tensor.shape, tuple(start))
 
 
 def held(tensor: Tensor) -> Tensor:
@@ -78,7 +111,8 @@ def shards_of(tensor: Tensor) -> int:
     assert isinstance(tensor, DTensor)
     shards = 1
     for size, placement in zip(tensor.device_mesh.shape, tensor.placements, strict=True):
-        shards *= size if placement.is_shard() else 1
+        # A vector that is sliced and sharded is strided to the engine, which is no shard in its words.
+        shards *= 1 if placement.is_replicate() else size
     return shards
 
 

@@ -17,6 +17,7 @@ import secrets
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -34,14 +35,9 @@ from workbench.files import (
 )
 from workbench.model.folder import write_model
 from workbench.model_config import ModelConfig
+from workbench.tensor_files import STATE_NUMBERS, STATE_TENSORS
 from workbench.tokenizer import Tokenizer, stop_ids
-from workbench.train.checkpoint_folder import (
-    STATE_NUMBERS,
-    STATE_TENSORS,
-    prune,
-    step_folder,
-    write_manifest,
-)
+from workbench.train.checkpoint_folder import prune, step_folder, write_manifest
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -99,11 +95,11 @@ def write_snapshot(
     TrainingDiverged when a weight or moment is not finite, because a poisoned checkpoint would outlive the good
     ones.
     """
-    _check_finite(snapshot.weights)
-    _check_finite(snapshot.tensors)
+    for name, tensor in (*snapshot.weights.items(), *snapshot.tensors.items()):
+        check_finite(name, tensor)
     final = step_folder(folder, snapshot.step)
     building = folder / f"{TEMPORARY_PREFIX}{final.name}-{secrets.token_hex(4)}"
-    with _whole_or_nothing(building, needed=snapshot.nbytes):
+    with whole_or_nothing(building, needed=snapshot.nbytes):
         write_model(
             building,
             snapshot.shape,
@@ -112,18 +108,37 @@ def write_snapshot(
             stop_ids=stop_ids(tokenizer),
             pad_id=tokenizer.pad_id,
         )
-        for name, content in tokenizer.files.items():
-            (building / name).write_bytes(content)
         (building / STATE_TENSORS).parent.mkdir()
         safetensors.torch.save_file(
             {name: tensor.contiguous() for name, tensor in snapshot.tensors.items()}, building / STATE_TENSORS
         )
-        (building / STATE_NUMBERS).write_text(snapshot.numbers, encoding="utf-8")
-        size = write_manifest(building, step=snapshot.step)
-        remove_folder(final)  # only there when a resumed training comes to the same step again
-        publish_folder(building, final)
+        size = publish_checkpoint(
+            building, final, numbers=snapshot.numbers, step=snapshot.step, tokenizer=tokenizer
+        )
     prune(folder, keep_last=keep_last, keep={*keep, snapshot.best_step})
     return Saved(final, size)
+
+
+def publish_checkpoint(
+    building: Path,
+    final: Path,
+    *,
+    numbers: str,
+    step: int,
+    tokenizer: Tokenizer,
+    known: Mapping[str, dict[str, Any]] | None = None,
+) -> int:
+    """Put the last files beside the tensors in `building` and give it its name; gives the bytes of all files.
+
+    known: what is known already of some files, as their entries in the manifest.
+    """
+    for name, content in tokenizer.files.items():
+        (building / name).write_bytes(content)
+    (building / STATE_NUMBERS).write_text(numbers, encoding="utf-8")
+    size = write_manifest(building, step=step, known=known)
+    remove_folder(final)  # only there when a resumed training comes to the same step again
+    publish_folder(building, final)
+    return size
 
 
 @torch.no_grad()
@@ -138,7 +153,7 @@ def _copied(tensors: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> dict[s
 
 
 @contextlib.contextmanager
-def _whole_or_nothing(building: Path, *, needed: int) -> Iterator[None]:
+def whole_or_nothing(building: Path, *, needed: int) -> Iterator[None]:
     """Make the folder `building` for the block, and leave no trace of it when the block fails.
 
     A full disk shows itself as OSError, SafetensorError or RuntimeError, so what decides is the free space.
@@ -165,10 +180,10 @@ def _whole_or_nothing(building: Path, *, needed: int) -> Iterator[None]:
         raise
 
 
-def _check_finite(tensors: Mapping[str, Tensor]) -> None:
-    for name, tensor in tensors.items():
-        if not _is_finite(tensor):
-            raise TrainingDiverged(f"{name} is not finite, so no checkpoint was written")
+def check_finite(name: str, tensor: Tensor) -> None:
+    """Raise TrainingDiverged when a number of `tensor` is not finite."""
+    if not _is_finite(tensor):
+        raise TrainingDiverged(f"{name} is not finite, so no checkpoint was written")
 
 
 def _is_finite(tensor: Tensor) -> bool:

@@ -260,6 +260,44 @@ def on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compile_choice, "GRAPHS_MUST_TAKE", 1e9)
 
 
+def test_who_was_ended_while_trying_goes_on_uncompiled_and_tries_again_another_time(
+    quick_compiler: None,
+    make_model: Callable,
+    make_batch: Callable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compile_choice, "LEAST_COMPILE_SECONDS", 0.0)
+    trial = tmp_path / "compiling"
+    memory = CompileMemory(tmp_path / "times.json", "key", trial=trial)
+    seen: list[bool] = []
+
+    def choose() -> CompileChoice:
+        working = WorkingModel(make_model())
+        compile_layers = working.compile_layers
+
+        def compile_seen() -> None:
+            seen.append(trial.exists())
+            compile_layers()
+
+        monkeypatch.setattr(working, "compile_layers", compile_seen)
+        return choose_compiling(
+            working,
+            make_batch(0),
+            loss_fn=next_token_loss,
+            autocast=None,
+            passes_left=10**9,
+            memory=memory,
+            say=lambda text: seen.append(trial.exists()),
+        )
+
+    trial.touch()  # what a killed process left
+    choice = choose()
+    assert not choice.compiled and choice.times is None and not seen
+    assert "the attempt before this one was ended while it tried" in choice.reason
+    assert choose().times is not None and seen == [False, True] and not trial.exists()
+
+
 @pytest.fixture
 def memory(tmp_path: Path) -> CompileMemory:
     """Of a machine on which a training has used graphs before."""

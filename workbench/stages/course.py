@@ -340,7 +340,8 @@ class Course:
         environment = self.state.environment
         memory = None  # other ranks know of no home
         if self._ranks.is_first:
-            memory = CompileMemory(self._run.compile_times_path, self._kind_of_pass())
+            trial = self._run.run_folder / "compiling"
+            memory = CompileMemory(self._run.compile_times_path, self._kind_of_pass(), trial=trial)
         if environment["compiled"] is None:
             batch = next(iter(batches_from(self.state.batch)))
             choice = choose_compiling(

@@ -116,14 +116,24 @@ def choose_compiling(
         require_compiler(device)
     except BadInput as error:
         return CompileChoice(False, f"layers are not compiled: {error.message}")
+    if ranks.agree(memory is not None and memory.broke_off()):
+        return CompileChoice(
+            False, "layers are not compiled: the attempt before this one was ended while it tried"
+        )
     graphs = None
     if device.type in HAS_GRAPHS:
         untried = "" if memory is not None and memory.graphs_worked(device) else UNTRIED
         graphs = Graphs(working.why_no_graphs or untried, passes.use_graphs, working.leave_graphs)
-    with passes.leaving_no_trace():
+    with contextlib.ExitStack() as trial, passes.leaving_no_trace():
+
+        def compile_layers() -> None:
+            if memory is not None:
+                trial.enter_context(memory.trying())
+            working.compile_layers()
+
         choice = weigh(
             passes.seconds,
-            working.compile_layers,
+            compile_layers,
             graphs=graphs,
             passes_left=passes_left,
             remembered=remembered(),
@@ -325,11 +335,36 @@ def require_compiler(device: torch.device) -> None:
 class CompileMemory:
     """The times measured on this machine, in one small file: one entry for every shape and kind of pass.
 
-    key: what the times depend on. A file that cannot be read or written is as good as none.
+    key: what the times depend on. trial: a file of the run that is there while it tries. A file that cannot be read or
+    written is as good as none.
     """
 
-    def __init__(self, file: Path, key: str) -> None:
-        self._file, self._key = file, key
+    def __init__(self, file: Path, key: str, *, trial: Path | None = None) -> None:
+        self._file, self._key, self._trial = file, key, trial
+
+    @contextlib.contextmanager
+    def trying(self) -> Iterator[None]:
+        """Compile in this block. If the process does not live to its end, the next attempt hears of it."""
+        if self._trial is not None:
+            with contextlib.suppress(OSError):
+                self._trial.touch()
+        try:
+            yield
+        finally:
+            self.broke_off()
+
+    def broke_off(self) -> bool:
+        """Whether the attempt before this one ended while it tried, killed or by the compiler itself; told once.
+
+        What is killed again and again before its first step would otherwise never take one.
+        """
+        try:
+            if self._trial is not None:
+                self._trial.unlink()
+                return True
+        except OSError:
+            pass
+        return False
 
     def times(self) -> CompileTimes | None:
         """What was measured before; None when nothing was."""

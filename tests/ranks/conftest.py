@@ -62,8 +62,8 @@ def followers(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
 
 
 @pytest.fixture
-def train(project: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
-    return trainer(project, monkeypatch)
+def train(project: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Train:
+    return trainer(project, monkeypatch, of=request.node.nodeid)
 
 
 @pytest.fixture(scope="session")

@@ -19,13 +19,13 @@ from tests.ranks.compared import (
     samples,
     texts,
 )
-from tests.ranks.training import OWN_PARTS, Train, new_run, plan_in
+from tests.ranks.training import OWN_PARTS, new_run, plan_in, trainer
 from workbench.audit import problems_of_run
 from workbench.runs import Run
 
 
 def test_deepspeed_does_what_one_process_does_and_each_goes_on_from_the_other(
-    project: Path, train: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pytest.importorskip("deepspeed")
     (tmp_path / "sitecustomize.py").write_text(
@@ -52,6 +52,7 @@ def test_deepspeed_does_what_one_process_does_and_each_goes_on_from_the_other(
         assert list(problems_of_run(run)) == []
         return run
 
+    train = trainer(project, monkeypatch)
     alone = train("zero-alone", nproc=1, until=None, **settings)
     run = by_deepspeed("zero", name="x", **settings)
     check_equal(run, alone, stages=("pretrain", "sft", "dpo"))

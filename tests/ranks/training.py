@@ -5,6 +5,7 @@ The worker runs in this process, as rank 0; the other ranks are children, as in 
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -85,9 +86,13 @@ def new_run(plan: Plan) -> Run:
     return create_run(plan.home, plan.name, recipe_text=plan.recipe_text, plan=plan.to_dict())
 
 
-def trainer(project: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
-    """Trains in a home by name, with `nproc` processes; after pretraining step `at` something is done to the run."""
+def trainer(project: Path, monkeypatch: pytest.MonkeyPatch, *, of: str = "") -> Train:
+    """Trains in a home by name, with `nproc` processes; after pretraining step `at` something is done to the run.
+
+    of: the test whose homes they are; another one's of the same name are others.
+    """
     show = Meter.show
+    prefix = f"{hashlib.blake2s(of.encode()).hexdigest()[:8]}-" if of else ""
 
     def train(
         home: str,
@@ -99,6 +104,7 @@ def trainer(project: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
         name: str = "x",
         **settings: Any,
     ) -> Run:
+        home = prefix + home
         if not (project / home).exists():
             shutil.copytree(project / "home" / "store", project / home / "store")
         run = new_run(plan_in(project, home, name=name, **settings))

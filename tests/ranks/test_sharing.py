@@ -55,21 +55,13 @@ def test_so_they_do_however_they_share(
     "settings",
     [
         {"pretrain.ema_decay": 0.9, "pretrain.optimizer": "adafactor", "pretrain.learning_rate": 0.05},
-        {"pretrain.average_last": 0.7, "pretrain.replicate": 2},
         {"pretrain.optimizer": "adafactor", "pretrain.tensor_parallel": 2},
-        {
-            "model.initializer": "bigrams",
-            "model.tie_word_embeddings": False,
-            "model.bigram_embedding_rows": 61,
-        },
         {**OWN_PARTS, "pretrain.tensor_parallel": 2, "pretrain.ema_decay": 0.9},
-        {**OWN_PARTS, "pretrain.replicate": 2},
+        {**OWN_PARTS, "pretrain.replicate": 2, "pretrain.average_last": 0.7},
     ],
     ids=[
         "average-and-adafactor",
-        "average-of-copies",
         "adafactor-of-slices",
-        "bigrams",
         "own-parts-of-slices",
         "own-parts-of-copies",
     ],

@@ -17,6 +17,7 @@ from tui.app import WorkbenchApp
 from tui.keys import KEYS
 from tui.run_seen import RunSeen
 from tui.screens.compare import CompareScreen
+from tui.screens.home import HomeScreen
 from tui.screens.run import RunScreen
 from tui.screens.steer import SteerScreen
 from tui.screens.stop import DecayScreen
@@ -376,8 +377,16 @@ async def test_no_size_can_break_charts_and_dialogs(live: Run, make_run: MakeRun
     app = WorkbenchApp(tmp_path)
     async with running(app) as pilot:
         await until(pilot, lambda: "other" in text_of(app))
-        for keys in (["home", "space", "space", "c"], ["escape", "enter", "A"], ["escape", "z"]):
+        for keys, then in (
+            (["home", "space", "space", "c"], CompareScreen),
+            (["escape"], HomeScreen),
+            (["enter"], RunScreen),
+            (["A"], SteerScreen),
+            (["escape"], RunScreen),
+            (["z"], RunScreen),
+        ):
             await pilot.press(*keys)
+            await until(pilot, lambda: isinstance(app.screen, then))  # noqa: B023 - asked before the next
             for size in ((60, 15), (41, 11), (300, 80), (80, 24), (200, 50)):
                 await pilot.resize_terminal(*size)
         await until(pilot, lambda: "s=0.9" in text_of(app))
